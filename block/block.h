@@ -1,0 +1,249 @@
+#pragma once
+#include "util/loop.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/*
+ * The block layer: virtual disks in files of several formats, layered on each other.
+ *
+ * A BlockNode is one layer of one opened image (a file, a raw or qcow2 interpretation of it...). A device holds the
+ * topmost node and submits BlockReqs to it. For a device that is all there is to know: block_submit(), the length, the
+ * read-only flag, and block_drain_*. Tools and tests use the blocking calls further down.
+ *
+ * Threads: every function may be called from any thread unless its comment says otherwise. Opening, closing the last
+ * reference, resizing and snapshots are for the main thread. No function calls back into the caller before it returns.
+ */
+
+typedef struct BlockCtx BlockCtx;
+typedef struct BlockNode BlockNode;
+typedef struct BlockReq BlockReq;
+typedef struct BlockFormat BlockFormat;
+
+/* ---- context: owns the worker pool; nothing in this layer is global ---- */
+
+/* A context with up to @max_workers threads (0: a sensible default), started on demand. */
+BlockCtx *block_ctx_new(unsigned max_workers);
+/* All nodes opened in it must be gone. */
+void block_ctx_free(BlockCtx *ctx);
+
+/* ---- requests ---- */
+
+typedef enum BlockOp {
+    BLOCK_READ, BLOCK_WRITE,
+    BLOCK_FLUSH,                /* offset and len unused: covers every request completed before it was submitted */
+    BLOCK_DISCARD,              /* a hint: afterwards the range reads as before or as zeros; clipped parts are ignored */
+    BLOCK_WRITE_ZEROES,         /* afterwards the range reads as zeros */
+    BLOCK_OPS
+} BlockOp;
+
+enum {                          /* BlockReq.flags */
+    BLOCK_REQ_FUA = 1,          /* WRITE, WRITE_ZEROES: done only when on stable storage */
+    BLOCK_REQ_MAY_UNMAP = 2,    /* WRITE_ZEROES: may deallocate the range */
+    BLOCK_REQ_NO_FALLBACK = 4,  /* WRITE_ZEROES: -ENOTSUP rather than writing zeros the slow way */
+    BLOCK_REQ_COMPRESS = 8,     /* WRITE: store compressed, offset and len in whole clusters (tools) */
+};
+
+/* ret: 0 or -errno. Called exactly once, in the thread of req->loop, never inside block_submit. The request is the
+ * callee's again: it may be freed or submitted anew. */
+typedef void BlockDone(BlockReq *req, int ret);
+
+/*
+ * One request. The submitter allocates it (embedded in its own struct, usually), fills the first part and leaves it
+ * and everything it points to alone until done is called. Zero the struct once before its first use.
+ */
+struct BlockReq {
+    BlockOp op;
+    unsigned flags;
+    uint64_t offset, len;       /* bytes; any alignment; offset + len must not exceed the length (-EIO, or -ENOSPC for writes) */
+    const struct iovec *iov;    /* READ and WRITE: sum of iov_len must be >= len; the first len bytes are used */
+    unsigned niov;
+    BlockDone *done;
+    void *opaque;
+    Loop *loop;                 /* where done is called; must outlive the request */
+
+    /* the block layer's own */
+    BlockNode *node;
+    BlockReq *next;
+    int ret;
+    int64_t start_ns;
+    uint64_t host_offset;
+    struct iovec *host_iov;
+    void *track;
+};
+
+void block_submit(BlockNode *node, BlockReq *req);
+
+/* ---- nodes ---- */
+
+typedef enum BlockCache {
+    BLOCK_CACHE_WRITEBACK,      /* host page cache; flushes are honoured (default) */
+    BLOCK_CACHE_NONE,           /* O_DIRECT; flushes are honoured */
+    BLOCK_CACHE_WRITETHROUGH,   /* host page cache; every write is flushed before it is done */
+    BLOCK_CACHE_DIRECTSYNC,     /* O_DIRECT; every write is flushed before it is done */
+    BLOCK_CACHE_UNSAFE,         /* host page cache; flushes are ignored */
+} BlockCache;
+
+/* What a user of a node does with it, and lets others do (the same bits as in the image locks of other tools). */
+enum {
+    BLOCK_PERM_CONSISTENT_READ = 1,
+    BLOCK_PERM_WRITE = 2,
+    BLOCK_PERM_WRITE_UNCHANGED = 4,
+    BLOCK_PERM_RESIZE = 8,
+    BLOCK_PERM_ALL = 15,
+};
+
+typedef struct BlockOpenOpts {
+    const char *format;         /* NULL: find out from the content */
+    bool writable;
+    BlockCache cache;
+    bool no_backing;            /* do not open the image's backing file: its ranges read as zeros */
+    bool no_data_file;          /* do not open an external data file (for "info" of untrusted images) */
+    bool force_share;           /* readers only: take no locks (-U of the image tool) */
+    bool no_lock;               /* take no locks and check none */
+    bool discard;               /* pass discards and unmapping zero writes down to the host */
+    bool detect_zeroes;         /* writes of zeros become WRITE_ZEROES; with discard they unmap too */
+    bool repair;                /* open although marked corrupt or dirty, in order to check and repair */
+    const char *snapshot;       /* id or name of an internal snapshot to read; implies read-only */
+    const BlockNode *lock_peer; /* private */
+} BlockOpenOpts;
+
+/*
+ * Open the image @name: a path, "file:PATH", or "json:{...}" with "driver" and "filename"; a protocol ("nbd://") where
+ * one is built in. The node comes with one reference. On failure NULL and one line in @err that names cause and remedy.
+ * Main thread; blocks.
+ */
+BlockNode *block_open(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err);
+BlockNode *block_ref(BlockNode *node);
+/* The last one drains, flushes (ignoring errors: flush before if you care) and closes. NULL is fine. Main thread. */
+void block_unref(BlockNode *node);
+/* Flush and close, reporting an error; drops the caller's reference, which must be the last one. */
+int block_close(BlockNode *node);
+
+const char *block_name(const BlockNode *node);          /* as given to block_open */
+const char *block_format_name(const BlockNode *node);   /* "qcow2" */
+uint64_t block_length(const BlockNode *node);           /* virtual size in bytes, any number; see block_on_resize */
+bool block_read_only(const BlockNode *node);
+bool block_write_cache(const BlockNode *node);          /* false: writes are stable when done (writethrough, directsync) */
+void block_set_write_cache(BlockNode *node, bool on);   /* what a guest may switch (virtio-blk WCE) */
+uint32_t block_opt_io_size(const BlockNode *node);      /* bytes; 0: no preference */
+uint32_t block_discard_granularity(const BlockNode *node);      /* bytes; 0: discard is useless here */
+/* Have @fn called in the main thread after the length changed. One listener a node; NULL ends it. */
+void block_on_resize(BlockNode *node, LoopFn *fn, void *opaque);
+
+/*
+ * begin: requests submitted from now on wait inside the node; returns when none is in flight. Nests. The thread must
+ * not be the only one that runs a Loop on which requests in flight complete, unless it passes that Loop as @own (it is
+ * iterated while waiting); otherwise NULL. end lets the waiting ones go.
+ */
+void block_drain_begin(BlockNode *node, Loop *own);
+void block_drain_end(BlockNode *node);
+
+typedef struct BlockStats {
+    uint64_t reqs[BLOCK_OPS], bytes[BLOCK_OPS], errors[BLOCK_OPS];
+    uint64_t time_ns[BLOCK_OPS];        /* submit to completion, summed */
+    uint64_t inline_reqs;               /* served without a worker */
+    unsigned in_flight;
+} BlockStats;
+void block_stats(BlockNode *node, BlockStats *ret_stats);
+
+/* ---- blocking calls: tools, tests, snapshots. 0 or -errno; run in the calling thread ---- */
+
+int block_pread(BlockNode *node, uint64_t offset, void *buf, uint64_t len);
+int block_pwrite(BlockNode *node, uint64_t offset, const void *buf, uint64_t len, unsigned flags);
+int block_pwrite_zeroes(BlockNode *node, uint64_t offset, uint64_t len, unsigned flags);
+int block_pdiscard(BlockNode *node, uint64_t offset, uint64_t len);
+int block_flush(BlockNode *node);
+
+typedef enum BlockPrealloc { BLOCK_PREALLOC_OFF, BLOCK_PREALLOC_METADATA, BLOCK_PREALLOC_FALLOC, BLOCK_PREALLOC_FULL } BlockPrealloc;
+/* Change the length. Shrinking throws data away. New space reads as zeros. Drains by itself. */
+bool block_resize(BlockNode *node, uint64_t length, BlockPrealloc prealloc, GError **err);
+
+/* What a range is made of. */
+enum {
+    BLOCK_ST_DATA = 1,          /* stored data */
+    BLOCK_ST_ZERO = 2,          /* reads as zeros */
+    BLOCK_ST_ALLOCATED = 4,     /* this layer says what it reads as; else the backing file does */
+    BLOCK_ST_OFFSET = 8,        /* host_offset is valid: plain bytes in host_file at this place */
+    BLOCK_ST_COMPRESSED = 16,
+    BLOCK_ST_EOF = 32,          /* the range ends where the layer ends */
+};
+typedef struct BlockStatus {
+    uint64_t len;               /* bytes from the asked offset that have this status; > 0 */
+    unsigned flags;
+    uint64_t host_offset;
+    const char *host_file;      /* lives as long as the node */
+    unsigned depth;             /* block_status_chain: which layer, 0 = top */
+} BlockStatus;
+/* Of this layer alone. */
+int block_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *ret_status);
+/* Through the backing chain down to but without @base (NULL: all of it). */
+int block_status_chain(BlockNode *node, const BlockNode *base, uint64_t offset, uint64_t len, BlockStatus *ret_status);
+
+/* ---- the graph ---- */
+
+BlockNode *block_backing(const BlockNode *node);        /* not a new reference; NULL: none (or not opened) */
+BlockNode *block_file(const BlockNode *node);           /* the node below that carries this one's bytes */
+const char *block_backing_name(const BlockNode *node);  /* as stored in the image, or NULL */
+const char *block_backing_format(const BlockNode *node);
+/* The backing file's name as it would be opened: relative names are relative to the image's folder. g_free it. */
+char *block_backing_path(const BlockNode *node);
+
+/* ---- image-level operations; main thread, the node drained or used by nobody else ---- */
+
+typedef struct BlockCreateOpts {
+    const char *format, *name;
+    uint64_t size;              /* bytes; ignored with have_size false (then taken from the backing file) */
+    bool have_size;
+    const char *backing, *backing_format;
+    bool backing_unsafe;        /* do not open the backing file to check it */
+    const char *const *options; /* NULL-terminated "key=value" list, as after -o; later ones win */
+    BlockCache cache;
+    bool quiet;
+} BlockCreateOpts;
+/* Create (or overwrite) an image. *ret_line, if not NULL, becomes the "Formatting..." line (g_free it). */
+bool block_create(BlockCtx *ctx, const BlockCreateOpts *opts, char **ret_line, GError **err);
+/* "name  help" lines of the creation options of a format; g_free it. NULL: no such format or it cannot be created. */
+char *block_create_help(const char *format);
+
+typedef struct BlockCheck {
+    uint64_t corruptions, leaks, errors;        /* errors: the check itself failed there (I/O) */
+    uint64_t corruptions_fixed, leaks_fixed;
+    uint64_t total_clusters, allocated_clusters, fragmented_clusters, compressed_clusters;
+    uint64_t image_end;
+    void (*message)(void *opaque, const char *line);    /* may be NULL */
+    void *opaque;
+} BlockCheck;
+enum { BLOCK_FIX_LEAKS = 1, BLOCK_FIX_ERRORS = 2 };
+/* -ENOTSUP: this format has no check. */
+int block_check(BlockNode *node, unsigned fix, BlockCheck *check);
+
+typedef struct BlockSnapshot {
+    char *id, *name;
+    uint64_t vm_state_size, disk_size, date_sec, vm_clock_ns;
+    uint32_t date_nsec;
+    uint64_t icount;            /* G_MAXUINT64: not recorded */
+} BlockSnapshot;
+/* Array of BlockSnapshot *, freed with g_ptr_array_unref; NULL: the format has no snapshots. */
+GPtrArray *block_snapshot_list(BlockNode *node);
+bool block_snapshot_create(BlockNode *node, const BlockSnapshot *snapshot, GError **err);
+bool block_snapshot_apply(BlockNode *node, const char *id_or_name, GError **err);
+bool block_snapshot_delete(BlockNode *node, const char *id_or_name, GError **err);
+
+typedef struct BlockInfo {
+    uint32_t cluster_size;      /* 0: none */
+    bool dirty, corrupt, encrypted;
+    uint64_t image_end;
+    int64_t host_bytes;         /* space used on the host; -1: unknown */
+    GVariant *specific;         /* a{sv}, or NULL: what only this format has; keys as the image tool prints them */
+} BlockInfo;
+/* ret_info->specific is a full reference: g_variant_unref it. */
+int block_info(BlockNode *node, BlockInfo *ret_info);
+
+/* ---- formats ---- */
+
+/* Every format and protocol there is, NULL-terminated; the list is block/formats.c. */
+extern const BlockFormat *const block_formats[];
+const BlockFormat *block_format_find(const char *name);
