@@ -2,6 +2,7 @@
 #include "util/loop.h"
 
 #include <glib.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -107,7 +108,7 @@ typedef struct BlockOpenOpts {
     bool detect_zeroes;         /* writes of zeros become WRITE_ZEROES; with discard they unmap too */
     bool repair;                /* open although marked corrupt or dirty, in order to check and repair */
     const char *snapshot;       /* id or name of an internal snapshot to read; implies read-only */
-    const BlockNode *lock_peer; /* private */
+    bool backing_writable;      /* open the backing file for writing too (commit) */
 } BlockOpenOpts;
 
 /*
@@ -116,6 +117,8 @@ typedef struct BlockOpenOpts {
  * Main thread; blocks.
  */
 BlockNode *block_open(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err);
+/* The same on top of the node @file (a reference is taken), whatever its name says. */
+BlockNode *block_open_on(BlockNode *file, const BlockOpenOpts *opts, GError **err);
 BlockNode *block_ref(BlockNode *node);
 /* The last one drains, flushes (ignoring errors: flush before if you care) and closes. NULL is fine. Main thread. */
 void block_unref(BlockNode *node);

@@ -1,0 +1,18 @@
+#include "block/format.h"
+
+#include <string.h>
+
+/* The one list of formats and protocols. Probing takes the one that is surest; raw is sure of nothing. */
+const BlockFormat *const block_formats[] = {
+    &block_format_file,
+    &block_format_raw,
+    NULL
+};
+
+const BlockFormat *block_format_find(const char *name)
+{
+    for (const BlockFormat *const *f = block_formats; *f; f++)
+        if (!strcmp((*f)->name, name))
+            return *f;
+    return NULL;
+}
