@@ -1,0 +1,197 @@
+#pragma once
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tcg/ir.h"
+#include "util/log.h"
+
+/*
+ * The translator as a library: it knows guests (tcg/guest/<isa>), hosts (tcg/host/<arch>) and nothing of machines.
+ * A TcgContext is one machine's (or process's) code cache; a TcgCpu one vCPU's translator, running on the guest's own
+ * state struct. All that lies outside (RAM, devices, interrupts, time) comes in through TcgCallbacks.
+ */
+
+typedef struct TcgContext TcgContext;
+typedef struct TcgCpu TcgCpu;
+
+typedef enum TcgAccess { TCG_READ, TCG_WRITE, TCG_EXEC } TcgAccess;
+enum { TCG_PAGE_BITS = 12, TCG_PAGE_SIZE = 4096, TCG_REGIMES = 4 };
+
+/* Why tcg_cpu_run returned. The values >= TCG_LEAVE_GUEST may also be the imm of an IR EXIT. */
+typedef enum TcgLeave {
+    TCG_LEAVE_KICKED,          /* tcg_cpu_kick was called */
+    TCG_LEAVE_STEPPED,         /* tcg_cpu_run's instruction budget is used up */
+    TCG_LEAVE_HALTED,          /* the guest waits for an interrupt (HLT); state says so too */
+    TCG_LEAVE_SHUTDOWN,        /* triple fault or its like */
+    TCG_LEAVE_DEBUG,           /* breakpoint or single step for the debugger */
+    TCG_LEAVE_GUEST,           /* (IR EXIT only) mode or interrupt state may have changed: look again, do not return to the caller */
+} TcgLeave;
+
+/* ---- what the world offers the translator; every function gets TcgCpu's opaque, called on the vCPU's thread ---- */
+enum { TCG_PAGE_RO = 1,        /* writes go to io_write (ROM) */
+       TCG_PAGE_TRACK = 2 };   /* somebody wants to see writes: call page_written before each, never map directly */
+typedef struct TcgCallbacks {
+    /* RAM or ROM page at @gpa (page aligned): host address, or NULL = device or nothing. */
+    uint8_t *(*page)(void *opaque, uint64_t gpa, unsigned *ret_flags);
+    /* Arm or disarm write tracking because translated code was made of this page / no longer exists. Arming returns
+     * when no vCPU holds a direct write mapping any more (at their safe points). */
+    void (*page_code)(void *opaque, uint64_t gpa, bool armed);
+    void (*page_written)(void *opaque, uint64_t gpa, unsigned len);
+    uint64_t (*io_read)(void *opaque, uint64_t gpa, unsigned size);
+    void (*io_write)(void *opaque, uint64_t gpa, uint64_t value, unsigned size);
+    uint64_t (*port_in)(void *opaque, uint16_t port, unsigned size);
+    void (*port_out)(void *opaque, uint16_t port, uint64_t value, unsigned size);
+    /* System registers that live outside the CPU proper (x86: APIC MSRs, TPR...; numbers are the guest's). False: no such register. */
+    bool (*sysreg_read)(void *opaque, uint32_t reg, uint64_t *ret);
+    bool (*sysreg_write)(void *opaque, uint32_t reg, uint64_t value);
+    bool (*irq_pending)(void *opaque);       /* a maskable interrupt of sufficient priority waits */
+    int (*irq_ack)(void *opaque);            /* take it: vector, or -1 (spurious, nothing any more) */
+    uint64_t (*time_counter)(void *opaque);  /* x86: the guest's TSC */
+    /* A privileged event worth logging: kind and text are static strings. May be NULL. */
+    void (*event)(void *opaque, const char *kind, uint64_t value);
+} TcgCallbacks;
+
+/* ---- guests ---- */
+enum { TCG_H_READS = 1,        /* looks at guest registers in the state struct */
+       TCG_H_WRITES = 2,       /* may change them: values got before are stale after */
+       TCG_H_FAULTS = 4,       /* may not return (guest exception): the state must be exact before */
+       TCG_H_NORETURN = 8 };
+/* Helpers are compiled without floating point and vector instructions, unless TCG_H_FPU: then the back end saves what it keeps there. */
+enum { TCG_H_FPU = 16 };
+typedef uint64_t TcgHelperFn(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+typedef struct TcgHelper { const char *name; TcgHelperFn *fn; uint8_t ret_type, flags; } TcgHelper;
+
+/* One translation in progress, as the front end sees it. */
+typedef struct TcgUnitDesc {
+    IrUnit *u;
+    TcgCpu *cpu;
+    const void *state;         /* for the mode bits that are in the key; nothing else may be baked in */
+    uint64_t mode;             /* mode key */
+    uint64_t pc;               /* virtual address of the first byte: for logs only, never baked into code */
+    unsigned page_off;         /* pc & 4095 (or the segment-adjusted linear address & 4095) */
+    unsigned max_insns;
+    const uint8_t *code;       /* guest bytes from page_off on */
+    unsigned avail;            /* how many: to the end of the page, or into the next one after tcg_code_cross */
+    /* results */
+    unsigned n_insns, len;     /* instructions and bytes translated */
+} TcgUnitDesc;
+
+typedef struct TcgXlate {
+    uint64_t gpa;              /* of the page frame's byte that va names, page aligned */
+    uint8_t readable, writable, executable;   /* for this regime, writable only if D is already set */
+    uint8_t global;            /* valid in every address space */
+    uint8_t page_log2;         /* size of the mapping, for INVLPG of large pages */
+} TcgXlate;
+
+typedef struct GuestIsa {
+    const char *name;
+    uint32_t state_size;
+    uint32_t xlat_offset;      /* of the translator's area in the state */
+    uint32_t pc_offset;        /* of the 64-bit pc: linear address, except for segmented guests (see linear_pc) */
+    uint32_t pc_base_offset;
+    const IrSlot *slots;
+    unsigned n_slots;
+    const TcgHelper *helpers;
+    unsigned n_helpers;
+    /* Mode key of the state: everything decoding and translation depend on. */
+    uint64_t (*mode)(const void *state);
+    /* Linear address of the next instruction, from the pc register (x86: CS.base + RIP, wrapped). And back: pc register of a linear address. */
+    uint64_t (*linear_pc)(const void *state);
+    void (*set_pc_from_linear)(void *state, uint64_t linear);
+    unsigned (*regime)(uint64_t mode);       /* default translation regime of a unit */
+    bool (*supervisor)(uint64_t mode);       /* its global code pages outlive an address-space switch */
+    /* Translate; stops before an instruction that does not fit in t->avail unless it is the first. */
+    void (*translate)(TcgUnitDesc *t);
+    /* Page tables. False: it would fault; then mmu_fault raises exactly that fault (does not return). */
+    bool (*mmu)(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);
+    void (*mmu_fault)(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime) __attribute__((noreturn));
+    void (*align_fault)(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
+    /* A host arithmetic trap (SIGFPE) in translated code; @code is si_code. Does not return. */
+    void (*fpe_fault)(TcgCpu *cpu, int code) __attribute__((noreturn));
+    /* Deliver whatever is due before the next instruction (interrupt, NMI, INIT, pending exception). Returns false when the vCPU
+     * must not run (halted, waiting for SIPI): the run loop leaves with TCG_LEAVE_HALTED. */
+    bool (*deliver)(TcgCpu *cpu);
+    /* Disassemble one instruction for logs; returns its length. */
+    int (*disas)(const uint8_t *code, unsigned avail, uint64_t mode, uint64_t pc, char *buf, int size);
+} GuestIsa;
+
+/* Only while translating the first instruction: make bytes of the next page available in t->code/t->avail. Raises the guest's page fault
+ * (does not return) if the next page cannot be executed. */
+void tcg_code_cross(TcgUnitDesc *t);
+
+/* ---- context and vCPU ---- */
+typedef enum TcgTier { TCG_TIER_AUTO, TCG_TIER_INTERP, TCG_TIER_1, TCG_TIER_2 } TcgTier;
+typedef struct TcgConfig {
+    size_t cache_size;         /* bytes of code cache; 0 = default */
+    TcgTier tier;
+    Log *log;
+    bool one_insn;             /* one guest instruction a unit (debugging) */
+} TcgConfig;
+
+TcgContext *tcg_new(const TcgConfig *config, GError **err);
+void tcg_free(TcgContext *ctx);   /* all its cpus are freed before */
+TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const TcgCallbacks *cb, void *opaque);
+void tcg_cpu_free(TcgCpu *cpu);
+
+/* Run until something named in TcgLeave happens; @max_insns 0 = no budget, else at most so many instructions (exact for 1). vCPU's own thread.
+ * A "safe point" of the vCPU is whenever it is outside this function, or at the loop's own start. */
+TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns);
+/* Make tcg_cpu_run return soon. Any thread, async-signal-safe. */
+void tcg_cpu_kick(TcgCpu *cpu);
+/* Interrupts may be due (or other reason to look): leave translated code at the next instruction boundary that polls. Any thread. */
+void tcg_cpu_poke(TcgCpu *cpu);
+
+/* Guest-physical memory was remapped, or a page got new tracking clients: drop what was cached of it. Only while all vCPUs are at a safe point. */
+void tcg_flush_mappings(TcgContext *ctx);
+/* Memory [gpa, gpa+len) was written by somebody else (DMA, other engine): drop translations made of it. Any thread. */
+void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len);
+/* Drop every translation. Only while all vCPUs are at a safe point. */
+void tcg_flush_code(TcgContext *ctx);
+
+typedef struct TcgStats {
+    uint64_t translations, guest_insns, code_bytes, cache_flushes, invalidations, tlb_misses, tlb_flushes, jump_misses, run_entries, io_reexec;
+    uint64_t translate_ns;
+} TcgStats;
+void tcg_stats(TcgContext *ctx, TcgStats *ret);
+
+/* ---- for guests' helpers and system code (tcg/guest/ only), on the vCPU's thread ---- */
+void *tcg_cpu_state(TcgCpu *cpu);
+const TcgCallbacks *tcg_cpu_callbacks(TcgCpu *cpu);
+void *tcg_cpu_opaque(TcgCpu *cpu);
+TcgContext *tcg_cpu_context(TcgCpu *cpu);
+Log *tcg_cpu_log(TcgCpu *cpu);
+/* The TcgCpu of a state, from the state's translator area: pass state + GuestIsa.xlat_offset. */
+TcgCpu *tcg_cpu_from_xlat(void *xlat);
+
+/* In a helper: write the pc register (linear_pc's inverse) for the guest instruction that called. Done by tcg_leave's callers before they raise. */
+void tcg_sync_pc(TcgCpu *cpu);
+/* Leave the helper and translated code for the run loop; state (pc included) is as it shall be. */
+void tcg_leave(TcgCpu *cpu) __attribute__((noreturn));
+/* The same, and return @why from tcg_cpu_run. */
+void tcg_leave_with(TcgCpu *cpu, TcgLeave why) __attribute__((noreturn));
+
+/* Guest-virtual access with all faults and I/O, any alignment. Both check every page before the first byte is written. */
+uint64_t tcg_load(TcgCpu *cpu, uint64_t va, unsigned size_log2, unsigned regime);
+void tcg_store(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime);
+void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned regime);
+void tcg_store_bytes(TcgCpu *cpu, uint64_t va, const void *buf, unsigned len, unsigned regime);
+/* Fault now if [va, va+len) (len <= 8192) cannot be accessed. */
+void tcg_probe(TcgCpu *cpu, uint64_t va, unsigned len, TcgAccess access, unsigned regime);
+/* Host address of plain RAM at va, valid for *ret_len bytes (to the end of the page), or NULL: use load/store. For TCG_WRITE the page is untracked RAM.
+ * Faults like an access. */
+uint8_t *tcg_host(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, unsigned *ret_len);
+/* Guest-physical: for page-table walks. False: not RAM. The CAS sets A/D bits; compares and swaps a 4- or 8-byte entry, *ret_done false if it had changed. */
+bool tcg_phys_load(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t *ret);
+bool tcg_phys_cas(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t expect, uint64_t value, bool *ret_done);
+bool tcg_phys_store(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t value);
+
+/* Mode bits, regime attributes or the address space changed: call after writing the state. */
+void tcg_mode_changed(TcgCpu *cpu);
+/* The vCPU now runs in address space (@base, @tag): x86 CR3 base and PCID, 0 without PCIDE. Entries cached for it earlier are valid again. */
+void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag);
+/* Flushes, this vCPU only; each hits every cached space that carries @tag (any base), globals survive where said. */
+void tcg_flush_all(TcgCpu *cpu);                                  /* globals too */
+void tcg_flush_nonglobal(TcgCpu *cpu);                            /* all tags, globals stay */
+void tcg_flush_tag(TcgCpu *cpu, uint32_t tag);                    /* globals stay */
+void tcg_flush_page(TcgCpu *cpu, uint64_t va, uint32_t tag);      /* the page that maps va: under @tag, and a global one */
