@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Boot Debian's cloud kernel to a shell, and what can be seen from there.
+
+    boot.py CASE --emulator tandem --accel tcg [--smp N] [--guest DIR] [--program PATH]
+
+CASEs are the functions case_* below. --emulator qemu runs the same case on Debian's QEMU, to check the test itself.
+"""
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, 'scripts'))
+import console  # noqa: E402
+
+PROMPT = r'tandem# '
+
+
+def skip(reason):
+    print(reason)
+    sys.exit(77)
+
+
+class Setup:
+    def __init__(self, args, work):
+        self.args = args
+        self.work = work
+        self.guest = console.Guest(args.guest)
+        self.scale = args.timeout_scale
+
+    def argv(self, *extra, append=''):
+        a = self.args
+        base = console.qemu(a.accel) if a.emulator == 'qemu' else console.tandem(a.program, a.accel)
+        return base + self.guest.linux(append, smp=a.smp) + list(extra)
+
+    def boot(self, *extra, append=''):
+        """A guest at its shell, and the match of its TANDEM-READY line."""
+        log = os.path.join(self.work, 'console.log')
+        c = console.Console(self.argv(*extra, append=append), log)
+        try:
+            c.expect(r'Linux version', 60 * self.scale)
+            c.expect(r'TANDEM-INIT', 120 * self.scale)
+            ready = c.expect(r'TANDEM-READY \S+ root=(\S+) cpus=(\d+) kernel=(\S+)', 60 * self.scale)
+            c.expect(PROMPT, 30 * self.scale)
+        except BaseException:
+            c.__exit__()
+            raise
+        return c, ready
+
+    def poweroff(self, c):
+        c.send('poweroff\n')
+        status = c.wait(60 * self.scale)
+        assert status == 0, 'emulator ended with %s after poweroff' % status
+
+    def copy_disk(self):
+        path = os.path.join(self.work, 'disk.qcow2')
+        shutil.copyfile(self.guest.disk, path)
+        return path
+
+
+def drive(path, interface='virtio'):
+    return '-drive', 'file=%s,format=qcow2,if=%s' % (path, interface)
+
+
+def case_shell(s):
+    """Kernel and initrd to a shell; commands work on every CPU; poweroff ends the emulator with status 0."""
+    c, ready = s.boot()
+    with c:
+        assert ready.group(1) == 'initrd', ready.group(0)
+        assert int(ready.group(2)) == s.args.smp, ready.group(0)
+        assert c.run('echo $((6*7))') == '42'
+        assert c.run('nproc') == str(s.args.smp)
+        assert c.run('uname -m') == 'x86_64'
+        for cpu in range(s.args.smp):
+            assert c.run('taskset %x sh -c "echo on $((1+1))"' % (1 << cpu)) == 'on 2'
+        # Work on all CPUs at once whose result is known.
+        want = hashlib.sha256(b'\0' * (4 << 20)).hexdigest()
+        jobs = ' '.join('head -c 4194304 /dev/zero | sha256sum >/tmp/$i.sum &' for _ in range(1))
+        out = c.run('for i in $(seq %d); do %s done; wait; cat /tmp/*.sum' % (2 * s.args.smp, jobs), 120 * s.scale)
+        assert out.count(want) == 2 * s.args.smp, out
+        s.poweroff(c)
+
+
+def check_image(path):
+    r = subprocess.run(['qemu-img', 'check', path], capture_output=True, text=True, check=False)
+    assert r.returncode == 0, 'qemu-img check: %s%s' % (r.stdout, r.stderr)
+
+
+def to_raw(path):
+    """The disk as a raw file, by another tool than ours, and its file system clean."""
+    raw = path + '.raw'
+    subprocess.run(['qemu-img', 'convert', '-O', 'raw', path, raw], check=True)
+    r = subprocess.run(['/sbin/e2fsck', '-fn', raw], capture_output=True, text=True, check=False)
+    assert r.returncode == 0, 'e2fsck: %s%s' % (r.stdout, r.stderr)
+    return raw
+
+
+def read_file(raw, name):
+    return subprocess.run(['/sbin/debugfs', '-R', 'cat %s' % name, raw], capture_output=True, check=True).stdout
+
+
+def case_disk(s):
+    """Files written in the guest to its qcow2 root are there for other tools, the image and file system clean."""
+    path = s.copy_disk()
+    c, ready = s.boot(*drive(path, s.args.interface))
+    with c:
+        assert ready.group(1).startswith('/dev/'), ready.group(0)
+        c.run('dd if=/dev/urandom of=/root/random bs=64k count=256 2>/dev/null', 120 * s.scale)
+        sums = c.run('sha256sum /root/random').split()[0]
+        c.run('for i in $(seq 300); do echo file $i >/root/f$i; done; rm /root/f7; mkdir -p /root/d/e; mv /root/f8 /root/d/e', 60 * s.scale)
+        c.run('sync', 60 * s.scale)
+        s.poweroff(c)
+    check_image(path)
+    raw = to_raw(path)
+    assert hashlib.sha256(read_file(raw, '/root/random')).hexdigest() == sums, '/root/random differs on the host'
+    assert read_file(raw, '/root/f300') == b'file 300\n'
+    assert read_file(raw, '/root/d/e/f8') == b'file 8\n'
+    assert read_file(raw, '/root/f7') == b''
+    # What one boot wrote the next one reads.
+    c, _ = s.boot(*drive(path, s.args.interface))
+    with c:
+        assert c.run('sha256sum /root/random', 60 * s.scale).split()[0] == sums
+        s.poweroff(c)
+    check_image(path)
+
+
+def case_net(s):
+    """The guest gets an address from the user network and reaches its gateway."""
+    c, _ = s.boot('-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0')
+    with c:
+        c.run('n=0; until ip addr show eth0 | grep -q "inet 10.0.2.15/"; do n=$((n+1)); [ $n -lt 30 ] || break; sleep 1; done; '
+              'ip addr show eth0 | grep -q "inet 10.0.2.15/"', 60 * s.scale)
+        assert '1 packets received' in c.run('ping -c 1 -W 10 10.0.2.2', 30 * s.scale)
+        s.poweroff(c)
+
+
+def case_workload(s):
+    """The workload gives the same checksums in the guest as natively."""
+    def sums(text):
+        lines = [line.split() for line in text.splitlines() if line.startswith('WORKLOAD ')]
+        return {w[1]: w[3] for w in lines}
+    native = sums(subprocess.run([s.guest.workload], capture_output=True, text=True, check=True).stdout)
+    c, _ = s.boot()
+    with c:
+        inside = sums(c.run('workload', 300 * s.scale))
+        assert len(native) == 3 and inside == native, '%s, natively %s' % (inside, native)
+        s.poweroff(c)
+
+
+def case_reboot(s):
+    """With -no-reboot a reboot ends the emulator with status 0, as poweroff does."""
+    c, _ = s.boot()
+    with c:
+        c.send('reboot\n')
+        status = c.wait(60 * s.scale)
+        assert status == 0, 'status %s' % status
+
+
+CASES = {name[5:]: f for name, f in globals().items() if name.startswith('case_')}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p.add_argument('case', choices=sorted(CASES))
+    p.add_argument('--emulator', choices=('tandem', 'qemu'), default='tandem')
+    p.add_argument('--program', default=os.path.join(ROOT, 'build/release/tools/tandem'))
+    p.add_argument('--guest', default=os.path.join(ROOT, 'build/guest'))
+    p.add_argument('--accel', default='tcg')
+    p.add_argument('--smp', type=int, default=1)
+    p.add_argument('--interface', default='virtio')
+    p.add_argument('--timeout-scale', type=float, default=float(os.environ.get('TANDEM_TIMEOUT_SCALE', '1')))
+    args = p.parse_args()
+    if args.accel == 'kvm' and not os.access('/dev/kvm', os.R_OK | os.W_OK):
+        skip('no usable /dev/kvm')
+    subprocess.run([os.path.join(ROOT, 'scripts/make-guest'), args.guest], check=True)
+    with tempfile.TemporaryDirectory() as work:
+        try:
+            CASES[args.case](Setup(args, work))
+        except (AssertionError, console.ConsoleError) as e:
+            sys.exit('%s: %s' % (args.case, e))
+    print('%s: ok' % args.case)
+
+
+if __name__ == '__main__':
+    main()
