@@ -190,7 +190,7 @@ void block_drain_begin(BlockNode *node, Loop *own)
             g_cond_wait(&node->idle, &node->lock);
             continue;
         }
-        g_cond_wait_until(&node->idle, &node->lock, g_get_monotonic_time() + 200);
+        g_cond_wait_until(&node->idle, &node->lock, clock_now_ns(&clock_host) / 1000 + 200);
         g_mutex_unlock(&node->lock);
         while (loop_iterate(own, false))
             ;

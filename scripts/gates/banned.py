@@ -9,7 +9,7 @@ RANDOM_HOMES = ('util/', 'vmm/')
 # (what, folders, paths exempt, why). A name is matched as a call; '=name' as an identifier anywhere.
 RULES = [
     ('strcpy strcat sprintf vsprintf gets strtok stpcpy', FOLDERS, (), 'unbounded or stateful: use g_strlcpy, g_snprintf, g_strsplit'),
-    ('atoi atol atoll atof', FOLDERS, (), 'cannot report an error: use g_ascii_string_to_signed or g_ascii_strtoll'),
+    ('atoi atol atoll atof', PRODUCT, (), 'cannot report an error: use g_ascii_string_to_signed or g_ascii_strtoll'),
     ('alloca g_alloca g_newa strdupa', FOLDERS, (), 'unbounded stack'),
     ('rand srand random srandom drand48', FOLDERS, (), 'hidden global state: own the generator'),
     ('tmpnam tempnam mktemp', FOLDERS, (), 'race: use mkstemp or memfd_create'),
