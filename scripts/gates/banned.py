@@ -22,6 +22,7 @@ RULES = [
     ('printf vprintf puts putchar perror psignal g_print g_printerr g_message g_warning g_critical g_log g_info g_debug '
      'err errx warn warnx =stdout =stderr', LIBRARIES, (), 'a library never prints: util/log.h, or a GError'),
     ('system popen', PRODUCT, (), 'no shell in the product'),
+    ('G_DEFINE_QUARK', PRODUCT, (), 'keeps a writable static: a function around g_quark_from_static_string does not'),
     ('signal', PRODUCT, (), 'use sigaction'),
 ]
 

@@ -4,7 +4,7 @@ _Static_assert(X86_CC_V == IRFL_V && X86_CC_C == IRFL_C && X86_CC_P == IRFL_P &&
                X86_CC_S == IRFL_N, "the flags slot is the IR's packed form");
 
 #define AT(f) offsetof(X86State, f)
-#define GPR(n, r) [n] = { #n + 5, AT(gpr) + 8 * (n), IRT_I64, r }
+#define GPR(n, r) [n] = { &#n[5], AT(gpr) + 8 * (n), IRT_I64, r }
 #define SEG(X, x) [X86S_##x##_BASE] = { #x "_base", AT(seg) + sizeof(X86Seg) * (X) + offsetof(X86Seg, base), IRT_I64, 0 }, \
     [X86S_##x##_LIMIT] = { #x "_limit", AT(seg) + sizeof(X86Seg) * (X) + offsetof(X86Seg, limit), IRT_I32, 0 }, \
     [X86S_##x##_ATTR] = { #x "_attr", AT(seg) + sizeof(X86Seg) * (X) + offsetof(X86Seg, attr), IRT_I32, 0 }, \
