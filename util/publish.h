@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 /*
- * Publishing of immutable objects without waiting on either side. Writers swap an atomic pointer and retire the old
- * object; readers bracket their use. Any thread may read, without registration. Readers are wait-free: two atomic
+ * Publishing of immutable objects without waiting on either side. Writers swap an atomic pointer (seq_cst) and retire
+ * the old object; readers load it (seq_cst) inside a bracket. Any thread may read, without registration. Readers are wait-free: two atomic
  * adds on a stripe that threads seldom share. A reader may stay inside for long (a vCPU between two safe points):
  * that only delays freeing.
  *

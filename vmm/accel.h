@@ -111,7 +111,7 @@ struct AccelOps {
     /* Doorbells of a mapped region changed; vCPUs parked. NULL: the core rings them. */
     void (*doorbells)(void *vm, MemRegion *mr);
 
-    /* On the vCPU's thread, before its first run. */
+    /* Any thread, the vCPU at rest: what must be bound to the vCPU's own thread is done at the first vcpu_run or vcpu_step. */
     bool (*vcpu_init)(void *vm, Vcpu *c, void **ret_ec, GError **err);
     void (*vcpu_fini)(void *ec);
     /*

@@ -71,6 +71,7 @@ struct DeviceClass {
     bool fabric;                        /* an interrupt controller: its lock is the fabric's */
     bool internal;                      /* made by boards only, not by -device */
     const PropDesc *props;              /* NULL or terminated by { 0 } */
+    const PropDesc *base_props;         /* of the bus's base struct ("addr" of PciDevice), offsets from the instance; set by bus macros */
     const DeviceSection *state;         /* NULL (nothing to save) or terminated by { 0 } */
     const DeviceSection *base_state;    /* of the bus's base struct (PciDevice), saved before @state; set by bus macros */
     bool (*can_save)(const Device *dev, GError **err);     /* NULL: yes. Lock held */
@@ -90,8 +91,6 @@ typedef struct BusOps {
     /* Before unrealize: invisible again. */
     void (*unplug)(Bus *bus, Device *dev);
     void (*detach)(Bus *bus, Device *dev);
-    /* Extra properties every device of the bus has ("addr"); offsets relative to the instance struct. */
-    const PropDesc *props;
 } BusOps;
 
 /* Embedded as first member of PciBus etc. Owned by the device that provides it. */
@@ -133,8 +132,8 @@ void device_unrealize(Device *dev);
 void device_free(Device *dev);          /* unrealizes if needed; NULL is fine */
 void device_reset(Device *dev);         /* takes the lock */
 Device *device_by_id(Machine *m, const char *id);
-/* Every property of the class and its bus with help, as text (g_free). */
-char *device_class_help(const DeviceClass *klass, const BusOps *bus);
+/* Every property of the class with help, as text (g_free). */
+char *device_class_help(const DeviceClass *klass);
 
 /* Inside realize: region @index of the device. Names are "id.name". The device keeps no address; boards ask by index. */
 MemRegion *device_init_mmio(Device *dev, unsigned index, const char *name, const MmioOps *ops, uint64_t size);
@@ -172,8 +171,6 @@ void device_msi(Device *dev, uint64_t addr, uint32_t data);
 IrqFabric *device_fabric(Device *dev);
 /* The guest broke the protocol: counted, rate-limited message under -d guest_errors. Lock held or not. */
 void device_guest_error(Device *dev, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
-/* I/O requests in flight: engines of migration and reset wait for zero through klass->reset / drain of the back end. */
-
 /* ---- state of one device ---- */
 
 /* Appends to @out. False with @err if the device cannot be saved now. Takes the lock. */

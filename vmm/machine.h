@@ -53,6 +53,8 @@ AddressSpace *machine_as_mem(Machine *m);
 AddressSpace *machine_as_io(Machine *m);
 unsigned machine_n_vcpus(const Machine *m);
 Vcpu *machine_vcpu(Machine *m, unsigned index);         /* NULL beyond the end */
+/* Boards with a split irqchip: EXIT_EOI of a level vector comes here (vCPU thread, no locks). Before start. */
+void machine_set_eoi_hook(Machine *m, void (*fn)(void *opaque, uint8_t vector), void *opaque);
 void *machine_accel_vm(Machine *m);                     /* of the current engine */
 /* MSI from anywhere (any thread): shorthand for irq_fabric_msi. */
 void msi_send(Machine *m, uint64_t addr, uint32_t data);

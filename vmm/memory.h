@@ -249,8 +249,10 @@ void ram_block_foreach(MemSystem *ms, void (*fn)(RamBlock *b, void *opaque), voi
 
 /*
  * A set flag means: this client wants to know of the next write to the page. A writer that does not go through a
- * direct soft-TLB entry calls mem_pages_written *before* it stores: the client's hook runs, then the flag is cleared
- * (for CODE the hook's owner clears it when it dropped the code). Clear = written since armed, for dirty trackers.
+ * direct soft-TLB entry calls mem_pages_written before it stores: hooks run (CODE drops translations and clears its
+ * flag itself, SNAPSHOT copies the old bytes), then the other flags are cleared: clear = written since armed. After the
+ * store it calls mem_pages_stored, which clears the trackers' flags once more: a collector that armed and copied the
+ * page in between would otherwise miss the store.
  */
 typedef void PageWrittenFn(void *opaque, RamBlock *b, uint64_t offset, uint64_t len);
 /* At most one hook a client; NULL removes. Hooks run in the writing thread, without locks of vmm, and must not block on vCPUs. */
@@ -258,17 +260,25 @@ void mem_pages_set_hook(MemSystem *ms, PageClient client, PageWrittenFn *fn, voi
 /* Set the flag on every page of [offset, +len) and revoke write entries through the listeners. */
 void mem_pages_arm(RamBlock *b, PageClient client, uint64_t offset, uint64_t len);
 void mem_pages_disarm(RamBlock *b, PageClient client, uint64_t offset, uint64_t len);
-/* The slow half; callers go through mem_pages_written. */
-void mem_pages_written_slow(RamBlock *b, uint64_t offset, uint64_t len);
 bool mem_pages_any(RamBlock *b, uint64_t offset, uint64_t len);
+void mem_pages_written_slow(RamBlock *b, uint64_t offset, uint64_t len);
+void mem_pages_stored_slow(RamBlock *b, uint64_t offset, uint64_t len);
 static inline void mem_pages_written(RamBlock *b, uint64_t offset, uint64_t len)
 {
     if (mem_pages_any(b, offset, len))
         mem_pages_written_slow(b, offset, len);
 }
+static inline void mem_pages_stored(RamBlock *b, uint64_t offset, uint64_t len)
+{
+    if (mem_pages_any(b, offset, len))
+        mem_pages_stored_slow(b, offset, len);
+}
 /* Call @fn for each maximal run of pages of @b that were written since armed (flag clear), and arm them again first. */
 void mem_pages_collect(RamBlock *b, PageClient client, uint64_t offset, uint64_t len,
                        void (*fn)(void *opaque, RamBlock *b, uint64_t offset, uint64_t len), void *opaque);
+
+/* Tell listeners that the page at @gpa went away and came back (pc-testdev); work item. */
+void mem_remap_page(AddressSpace *as, GuestAddr gpa);
 
 /* Tree and views as text, for the monitor. Free with g_free. */
 char *mem_system_dump(MemSystem *ms);

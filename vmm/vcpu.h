@@ -68,7 +68,7 @@ struct Vcpu {
     _Atomic uint32_t events;            /* VcpuEvent bits */
     _Atomic uint32_t sipi_vector;
     _Atomic bool kicked;                /* leave guest code soon; cleared by the loop */
-    _Atomic bool in_guest;              /* between enter and leave: not parked */
+    _Atomic bool in_guest;              /* not parked */
     VcpuStats stats;
     struct VcpuPriv *priv;
 };
@@ -77,7 +77,7 @@ struct Vcpu {
 
 /* Tell @c something (any thread, fabric lock may be held): sets the bit, wakes it from HLT, kicks it if it runs. @arg: SIPI vector. */
 void vcpu_raise(Vcpu *c, VcpuEvent ev, unsigned arg);
-/* Make it leave guest code soon. Any thread. */
+/* Make it leave guest code soon. Any thread. Write what it shall notice first: one that is just entering looks at its conditions instead. */
 void vcpu_kick(Vcpu *c);
 /* True on @c's own thread. */
 bool vcpu_is_self(const Vcpu *c);
@@ -96,9 +96,6 @@ static inline bool vcpu_must_leave(const Vcpu *c)
 {
     return atomic_load_explicit(&c->kicked, memory_order_relaxed);
 }
-/* Bracket around host I/O that may block for long inside a handler: counts as parked. Afterwards waits for a running work item. No locks held. */
-void vcpu_park_begin(Vcpu *c);
-void vcpu_park_end(Vcpu *c);
 
 /* ---- state, own thread or work item ---- */
 

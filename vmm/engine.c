@@ -1,0 +1,356 @@
+#include <string.h>
+
+#include "vmm/machine-internal.h"
+
+/* Engines of a machine: slots, hand-over of instructions, switch of the whole machine, choice. */
+
+/* ---- slots ---- */
+
+/* A listener's opaque: which slot of which machine. */
+typedef struct SlotRef {
+    Machine *m;
+    unsigned slot;
+} SlotRef;
+
+static void on_changed(void *opaque, AddressSpace *as, const FlatView *old, const FlatView *new_view)
+{
+    SlotRef *r = opaque;
+    const AccelOps *ops = r->m->slot[r->slot].ops;
+    if (ops->memory_changed)
+        ops->memory_changed(r->m->slot[r->slot].vm, as, old, new_view);
+}
+
+static void on_revoke(void *opaque, PageClient client, uint64_t ram_addr, uint64_t len)
+{
+    SlotRef *r = opaque;
+    const AccelOps *ops = r->m->slot[r->slot].ops;
+    if (ops->pages_revoke)
+        ops->pages_revoke(r->m->slot[r->slot].vm, client, ram_addr, len);
+}
+
+static void on_doorbells(void *opaque, MemRegion *mr)
+{
+    SlotRef *r = opaque;
+    const AccelOps *ops = r->m->slot[r->slot].ops;
+    if (ops->doorbells)
+        ops->doorbells(r->m->slot[r->slot].vm, mr);
+}
+
+static const MemListener slot_listener = { on_changed, on_revoke, on_doorbells };
+
+static void set_ec(Vcpu *c, unsigned slot, void *ec)
+{
+    atomic_store(&c->priv->slot_ec[slot], ec);
+    if (c->machine->current == slot)
+        c->ec = ec;
+    else
+        c->assist_ec = ec;
+}
+
+static bool open_vcpus(Machine *m, unsigned slot, GError **err)
+{
+    for (guint i = 0; i < m->vcpus->len; i++) {
+        Vcpu *c = g_ptr_array_index(m->vcpus, i);
+        void *ec = NULL;
+        if (!m->slot[slot].ops->vcpu_init(m->slot[slot].vm, c, &ec, err))
+            return false;
+        set_ec(c, slot, ec);
+        if (slot != m->current)
+            c->assist = m->slot[slot].ops;
+    }
+    return true;
+}
+
+/* vm_init happens before vCPUs exist for the first engine (machine_new), later for an assistant. */
+bool engine_open(Machine *m, unsigned slot, GError **err)
+{
+    if (!m->slot[slot].vm_ready) {
+        if (!m->slot[slot].ops->vm_init(m, &m->cfg.accel_cfg, &m->slot[slot].vm, err))
+            return false;
+        m->slot[slot].vm_ready = true;
+        SlotRef *r = g_new(SlotRef, 1);
+        *r = (SlotRef){ m, slot };
+        m->slot[slot].listener = r;
+        mem_listener_add(m->mem, &slot_listener, r);
+    }
+    if (m->slot[slot].ready || !m->built)
+        return true;
+    m->slot[slot].ready = open_vcpus(m, slot, err);
+    return m->slot[slot].ready;
+}
+
+void engine_close(Machine *m, unsigned slot)
+{
+    if (!m->slot[slot].ops || !m->slot[slot].vm_ready)
+        return;
+    for (guint i = 0; i < m->vcpus->len; i++) {
+        Vcpu *c = g_ptr_array_index(m->vcpus, i);
+        void *ec = atomic_load(&c->priv->slot_ec[slot]);
+        if (ec && m->slot[slot].ops->vcpu_fini)
+            m->slot[slot].ops->vcpu_fini(ec);
+        set_ec(c, slot, NULL);
+    }
+    mem_listener_remove(m->mem, &slot_listener, m->slot[slot].listener);
+    if (m->slot[slot].ops->vm_fini)
+        m->slot[slot].ops->vm_fini(m->slot[slot].vm);
+    m->slot[slot].vm = NULL;
+    m->slot[slot].vm_ready = m->slot[slot].ready = false;
+    g_free(m->slot[slot].listener);
+}
+
+void *machine_accel_vm(Machine *m)
+{
+    return m->slot[m->current].vm;
+}
+
+const AccelOps *machine_accel(const Machine *m)
+{
+    return m->slot[m->current].ops;
+}
+
+const char *machine_accel_name(const Machine *m)
+{
+    return machine_accel(m) ? machine_accel(m)->name : "none";
+}
+
+/* ---- state ---- */
+
+bool vcpu_state_need(Vcpu *c, uint32_t groups, GError **err)
+{
+    uint32_t missing = groups & ~*c->groups_valid;
+    if (!missing || !c->accel->state_out) {
+        *c->groups_valid |= groups;
+        return true;
+    }
+    return c->accel->state_out(c->ec, missing, err);
+}
+
+void vcpu_state_changed(Vcpu *c, uint32_t groups)
+{
+    g_assert((*c->groups_valid & groups) == groups);
+    *c->groups_dirty |= groups;
+}
+
+/* ---- hand-over ---- */
+
+void machine_set_policy(Machine *m, HandoverPolicy *fn, void *opaque)
+{
+    m->policy = fn;
+    m->policy_opaque = opaque;
+}
+
+enum { CLUSTER_NS = 2000000, LEVEL_MAX = 4 };
+
+/*
+ * One instruction; but a failure soon after the last one (on hosts where a whole kernel fails every few instructions)
+ * makes the stretch 16 times longer, up to user mode.
+ */
+static Handover default_policy(Vcpu *c)
+{
+    int64_t now = mclock_now(c->machine->clock, CLOCK_KIND_HOST);
+    struct VcpuPriv *p = c->priv;
+    bool near = p->last_failure_ns && now - p->last_failure_ns < CLUSTER_NS;
+    p->last_failure_ns = now;
+    p->failure_level = near ? MIN(p->failure_level + 1, (unsigned)LEVEL_MAX) : 0;
+    uint64_t n = 1ull << 4 * p->failure_level;
+    HandoverKind kind = !p->failure_level ? HANDOVER_STEP : p->failure_level < LEVEL_MAX ? HANDOVER_STRETCH : HANDOVER_UNTIL_USER;
+    return (Handover){ kind, n };
+}
+
+static void count_failure(Vcpu *c, const VmExit *x)
+{
+    char hex[2 * sizeof(x->insn) + 1] = "?";
+    for (unsigned i = 0; i < x->n_insn && i < sizeof(x->insn); i++)
+        g_snprintf(hex + 2 * i, 3, "%02x", x->insn[i]);
+    uint64_t *n = g_hash_table_lookup(c->stats.failed_insns, hex);
+    /* Bounded: a guest chooses these bytes. */
+    if (!n && g_hash_table_size(c->stats.failed_insns) < 256) {
+        n = g_new0(uint64_t, 1);
+        g_hash_table_insert(c->stats.failed_insns, g_strdup(hex), n);
+    }
+    if (n)
+        ++*n;
+}
+
+static void open_assistant_item(Machine *m, void *opaque)
+{
+    unsigned slot = m->current ^ 1;
+    GError *err = NULL;
+    if (m->slot[slot].ready || m->slot[slot].failed)
+        return;
+    if (!engine_open(m, slot, &err)) {
+        m->slot[slot].failed = true;
+        log_warn(m->cfg.log, "the assistant engine %s does not start: %s", m->slot[slot].ops->name, err->message);
+        g_error_free(err);
+    }
+}
+
+static bool no_help(VmExit *x, const char *why, Machine *m)
+{
+    log_warn(m->cfg.log, "%s: emulation failure, %s", machine_accel_name(m), why);
+    x->kind = EXIT_ERROR;
+    return true;
+}
+
+/*
+ * The current engine gave up on *x, or did so before the assistant was ready. False: go on; true: *x is left to handle.
+ * Runs inside the guest bracket.
+ */
+bool engine_handover(Vcpu *c, VmExit *x)
+{
+    Machine *m = c->machine;
+    unsigned slot = m->current ^ 1;
+    if (!m->slot[slot].ops || !m->slot[slot].ops->vcpu_step)
+        return no_help(x, "and there is no assistant engine", m);
+    if (m->slot[slot].failed)
+        return no_help(x, "and the assistant engine did not start", m);
+    if (!m->slot[slot].ready) {
+        c->priv->handover_due = true;
+        c->priv->failed = *x;
+        machine_queue_work(m, open_assistant_item, NULL);
+        return false;
+    }
+    if (!c->priv->handover_due)
+        count_failure(c, x);
+    c->priv->handover_due = false;
+    Handover h = m->policy ? m->policy(m, c, x, m->policy_opaque) : default_policy(c);
+    if (h.kind == HANDOVER_STOP)
+        return no_help(x, "and the policy says stop", m);
+    if (h.kind == HANDOVER_SWITCH) {
+        machine_request_switch(m, m->slot[slot].ops);
+        return false;
+    }
+    GError *err = NULL;
+    if (!vcpu_state_need(c, c->type->groups_all, &err)) {
+        bool r = no_help(x, err->message, m);
+        g_error_free(err);
+        return r;
+    }
+    VcpuStep limit = { .max_insns = MAX(h.n, 1), .until_user = h.kind == HANDOVER_UNTIL_USER };
+    VmExit sx = { 0 };
+    uint64_t done = 0;
+    c->assist->vcpu_step(c->assist_ec, &limit, &sx, &done);
+    c->stats.handovers++;
+    c->stats.handover_insns += done;
+    if (!*c->groups_dirty)
+        *c->groups_dirty = c->type->groups_all;
+    /* HLT: the engine that owns the local APIC waits better than we do. */
+    if (sx.kind == EXIT_STEPPED || sx.kind == EXIT_NONE || sx.kind == EXIT_HALT)
+        return false;
+    if (sx.kind == EXIT_EMULATION_FAILED)
+        return no_help(x, "and the assistant engine does not know the instruction either", m);
+    *x = sx;
+    return true;
+}
+
+/* ---- full switch ---- */
+
+void machine_set_switch_hook(Machine *m, MachineSwitchFn *fn, void *opaque)
+{
+    m->switch_hook = fn;
+    m->switch_opaque = opaque;
+}
+
+static bool switch_now(Machine *m, unsigned to, GError **err)
+{
+    unsigned from = m->current;
+    if (!engine_open(m, to, err))
+        return false;
+    for (guint i = 0; i < m->vcpus->len; i++) {
+        Vcpu *c = g_ptr_array_index(m->vcpus, i);
+        if (!vcpu_state_need(c, c->type->groups_all, err))
+            return false;
+    }
+    if (m->switch_hook && !m->switch_hook(m, m->slot[from].ops, m->slot[from].vm, m->slot[to].ops, m->slot[to].vm, m->switch_opaque, err))
+        return false;
+    m->current = to;
+    for (guint i = 0; i < m->vcpus->len; i++) {
+        Vcpu *c = g_ptr_array_index(m->vcpus, i);
+        void *ec = c->ec;
+        c->ec = c->assist_ec;
+        c->accel = m->slot[to].ops;
+        c->assist_ec = ec;
+        c->assist = m->slot[from].ops;
+        *c->groups_dirty = c->type->groups_all;
+        c->priv->handover_due = false;
+        c->stats.switches++;
+        /* What was pending in the old engine's own queues is looked up again in the new one. */
+        atomic_fetch_or(&c->events, VCPU_EV_INTR | VCPU_EV_FLUSH);
+    }
+    return true;
+}
+
+static void switch_item(Machine *m, void *opaque)
+{
+    GError *err = NULL;
+    int want = atomic_exchange(&m->switch_wanted, 0);
+    if (!want || m->current == (unsigned)want - 1)
+        return;
+    if (!switch_now(m, (unsigned)want - 1, &err)) {
+        log_warn(m->cfg.log, "the machine stays on %s: %s", machine_accel_name(m), err ? err->message : "the other engine refused");
+        g_clear_error(&err);
+        return;
+    }
+    machine_post(m, &(MachineEvent){ .kind = MACHINE_EV_ACCEL });
+}
+
+void machine_request_switch(Machine *m, const AccelOps *accel)
+{
+    for (int i = 0; i < 2; i++)
+        if (m->slot[i].ops && m->slot[i].ops == accel) {
+            if (!atomic_exchange(&m->switch_wanted, i + 1))
+                machine_queue_work(m, switch_item, NULL);
+            return;
+        }
+}
+
+static void switch_tick(void *opaque)
+{
+    Machine *m = opaque;
+    const AccelOps *other = m->slot[m->current ^ 1].ops;
+    if (m->switch_us && other) {
+        if (machine_state(m) == MACHINE_RUNNING)
+            machine_request_switch(m, other);
+        timer_arm(m->switch_timer, mclock_now(m->clock, CLOCK_KIND_HOST) + (int64_t)m->switch_us * 1000);
+    }
+}
+
+void machine_set_switch_period(Machine *m, unsigned us)
+{
+    m->switch_us = us;
+    if (!m->switch_timer)
+        m->switch_timer = timer_new(m->clock, CLOCK_KIND_HOST, NULL, switch_tick, m);
+    switch_tick(m);
+}
+
+/* ---- choice ---- */
+
+const AccelOps *accel_find(const AccelOps *const *registry, const char *name)
+{
+    for (; registry && *registry; registry++)
+        if (!strcmp((*registry)->name, name))
+            return *registry;
+    return NULL;
+}
+
+const AccelOps *accel_auto(const AccelOps *const *registry, const AccelConfig *cfg, AccelInfo *ret_info, char **ret_reasons, GError **err)
+{
+    const AccelOps *best = NULL;
+    g_autoptr(GString) reasons = g_string_new(NULL);
+    for (; registry && *registry; registry++) {
+        AccelInfo info = { 0 };
+        GError *why = NULL;
+        if (!(*registry)->probe(cfg, &info, &why)) {
+            g_string_append_printf(reasons, "%s: %s\n", (*registry)->name, why->message);
+            g_error_free(why);
+        } else if (!best || (*registry)->priority > best->priority) {
+            best = *registry;
+            *ret_info = info;
+        }
+    }
+    if (!best)
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "no engine can run here:\n%s", reasons->str);
+    else if (ret_reasons)
+        *ret_reasons = g_strdup(reasons->str);
+    return best;
+}
