@@ -109,7 +109,9 @@ Device *device_new(Machine *m, const DeviceClass *klass, const char *id, GError 
     dev->priv->set = g_hash_table_new(g_str_hash, g_str_equal);
     dev->priv->refs = g_ptr_array_new();
     g_ptr_array_add(m->devices, dev);
-    device_set_defaults(dev, klass->base_props);
+    Bus *bus = machine_default_bus(m, klass->bus);
+    dev->priv->bus_props = bus ? bus->ops->props : NULL;
+    device_set_defaults(dev, dev->priv->bus_props);
     device_set_defaults(dev, klass->props);
     return dev;
 }
@@ -167,7 +169,7 @@ void device_free(Device *dev)
         ((MachineObject *)g_ptr_array_index(dev->priv->refs, i))->users--;
     g_ptr_array_remove(m->devices, dev);
     free_strings(dev, dev->klass->props);
-    free_strings(dev, dev->klass->base_props);
+    free_strings(dev, dev->priv->bus_props);
     g_ptr_array_free(dev->priv->mmio, TRUE);
     g_ptr_array_free(dev->priv->pio, TRUE);
     g_ptr_array_free(dev->priv->inputs, TRUE);
@@ -216,7 +218,7 @@ bool device_realize(Device *dev, Bus *bus, GError **err)
     const DeviceClass *k = dev->klass;
     Machine *m = dev->priv->machine;
     g_assert(!dev->realized);
-    if (!check_required(dev, k->base_props, err) || !check_required(dev, k->props, err) || !bus_join(dev, bus, err))
+    if (!check_required(dev, dev->priv->bus_props, err) || !check_required(dev, k->props, err) || !bus_join(dev, bus, err))
         return false;
     if (k->realize && !k->realize(dev, err)) {
         drop_regions(dev->priv->mmio);

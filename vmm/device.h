@@ -71,7 +71,6 @@ struct DeviceClass {
     bool fabric;                        /* an interrupt controller: its lock is the fabric's */
     bool internal;                      /* made by boards only, not by -device */
     const PropDesc *props;              /* NULL or terminated by { 0 } */
-    const PropDesc *base_props;         /* of the bus's base struct ("addr" of PciDevice), offsets from the instance; set by bus macros */
     const DeviceSection *state;         /* NULL (nothing to save) or terminated by { 0 } */
     const DeviceSection *base_state;    /* of the bus's base struct (PciDevice), saved before @state; set by bus macros */
     bool (*can_save)(const Device *dev, GError **err);     /* NULL: yes. Lock held */
@@ -91,6 +90,9 @@ typedef struct BusOps {
     /* Before unrealize: invisible again. */
     void (*unplug)(Bus *bus, Device *dev);
     void (*detach)(Bus *bus, Device *dev);
+    /* Extra properties every device of the bus has ("addr"); offsets relative to the instance struct. A bus of the kind must exist before
+     * device_new for them to be known. */
+    const PropDesc *props;
 } BusOps;
 
 /* Embedded as first member of PciBus etc. Owned by the device that provides it. */

@@ -97,6 +97,7 @@ struct Machine {
 
 struct DevicePriv {
     Machine *machine;
+    const PropDesc *bus_props;  /* of the kind of bus it plugs into, NULL if there was none at device_new */
     GPtrArray *mmio, *pio;      /* MemRegion references, may hold NULL */
     GPtrArray *inputs;          /* IrqWire * */
     GHashTable *set;            /* names of properties set (const char * of the class) */

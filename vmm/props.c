@@ -151,7 +151,7 @@ bool device_set_prop(Device *dev, const char *name, const char *value, GError **
     g_assert(!dev->realized);
     const PropDesc *p = find_prop(dev->klass->props, name);
     if (!p)
-        p = find_prop(dev->klass->base_props, name);
+        p = find_prop(dev->priv->bus_props, name);
     if (!p) {
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION, "%s has no property '%s'; see -device %s,help", dev->klass->name,
                     name, dev->klass->name);
@@ -193,6 +193,5 @@ char *device_class_help(const DeviceClass *klass)
     GString *s = g_string_new(NULL);
     g_string_append_printf(s, "%s: %s\n", klass->name, klass->summary ? klass->summary : "");
     help_table(s, klass->props);
-    help_table(s, klass->base_props);
     return g_string_free(s, FALSE);
 }
