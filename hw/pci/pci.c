@@ -363,6 +363,9 @@ static void bus_unplug(Bus *bus, Device *dev)
     g_mutex_unlock(&b->lock);
     pci->plugged = false;
     update_bars(pci);
+    for (unsigned n = 0; n < PCI_BARS; n++)
+        if (pci->bar[n].mr)
+            mem_region_clear_doorbells(pci->bar[n].mr);
     irq_set(pci->intx_irq, false);
 }
 
