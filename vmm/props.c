@@ -168,8 +168,8 @@ void device_set_defaults(Device *dev, const PropDesc *props)
     for (const PropDesc *p = props; p && p->type != PROP_END; p++)
         if (p->def) {
             GError *err = NULL;
-            if (!set_one(dev, p, p->def, &err))
-                g_error("default of %s.%s: %s", dev->klass->name, p->name, err->message);   /* a table's mistake */
+            set_one(dev, p, p->def, &err);
+            g_assert_no_error(err);     /* a table's mistake */
         }
 }
 
