@@ -140,7 +140,7 @@ int block_file_truncate(BlockNode *file, uint64_t size, BlockPrealloc prealloc);
 bool block_file_create(BlockCtx *ctx, const char *name, GError **err);  /* empty; honours other processes' locks */
 char *block_path_of(const char *name);  /* "file:x" -> "x"; g_free it */
 
-extern const BlockFormat block_format_file, block_format_raw;
+extern const BlockFormat block_format_file, block_format_raw, block_format_qcow2;
 
 /* One line: "Could not open 'NAME': ..." */
 #define BLOCK_ERROR block_error_quark()

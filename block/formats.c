@@ -6,6 +6,7 @@
 const BlockFormat *const block_formats[] = {
     &block_format_file,
     &block_format_raw,
+    &block_format_qcow2,
     NULL
 };
 
