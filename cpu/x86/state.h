@@ -180,6 +180,9 @@ typedef struct X86State {
     uint64_t xstate_extra;
     uint8_t xsave_extra[X86_XSAVE_EXTRA];
 
+    uint64_t dr_pending;       /* DR6 bits of data and I/O breakpoints that the running instruction hit */
+    const struct X86CpuModel *model;   /* cpu/x86/cpuid.h; not owned, set once on creation */
+
     uint32_t groups_valid, groups_dirty;
     /* The translator's own, guest-neutral (TcgEnv); zero on creation, saved by nobody. */
     _Alignas(64) uint8_t xlat[X86_XLAT_SIZE];
