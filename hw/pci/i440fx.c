@@ -22,6 +22,7 @@ typedef struct I440fxHost {
     I440fxSetup setup;
     PciBus bus;
     MemRegion *pci_mem;         /* container of 2^64 */
+    MemRegion *hole;            /* in pci_mem: what no device claims below 1 MiB, so that DRAM does not shine through the windows */
     MemRegion *smm_root;        /* container of 2^64 */
     _Atomic uint32_t confadd;
     _Atomic uint8_t rcr;
@@ -75,6 +76,18 @@ static void host_write(void *opaque, uint64_t off, uint64_t val, unsigned size)
 /* No device lock around these: the target of a config cycle has its own, and two are never held together. */
 static const MmioOps host_ops = { .read = host_read, .write = host_write, .min_size = 1, .max_size = 4 };
 
+static uint64_t hole_read(void *opaque, uint64_t off, unsigned size)
+{
+    return bits_mask(8 * size);
+}
+
+/* A master abort. */
+static void hole_write(void *opaque, uint64_t off, uint64_t val, unsigned size)
+{
+}
+
+static const MmioOps hole_ops = { .read = hole_read, .write = hole_write, .min_size = 1, .max_size = 8 };
+
 /* PIRQ lines as PIIX3 boards wire them, and as SeaBIOS assumes: slot 1 pin A is PIRQA. */
 static unsigned map_intx(unsigned slot, unsigned pin)
 {
@@ -93,6 +106,8 @@ static bool host_realize(Device *dev, GError **err)
     g_assert(h->setup.machine);
     device_init_mem(dev, 0, mem_region_new_mmio(ms, "pci-config", &host_ops, h, 8, NULL));
     h->pci_mem = mem_region_new_container(ms, "pci", 0);
+    h->hole = mem_region_new_mmio(ms, "pci-hole", &hole_ops, h, 0x60000, NULL);
+    mem_region_add(h->pci_mem, 0xa0000, h->hole, -1);
     PciBusConfig cfg = { .name = "pci.0", .mem = h->pci_mem, .io = h->setup.io_root, .dma = h->setup.dma, .map_intx = map_intx, .first_slot = 2 };
     pci_bus_init(&h->bus, &cfg, dev, h->setup.machine);
     return true;
@@ -102,6 +117,8 @@ static void host_unrealize(Device *dev)
 {
     I440fxHost *h = (I440fxHost *)dev;
     pci_bus_clear(&h->bus);
+    mem_region_remove(h->hole);
+    mem_region_unref(h->hole);
     mem_region_unref(h->pci_mem);
 }
 

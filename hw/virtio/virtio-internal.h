@@ -7,7 +7,7 @@ typedef struct VirtqDesc {
     uint64_t addr;
     uint32_t len;
     uint16_t flags;             /* VRING_DESC_F_* */
-    uint16_t next;              /* split: next; packed: buffer id */
+    uint16_t next;              /* split: next; packed: buffer id (the two change places in memory) */
 } VirtqDesc;
 
 /* Work space for one chain; guarded by the device lock. */

@@ -26,12 +26,18 @@ bool virtq_packed_empty(VirtQueue *vq)
     return vq->v->broken || !is_avail(flags, vq->avail_wrap);
 }
 
+/* The last two fields are id and flags here, flags and next in a split ring. */
+static VirtqDesc from_packed(VirtqDesc d)
+{
+    return (VirtqDesc){ .addr = d.addr, .len = d.len, .flags = d.next, .next = d.flags };
+}
+
 static bool gather_indirect(VirtQueue *vq, const VirtqDesc *d)
 {
     /* In a packed ring a table is used from its first to its last entry; only WRITE means anything in there (2.8.7). */
     unsigned n = d->flags & VRING_DESC_F_NEXT ? 0 : virtq_read_indirect(vq, d->addr, d->len);
     for (unsigned i = 0; i < n; i++) {
-        VirtqDesc e = vq->v->scratch->desc[i];
+        VirtqDesc e = from_packed(vq->v->scratch->desc[i]);
         if (e.flags & VRING_DESC_F_INDIRECT || !virtq_map_desc(vq, &e))
             n = 0;
     }
@@ -49,6 +55,7 @@ bool virtq_packed_gather(VirtQueue *vq, uint16_t pos, bool wrap, uint16_t *ret_h
             return false;
         }
         virtq_le_desc(&d);
+        d = from_packed(d);
         if (d.flags & VRING_DESC_F_INDIRECT ? taken || !gather_indirect(vq, &d) : !virtq_map_desc(vq, &d))
             break;
         if (!(d.flags & VRING_DESC_F_NEXT)) {
