@@ -80,6 +80,7 @@ static void pause_item(Machine *m, void *opaque)
 void machine_pause(Machine *m, PauseReason why)
 {
     machine_run_work(m, pause_item, GUINT_TO_POINTER(why));
+    machine_flush_work(m);      /* what vCPUs queued on their way out; now only other threads can add */
 }
 
 void machine_request_pause(Machine *m, PauseReason why)

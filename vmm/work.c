@@ -152,7 +152,7 @@ bool work_is_runner(Machine *m)
 void machine_flush_work(Machine *m)
 {
     g_mutex_lock(&m->run_lock);
-    while (m->work.length && m->runner != me()) {
+    while ((m->work.length || m->exclusive) && m->runner != me()) {
         if (m->exclusive)
             g_cond_wait(&m->run_cond, &m->run_lock);
         else
