@@ -32,10 +32,12 @@ class Setup:
         self.guest = console.Guest(args.guest)
         self.scale = args.timeout_scale
 
-    def argv(self, *extra, append=''):
+    def base(self):
         a = self.args
-        base = console.qemu(a.accel) if a.emulator == 'qemu' else console.tandem(a.program, a.accel)
-        return base + self.guest.linux(append, smp=a.smp) + list(extra)
+        return console.qemu(a.accel) + ['-machine', 'graphics=off'] if a.emulator == 'qemu' else console.tandem(a.program, a.accel)
+
+    def argv(self, *extra, append=''):
+        return self.base() + self.guest.linux(append, smp=self.args.smp) + list(extra)
 
     def boot(self, *extra, append=''):
         """A guest at its shell, and the match of its TANDEM-READY line."""
@@ -151,6 +153,25 @@ def case_workload(s):
         s.poweroff(c)
 
 
+def case_firmware(s):
+    """SeaBIOS to GRUB on the serial line to Linux with its root on the same qcow2 disk; then reboot and poweroff."""
+    path = os.path.join(s.work, 'grub.qcow2')
+    shutil.copyfile(os.path.join(s.args.guest, 'grub.qcow2'), path)
+    argv = s.base() + ['-m', '512', '-smp', str(s.args.smp)] + list(drive(path, s.args.interface))
+    with console.Console(argv, os.path.join(s.work, 'console.log')) as c:
+        for cycle in range(2):
+            c.expect('SeaBIOS', 60 * s.scale)
+            c.expect('Tandem guest', 60 * s.scale)
+            c.expect(r'TANDEM-READY \S+ root=/dev/[vs]da1', 180 * s.scale)
+            c.expect(PROMPT, 30 * s.scale)
+            assert c.run('cat /root/cycle 2>/dev/null || echo 0') == str(cycle)
+            c.run('echo %d >/root/cycle; sync' % (cycle + 1))
+            if cycle == 0:
+                c.send('reboot\n')
+        s.poweroff(c)
+    check_image(path)
+
+
 def case_reboot(s):
     """With -no-reboot a reboot ends the emulator with status 0, as poweroff does."""
     c, _ = s.boot()
@@ -176,7 +197,7 @@ def main():
     args = p.parse_args()
     if args.accel == 'kvm' and not os.access('/dev/kvm', os.R_OK | os.W_OK):
         skip('no usable /dev/kvm')
-    subprocess.run([os.path.join(ROOT, 'scripts/make-guest'), args.guest], check=True)
+    subprocess.run([os.path.join(ROOT, 'scripts/make-guest'), args.guest] + ['grub'] * (args.case == 'firmware'), check=True)
     with tempfile.TemporaryDirectory() as work:
         try:
             CASES[args.case](Setup(args, work))
