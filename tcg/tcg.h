@@ -90,6 +90,8 @@ typedef struct GuestIsa {
     uint32_t xlat_offset;      /* of the translator's area in the state */
     uint32_t pc_offset;        /* of the 64-bit pc: linear address, except for segmented guests (see linear_pc) */
     uint32_t pc_base_offset;
+    uint32_t fpenv_offset;     /* 32-bit field: the guest's FP environment in the host's form (x86 host: MXCSR); live in hardware while translated code
+                                * and helpers run, written back whenever tcg_cpu_run's loop is reached */
     const IrSlot *slots;
     unsigned n_slots;
     const TcgHelper *helpers;

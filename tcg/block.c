@@ -1,0 +1,325 @@
+/* Translations: look-up, making, invalidation. */
+#include <string.h>
+#include <time.h>
+
+#include "tcg/tcg-internal.h"
+
+static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
+
+static unsigned block_hash(uint64_t gpa, uint64_t mode)
+{
+    uint64_t h = (gpa ^ mode * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
+    return (unsigned)(h >> 40) & (BLOCK_HASH - 1);
+}
+
+static unsigned page_hash(uint64_t gpa) { return (unsigned)((gpa >> TCG_PAGE_BITS) * 0x9e3779b1u >> 8) & (PAGE_HASH - 1); }
+
+/* Lock-free: chains only grow at the head; dead blocks stay until everything is flushed. */
+TcgBlock *tcg_block_find(TcgContext *ctx, uint64_t gpa, uint64_t gpa2, uint64_t mode, bool one_insn)
+{
+    TcgBlock *b = __atomic_load_n(&ctx->hash[block_hash(gpa, mode)], __ATOMIC_ACQUIRE);
+    for (; b; b = b->hash_next)
+        if (b->gpa == gpa && b->mode == mode && !__atomic_load_n(&b->dead, __ATOMIC_RELAXED) && b->one_insn == one_insn &&
+            (!b->gpa2 || b->gpa2 == gpa2))
+            return b;
+    return NULL;
+}
+
+static CodePage *page_find(TcgContext *ctx, uint64_t gpa)
+{
+    CodePage *p = __atomic_load_n(&ctx->pages[page_hash(gpa)], __ATOMIC_ACQUIRE);
+    while (p && p->gpa != gpa)
+        p = p->next;
+    return p;
+}
+
+bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa)
+{
+    const CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+    return p && __atomic_load_n(&p->n_live, __ATOMIC_SEQ_CST);
+}
+
+/* Count one more translation (or one being made) on the page; the first arms write tracking. Before the bytes are read. ctx->lock held. */
+static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
+{
+    TcgContext *ctx = cpu->ctx;
+    CodePage *p = page_find(ctx, gpa);
+    if (!p) {
+        p = g_new0(CodePage, 1);
+        p->gpa = gpa;
+        p->next = ctx->pages[page_hash(gpa)];
+        __atomic_store_n(&ctx->pages[page_hash(gpa)], p, __ATOMIC_RELEASE);
+    }
+    if (__atomic_add_fetch(&p->n_live, 1, __ATOMIC_SEQ_CST) == 1) {
+        tcg_revoke_writes(ctx, gpa);
+        if (cpu->cb->page_code)
+            cpu->cb->page_code(cpu->opaque, gpa, true);
+    }
+    return p;
+}
+
+static void page_drop(TcgCpu *cpu, CodePage *p)
+{
+    if (!__atomic_sub_fetch(&p->n_live, 1, __ATOMIC_SEQ_CST) && cpu && cpu->cb->page_code)
+        cpu->cb->page_code(cpu->opaque, p->gpa, false);
+}
+
+static void page_unlist(CodePage *p, TcgBlock *b, unsigned which)
+{
+    (void)which;
+    for (TcgBlock **at = &p->blocks; *at; at = &(*at)->page_next[(*at)->gpa2 == p->gpa && (*at)->gpa2 != ((*at)->gpa & PAGE_MASK)])
+        if (*at == b) {
+            *at = b->page_next[b->gpa2 == p->gpa && b->gpa2 != (b->gpa & PAGE_MASK)];
+            return;
+        }
+}
+
+static void block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
+{
+    CodePage *p = page_find(ctx, b->gpa & PAGE_MASK), *p2 = b->gpa2 ? page_find(ctx, b->gpa2) : NULL;
+    __atomic_store_n(&b->dead, 1, __ATOMIC_SEQ_CST);
+    if (ctx->host->kill)
+        ctx->host->kill(ctx, b);
+    page_unlist(p, b, 0);
+    page_drop(cpu, p);
+    if (p2 && p2 != p) {
+        page_unlist(p2, b, 1);
+        page_drop(cpu, p2);
+    }
+    ctx->stats.invalidations++;
+}
+
+static bool overlaps(const TcgBlock *b, uint64_t page, uint64_t from, uint64_t to)
+{
+    uint64_t start = b->gpa, in_first = TCG_PAGE_SIZE - (b->gpa & ~PAGE_MASK);
+    if ((b->gpa & PAGE_MASK) == page) {
+        uint64_t end = start + (b->len < in_first ? b->len : in_first);
+        return from < end && to > start;
+    }
+    return from < page + (b->len - in_first) && to > page;
+}
+
+/* Kill what was made of [gpa, gpa+len) (within a page). Returns whether the instruction at @self (gpa, or ~0) was among it. ctx->lock held. */
+static bool kill_range(TcgCpu *cpu, TcgContext *ctx, uint64_t gpa, uint64_t len, uint64_t self)
+{
+    CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+    bool hit_self = false;
+    if (!p)
+        return false;
+    for (TcgBlock *b = p->blocks, *next; b; b = next) {
+        next = b->page_next[b->gpa2 == p->gpa && b->gpa2 != (b->gpa & PAGE_MASK)];
+        if (!overlaps(b, p->gpa, gpa, gpa + len))
+            continue;
+        hit_self |= self >= b->gpa && self < b->gpa + b->len;
+        block_kill(cpu, ctx, b);
+    }
+    return hit_self;
+}
+
+/* A store is about to change watched memory. If it hits the unit that runs, that instruction is started again alone (does not return). */
+void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
+{
+    TcgContext *ctx = cpu->ctx;
+    uint64_t self = ~0ull, page;
+    if (cpu->in_code && tcg_fetch_peek(cpu, cpu_pc_base(cpu), &page))
+        self = page + (uint64_t)(int64_t)cpu->env->cur_off;
+    pthread_mutex_lock(&ctx->lock);
+    bool hit = kill_range(cpu, ctx, gpa, len, self);
+    pthread_mutex_unlock(&ctx->lock);
+    if (hit && cpu->in_code && !cpu->cur_block->one_insn) {
+        tcg_sync_pc(cpu);
+        cpu->one_insn = true;
+        tcg_leave(cpu);
+    }
+}
+
+void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len)
+{
+    uint64_t end = gpa + len;
+    pthread_mutex_lock(&ctx->lock);
+    while (gpa < end) {
+        uint64_t stop = MIN((gpa | ~PAGE_MASK) + 1, end);
+        kill_range(ctx->cpus->len ? ctx->cpus->pdata[0] : NULL, ctx, gpa, stop - gpa, ~0ull);
+        gpa = stop;
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+/* Bytes of the next page for the unit's first instruction. The unit then consists of that instruction only. */
+void tcg_code_cross(TcgUnitDesc *t)
+{
+    TcgCpu *cpu = t->cpu;
+    uint64_t next = (t->pc & PAGE_MASK) + TCG_PAGE_SIZE, gpa;
+    unsigned flags;
+
+    if (t->avail > sizeof(cpu->bounce) / 2 || cpu->fetch_gpa2)
+        return;
+    if (!tcg_fetch_peek(cpu, next, &gpa)) {
+        pthread_mutex_unlock(&cpu->ctx->lock);
+        page_drop(cpu, page_find(cpu->ctx, cpu->fetch_gpa));
+        cpu->isa->mmu_fault(cpu, next, TCG_EXEC, cpu->isa->regime(cpu->mode));
+    }
+    uint8_t *host = cpu->cb->page(cpu->opaque, gpa, &flags);
+    memcpy(cpu->bounce, t->code, t->avail);
+    if (host)
+        memcpy(cpu->bounce + t->avail, host, 32);
+    else
+        memset(cpu->bounce + t->avail, 0xff, 32);
+    cpu->fetch_gpa2 = gpa;
+    t->code = cpu->bounce;
+    t->avail += 32;
+    t->max_insns = 1;
+}
+
+static void register_block(TcgContext *ctx, TcgBlock *b, CodePage *p, CodePage *p2)
+{
+    b->page_next[0] = p->blocks;
+    p->blocks = b;
+    if (p2 && p2 != p) {
+        b->page_next[1] = p2->blocks;
+        p2->blocks = b;
+    }
+    unsigned h = block_hash(b->gpa, b->mode);
+    b->hash_next = ctx->hash[h];
+    __atomic_store_n(&ctx->hash[h], b, __ATOMIC_RELEASE);
+    g_ptr_array_add(ctx->blocks, b);
+}
+
+static void log_unit(TcgCpu *cpu, const TcgUnitDesc *t, LogItem item)
+{
+    Log *log = cpu->ctx->config.log;
+    char line[256];
+    if (!log_on(log, item))
+        return;
+    if (item == LOG_IN_ASM) {
+        log_item(log, item, "---- in_asm pc %#llx mode %#llx", (unsigned long long)t->pc, (unsigned long long)t->mode);
+        for (unsigned off = 0; cpu->isa->disas && off < t->len;) {
+            int n = cpu->isa->disas(t->code + off, t->len - off, t->mode, t->pc + off, line, sizeof(line));
+            log_item(log, item, "%#llx  %s", (unsigned long long)(t->pc + off), line);
+            off += n > 0 ? (unsigned)n : 1;
+        }
+        return;
+    }
+    for (unsigned n = 1; n < t->u->n; n++) {
+        if (t->u->insn[n].op == IR_NOP)
+            continue;
+        ir_print_insn(t->u, n, line, sizeof(line));
+        log_item(log, item, "  %s", line);
+    }
+}
+
+static void log_code(TcgCpu *cpu, const TcgBlock *b)
+{
+    Log *log = cpu->ctx->config.log;
+    if (!log_on(log, LOG_OUT_ASM) || !b->host)
+        return;
+    GString *hex = g_string_new(NULL);
+    for (unsigned n = 0; n < b->host_len; n++)
+        g_string_append_printf(hex, "%02x", ((uint8_t *)b->host)[n]);
+    log_item(log, LOG_OUT_ASM, "---- out_asm at %p, %u bytes: %s", b->host, b->host_len, hex->str);
+    g_string_free(hex, TRUE);
+}
+
+/* One attempt. 0 done, 1 unit too long, 2 cache full. ctx->lock held. */
+static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *code, unsigned max_insns)
+{
+    TcgContext *ctx = cpu->ctx;
+    IrUnit *u = &ctx->unit;
+    unsigned off = (unsigned)(va & ~PAGE_MASK);
+    TcgUnitDesc t = { .u = u, .cpu = cpu, .state = cpu->state, .mode = b->mode, .pc = va, .page_off = off, .max_insns = max_insns,
+                      .code = code + off, .avail = TCG_PAGE_SIZE - off };
+    cpu->fetch_gpa2 = 0;
+    ir_begin(u, ctx->ir_buf, cpu->isa->slots, cpu->isa->n_slots);
+    cpu->isa->translate(&t);
+    if (u->overflow)
+        return 1;
+    b->len = t.len ? t.len : 1;
+    b->n_insns = (uint16_t)t.n_insns;
+    b->gpa2 = cpu->fetch_gpa2 && (b->gpa & ~PAGE_MASK) + b->len > TCG_PAGE_SIZE ? cpu->fetch_gpa2 : 0;
+    log_unit(cpu, &t, LOG_IN_ASM);
+    log_unit(cpu, &t, LOG_OP);
+    ir_pass_live(u, cpu->isa);
+    log_unit(cpu, &t, LOG_OP_OPT);
+    if (!ctx->host->emit(ctx, cpu, u, b)) {
+        bool failed = b->dead;
+        b->dead = 0;
+        return failed ? 1 : 2;
+    }
+    log_code(cpu, b);
+    ctx->stats.translations++;
+    ctx->stats.guest_insns += t.n_insns;
+    ctx->stats.code_bytes += b->host_len;
+    return 0;
+}
+
+/* NULL: the cache is full (flush and come again), or (b too long at one instruction) a bug that is reported. */
+TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
+{
+    TcgContext *ctx = cpu->ctx;
+    unsigned flags, max = one_insn || ctx->config.one_insn ? 1 : 64;
+
+    pthread_mutex_lock(&ctx->lock);
+    TcgBlock *b = tcg_block_find(ctx, gpa, 0, cpu->mode, one_insn);
+    if (b) {
+        pthread_mutex_unlock(&ctx->lock);
+        return b;
+    }
+    CodePage *p = page_hold(cpu, gpa & PAGE_MASK), *p2 = NULL;
+    const uint8_t *code = cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags);
+    cpu->fetch_gpa = gpa & PAGE_MASK;
+    if (!code)
+        code = ctx->no_ram;    /* fetching from a device or nothing: all ones */
+    b = g_new0(TcgBlock, 1);
+    b->gpa = gpa;
+    b->mode = cpu->mode;
+    b->one_insn = one_insn;
+    int r;
+    for (r = 1; r == 1 && max; max /= 2)
+        r = translate_once(cpu, b, va, code, max);
+    if (r) {
+        page_drop(cpu, p);
+        g_free(b);
+        if (r == 1)
+            log_warn(ctx->config.log, "tcg: no code for the instruction at %#llx (mode %#llx): a defect of Tandem, please report",
+                     (unsigned long long)va, (unsigned long long)cpu->mode);
+        ctx->broken |= r == 1;
+        pthread_mutex_unlock(&ctx->lock);
+        return NULL;
+    }
+    if (b->gpa2 && b->gpa2 != (gpa & PAGE_MASK))
+        p2 = page_hold(cpu, b->gpa2);
+    register_block(ctx, b, p, p2);
+    pthread_mutex_unlock(&ctx->lock);
+    return b;
+}
+
+static void block_free(gpointer data)
+{
+    TcgBlock *b = data;
+    g_free(b->ir);
+    g_free(b);
+}
+
+/* All vCPUs are at safe points. */
+void tcg_flush_code(TcgContext *ctx)
+{
+    TcgCpu *any = ctx->cpus->len ? ctx->cpus->pdata[0] : NULL;
+    pthread_mutex_lock(&ctx->lock);
+    for (unsigned n = 0; n < PAGE_HASH; n++)
+        for (CodePage *p = ctx->pages[n], *next; p; p = next) {
+            next = p->next;
+            if (p->n_live && any && any->cb->page_code)
+                any->cb->page_code(any->opaque, p->gpa, false);
+            g_free(p);
+        }
+    memset(ctx->pages, 0, PAGE_HASH * sizeof(ctx->pages[0]));
+    memset(ctx->hash, 0, BLOCK_HASH * sizeof(ctx->hash[0]));
+    for (unsigned n = 0; n < ctx->blocks->len; n++)
+        block_free(ctx->blocks->pdata[n]);
+    g_ptr_array_set_size(ctx->blocks, 0);
+    ctx->used = ctx->start;
+    ctx->n_links = 1;
+    ctx->generation++;
+    ctx->stats.cache_flushes++;
+    pthread_mutex_unlock(&ctx->lock);
+}

@@ -1,0 +1,473 @@
+/* Where values live: one forward walk, decisions at the moment of need, helped by the last uses and hints of pass/live.c. */
+#include "tcg/host/x86_64/gen.h"
+
+enum { RMW_MARK = 0xffff };
+
+Mem gen_env(const Gen *g, size_t off) { return mem_bd(RBP, g->env + (int32_t)off); }
+
+Mem gen_slot_mem(const Gen *g, unsigned slot) { return mem_bd(RBP, (int32_t)g->u->slots[slot].offset - STATE_BIAS); }
+
+bool gen_live_after(const Gen *g, IrVal v) { return g->u->insn[v].last > g->at; }
+
+/* Results of these arrive zero-extended in 64 bits, because the host writes 32-bit registers that way. */
+static bool zero_extends(const Gen *g, IrVal v, IrType from)
+{
+    const IrInsn *i = &g->u->insn[v];
+    if (i->type != from)
+        return false;
+    if (i->op == IR_LD)
+        return !(i->mem & IRM_SIGN) || from == IRT_I32;
+    if (i->op == IR_RGET)
+        return !g->slot_home[i->imm];
+    if (from != IRT_I32)
+        return false;
+    switch (i->op) {
+    case IR_ADD: case IR_SUB: case IR_ADC: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_ANDN: case IR_NEG: case IR_NOT:
+    case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_MUL: case IR_MULU: case IR_MULS: case IR_HI:
+    case IR_BSWAP: case IR_CLZ: case IR_CTZ: case IR_POPCNT: case IR_LEA: case IR_SELECT: case IR_ZEXT: case IR_SEXT: case IR_EXTRACT:
+    case IR_PDEP: case IR_PEXT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static IrVal alias_of(const Gen *g, unsigned at)
+{
+    const IrInsn *i = &g->u->insn[at];
+    switch (i->op) {
+    case IR_TRUNC:
+        return i->a;
+    case IR_ZEXT:
+        if (type_vec(i->type))
+            return g->u->insn[i->a].op == IR_VOP || g->u->insn[i->a].op == IR_LD ? i->a : 0;
+        return i->type == IRT_I64 && zero_extends(g, i->a, i->aux) ? i->a : 0;
+    case IR_FLMERGE:
+        return !i->a ? i->b : !i->b ? i->a : 0;
+    default:
+        return 0;
+    }
+}
+
+static void setup_homes(Gen *g)
+{
+    memset(g->slot_home, 0, sizeof(g->slot_home));
+    for (unsigned s = 0; s < g->u->n_slots; s++) {
+        unsigned rank = g->u->slots[s].rank;
+        if (rank && rank <= N_HOMES) {
+            g->slot_home[s] = home_reg[rank - 1] + 1;
+            g->home_slot[home_reg[rank - 1]] = (uint8_t)s;
+        }
+    }
+}
+
+void gen_setup(Gen *g)
+{
+    IrUnit *u = g->u;
+    setup_homes(g);
+    memset(g->reg_val, 0, sizeof(g->reg_val));
+    memset(g->xmm_val, 0, sizeof(g->xmm_val));
+    memset(g->n_alias, 0, u->n_slots);
+    g->locked = g->xlocked = 0;
+    g->spill_used = g->vspill_used = 0;
+    g->fl_cur = g->rmw_addr_val = 0;
+    g->rep[0] = 0;
+    for (unsigned at = 1; at < u->n; at++) {
+        IrInsn *i = &u->insn[at];
+        i->a = g->rep[i->a];
+        i->b = g->rep[i->b];
+        i->c = g->rep[i->c];
+        i->d = g->rep[i->d];
+        g->loc[at] = (Loc){ 0 };
+        IrVal r = i->op == IR_NOP ? 0 : alias_of(g, at);
+        g->rep[at] = r ? r : (uint16_t)at;
+        if (r && i->last > u->insn[r].last)
+            u->insn[r].last = i->last;
+        if (r)
+            u->insn[r].uses += i->uses;
+    }
+}
+
+static void alias_drop(Gen *g, unsigned slot, IrVal v)
+{
+    for (unsigned n = 0; n < g->n_alias[slot]; n++)
+        if (g->alias[slot][n] == v) {
+            g->alias[slot][n] = g->alias[slot][--g->n_alias[slot]];
+            return;
+        }
+}
+
+static int spill_place(Gen *g)
+{
+    unsigned n = g->spill_used == ~0ull ? 64 : (unsigned)__builtin_ctzll(~g->spill_used);
+    if (n >= 48) {
+        g->failed = true;
+        return 0;
+    }
+    g->spill_used |= 1ull << n;
+    return (int)n;
+}
+
+static Mem spill_mem(const Gen *g, unsigned n) { return gen_env(g, offsetof(TcgEnv, spill) + 8 * n); }
+
+/* Move the value in temporary @reg out to memory. */
+static void spill(Gen *g, unsigned reg)
+{
+    IrVal v = g->reg_val[reg];
+    g->reg_val[reg] = 0;
+    if (v == RMW_MARK) {
+        g->rmw_addr_val = 0;
+        return;
+    }
+    if (!v || g->u->insn[v].last < g->at)
+        return;
+    if (g->u->insn[v].op == IR_CONST) {
+        g->loc[v] = (Loc){ L_CONST, 0, 0 };
+        return;
+    }
+    int n = spill_place(g);
+    asm_store(&g->a, spill_mem(g, (unsigned)n), reg, true);
+    g->loc[v] = (Loc){ L_SPILL, 0, (uint16_t)n };
+}
+
+static unsigned last_of(const Gen *g, IrVal v) { return v == RMW_MARK ? 0xfffe : g->u->insn[v].last; }
+
+unsigned gen_tmp(Gen *g)
+{
+    static const uint8_t order[] = { RDX, RCX, RSI, RAX };
+    int best = -1;
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned r = order[n];
+        if (g->locked >> r & 1)
+            continue;
+        if (!g->reg_val[r]) {
+            g->locked |= 1u << r;
+            return r;
+        }
+        if (best < 0 || last_of(g, g->reg_val[r]) > last_of(g, g->reg_val[best]))
+            best = (int)r;
+    }
+    if (best < 0) {
+        g->failed = true;
+        return RAX;
+    }
+    spill(g, (unsigned)best);
+    g->locked |= 1u << best;
+    return (unsigned)best;
+}
+
+void gen_take(Gen *g, unsigned reg)
+{
+    IrVal v = g->reg_val[reg];
+    if (!v) {
+        g->locked |= 1u << reg;
+        return;
+    }
+    bool was_locked = g->locked >> reg & 1;
+    g->locked |= 1u << reg;
+    for (unsigned r = RAX; r <= RSI; r++)
+        if (v != RMW_MARK && (TEMPS >> r & 1) && !(g->locked >> r & 1) && !g->reg_val[r]) {
+            asm_mov_rr(&g->a, r, reg, true);
+            g->reg_val[r] = v;
+            g->reg_val[reg] = 0;
+            g->loc[v] = (Loc){ L_TEMP, (uint8_t)r, 0 };
+            if (was_locked)
+                g->locked |= 1u << r;
+            return;
+        }
+    spill(g, reg);
+}
+
+void gen_unlock(Gen *g) { g->locked = g->xlocked = 0; }
+
+static void load_narrow(Gen *g, unsigned reg, Mem m, unsigned bytes)
+{
+    if (bytes == 1)
+        asm_rm(&g->a, 0xb6 | M_0F, reg, m);
+    else if (bytes == 2)
+        asm_rm(&g->a, 0xb7 | M_0F, reg, m);
+    else
+        asm_load(&g->a, reg, m, bytes == 8);
+}
+
+/* Copy v's value from wherever it is into reg; its location stays. */
+static void load_value(Gen *g, IrVal v, unsigned reg)
+{
+    Loc l = g->loc[v];
+    switch (l.kind) {
+    case L_CONST: asm_mov_imm(&g->a, reg, g->u->insn[v].imm); break;
+    case L_HOME: case L_TEMP:
+        if (l.reg != reg)
+            asm_mov_rr(&g->a, reg, l.reg, true);
+        break;
+    case L_SPILL: asm_load(&g->a, reg, spill_mem(g, l.n), true); break;
+    case L_SLOT: load_narrow(g, reg, gen_slot_mem(g, l.n), type_bytes(g->u->insn[v].type)); break;
+    default: g->failed = true; break;
+    }
+}
+
+static void leave_place(Gen *g, IrVal v)
+{
+    Loc l = g->loc[v];
+    if (l.kind == L_TEMP && g->reg_val[l.reg] == v)
+        g->reg_val[l.reg] = 0;
+    if (l.kind == L_SPILL)
+        g->spill_used &= ~(1ull << l.n);
+    if (l.kind == L_SLOT || l.kind == L_HOME)
+        alias_drop(g, l.n, v);
+    if (l.kind == L_XMM && g->xmm_val[l.reg] == v)
+        g->xmm_val[l.reg] = 0;
+    if (l.kind == L_VSPILL)
+        g->vspill_used &= ~(1u << l.n);
+}
+
+unsigned gen_reg(Gen *g, IrVal v)
+{
+    Loc l = g->loc[v];
+    if (l.kind == L_HOME)
+        return l.reg;
+    if (l.kind == L_TEMP) {
+        g->locked |= 1u << l.reg;
+        return l.reg;
+    }
+    unsigned r = gen_tmp(g);
+    load_value(g, v, r);
+    leave_place(g, v);
+    g->loc[v] = (Loc){ L_TEMP, (uint8_t)r, 0 };
+    g->reg_val[r] = v;
+    return r;
+}
+
+void gen_reg_into(Gen *g, IrVal v, unsigned reg, unsigned bytes)
+{
+    if (g->loc[v].kind == L_HOME || g->loc[v].kind == L_TEMP) {
+        if (g->loc[v].reg != reg)
+            asm_mov_rr(&g->a, reg, g->loc[v].reg, bytes == 8);
+        return;
+    }
+    load_value(g, v, reg);
+}
+
+bool gen_imm32(Gen *g, IrVal v, int32_t *ret)
+{
+    const IrInsn *i = &g->u->insn[v];
+    if (i->op != IR_CONST || i->imm != (int32_t)i->imm)
+        return false;
+    *ret = (int32_t)i->imm;
+    return true;
+}
+
+bool gen_in_mem(Gen *g, IrVal v, Mem *ret)
+{
+    Loc l = g->loc[v];
+    if (l.kind == L_SPILL)
+        *ret = spill_mem(g, l.n);
+    else if (l.kind == L_SLOT && type_bytes(g->u->insn[v].type) == 8)
+        *ret = gen_slot_mem(g, l.n);
+    else
+        return false;
+    return true;
+}
+
+/* A home may be written ahead of its RPUT if nobody needs its old content after this instruction. */
+static int hint_home(const Gen *g)
+{
+    unsigned hint = g->u->insn[g->at].hint;
+    if (!hint || !g->slot_home[hint - 1])
+        return -1;
+    for (unsigned n = 0; n < g->n_alias[hint - 1]; n++)
+        if (gen_live_after(g, g->alias[hint - 1][n]))
+            return -1;
+    return g->slot_home[hint - 1] - 1;
+}
+
+unsigned gen_dst(Gen *g, IrVal prefer)
+{
+    int home = hint_home(g);
+    if (home >= 0)
+        return (unsigned)home;
+    if (prefer && g->loc[prefer].kind == L_TEMP && !gen_live_after(g, prefer)) {
+        g->locked |= 1u << g->loc[prefer].reg;
+        return g->loc[prefer].reg;
+    }
+    return gen_tmp(g);
+}
+
+void gen_alias_add(Gen *g, unsigned slot, IrVal v)
+{
+    if (g->n_alias[slot] == MAX_ALIAS) {
+        unsigned keep = 0;
+        for (unsigned n = 0; n < MAX_ALIAS; n++)
+            if (g->u->insn[g->alias[slot][n]].last >= g->at)
+                g->alias[slot][keep++] = g->alias[slot][n];
+        g->n_alias[slot] = (uint8_t)keep;
+    }
+    if (g->n_alias[slot] == MAX_ALIAS) {
+        g->failed = true;
+        return;
+    }
+    g->alias[slot][g->n_alias[slot]++] = v;
+}
+
+void gen_def_val(Gen *g, IrVal v, unsigned reg)
+{
+    if (!(TEMPS >> reg & 1)) {
+        unsigned slot = g->home_slot[reg];
+        g->n_alias[slot] = 0;  /* hint_home saw to it that the old ones are dead */
+        g->loc[v] = (Loc){ L_HOME, (uint8_t)reg, (uint16_t)slot };
+        gen_alias_add(g, slot, v);
+        return;
+    }
+    IrVal old = g->reg_val[reg];
+    if (old && old != RMW_MARK && old != v && g->loc[old].kind == L_TEMP && g->loc[old].reg == reg)
+        g->loc[old].kind = L_NONE;
+    if (!g->u->insn[v].uses) {
+        g->reg_val[reg] = 0;
+        return;
+    }
+    g->loc[v] = (Loc){ L_TEMP, (uint8_t)reg, 0 };
+    g->reg_val[reg] = v;
+}
+
+void gen_def(Gen *g, unsigned reg) { gen_def_val(g, (IrVal)g->at, reg); }
+
+static void free_if_dead(Gen *g, IrVal v)
+{
+    if (!v || g->u->insn[v].last > g->at)
+        return;
+    leave_place(g, v);
+    g->loc[v].kind = L_NONE;
+    if (g->fl_cur == v)
+        g->fl_cur = 0;
+}
+
+void gen_free_dead(Gen *g)
+{
+    const IrInsn *i = &g->u->insn[g->at];
+    free_if_dead(g, i->a);
+    free_if_dead(g, i->b);
+    free_if_dead(g, i->c);
+    free_if_dead(g, i->d);
+}
+
+/* The slot is about to change: give values that name its present content a place of their own. */
+void gen_preserve_slot(Gen *g, unsigned slot, IrVal except)
+{
+    unsigned first = 0;
+    for (unsigned n = 0; n < g->n_alias[slot]; n++) {
+        IrVal v = g->alias[slot][n];
+        if (v == except) {
+            g->alias[slot][first++] = v;
+            continue;
+        }
+        if (g->u->insn[v].last <= g->at) {
+            if (g->loc[v].kind == L_SLOT || g->loc[v].kind == L_HOME)
+                g->loc[v].kind = L_NONE;
+            continue;
+        }
+        if (type_vec(g->u->insn[v].type)) {
+            unsigned x = gen_xtmp(g);
+            asm_vrm(&g->a, 0x6f | M_0F | P_F3 | (g->u->insn[v].type == IRT_V256 ? O_L : 0), x, NOREG, gen_slot_mem(g, slot));
+            g->loc[v] = (Loc){ L_XMM, (uint8_t)x, 0 };
+            g->xmm_val[x] = v;
+            continue;
+        }
+        unsigned r = gen_tmp(g);
+        load_value(g, v, r);
+        g->loc[v] = (Loc){ L_TEMP, (uint8_t)r, 0 };
+        g->reg_val[r] = v;
+        g->locked &= ~(1u << r);
+    }
+    g->n_alias[slot] = (uint8_t)first;
+}
+
+void gen_preserve_all(Gen *g)
+{
+    for (unsigned s = 0; s < g->u->n_slots; s++)
+        if (g->n_alias[s])
+            gen_preserve_slot(g, s, 0);
+}
+
+void gen_spill_temps(Gen *g)
+{
+    for (unsigned r = RAX; r <= RSI; r++)
+        if (TEMPS >> r & 1 && g->reg_val[r])
+            spill(g, r);
+}
+
+/* ---- vector temporaries ---- */
+static void xspill(Gen *g, unsigned x)
+{
+    IrVal v = g->xmm_val[x];
+    g->xmm_val[x] = 0;
+    if (!v || g->u->insn[v].last < g->at)
+        return;
+    unsigned n = (unsigned)__builtin_ctz(~g->vspill_used | 1u << 15);
+    if (n >= 15) {             /* the last place carries operands of slow paths */
+        g->failed = true;
+        return;
+    }
+    g->vspill_used |= 1u << n;
+    asm_vrm(&g->a, 0x7f | M_0F | P_F3 | (g->u->insn[v].type == IRT_V256 ? O_L : 0), x, NOREG, gen_env(g, offsetof(TcgEnv, vspill) + 32 * n));
+    g->loc[v] = (Loc){ L_VSPILL, 0, (uint16_t)n };
+}
+
+void gen_spill_vectors(Gen *g)
+{
+    for (unsigned x = 0; x < 16; x++)
+        if (g->xmm_val[x])
+            xspill(g, x);
+}
+
+unsigned gen_xtmp(Gen *g)
+{
+    int best = -1;
+    for (unsigned x = 0; x < 16; x++) {
+        if (g->xlocked >> x & 1)
+            continue;
+        if (!g->xmm_val[x]) {
+            g->xlocked |= 1u << x;
+            return x;
+        }
+        if (best < 0 || g->u->insn[g->xmm_val[x]].last > g->u->insn[g->xmm_val[best]].last)
+            best = (int)x;
+    }
+    if (best < 0) {
+        g->failed = true;
+        return 0;
+    }
+    xspill(g, (unsigned)best);
+    g->xlocked |= 1u << best;
+    return (unsigned)best;
+}
+
+unsigned gen_xreg(Gen *g, IrVal v)
+{
+    Loc l = g->loc[v];
+    IrType t = g->u->insn[v].type;
+    if (l.kind == L_XMM) {
+        g->xlocked |= 1u << l.reg;
+        return l.reg;
+    }
+    unsigned x = gen_xtmp(g);
+    Mem m = l.kind == L_SLOT ? gen_slot_mem(g, l.n) : gen_env(g, offsetof(TcgEnv, vspill) + 32 * l.n);
+    if (t == IRT_V64)
+        asm_vrm(&g->a, 0x7e | M_0F | P_F3, x, NOREG, m);      /* vmovq */
+    else
+        asm_vrm(&g->a, 0x6f | M_0F | P_F3 | (t == IRT_V256 ? O_L : 0), x, NOREG, m);
+    if (l.kind != L_SLOT && l.kind != L_VSPILL)
+        g->failed = true;
+    leave_place(g, v);
+    g->loc[v] = (Loc){ L_XMM, (uint8_t)x, 0 };
+    g->xmm_val[x] = v;
+    return x;
+}
+
+void gen_xdef(Gen *g, unsigned xmm)
+{
+    IrVal v = (IrVal)g->at, old = g->xmm_val[xmm];
+    if (old && old != v && g->loc[old].kind == L_XMM && g->loc[old].reg == xmm)
+        g->loc[old].kind = L_NONE;
+    g->xmm_val[xmm] = g->u->insn[v].uses ? v : 0;
+    g->loc[v] = (Loc){ L_XMM, (uint8_t)xmm, 0 };
+}

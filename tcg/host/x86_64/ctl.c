@@ -1,0 +1,295 @@
+/* Guest registers, labels, jumps, helpers. */
+#include "tcg/host/x86_64/gen.h"
+
+static void home_partial(Gen *g, unsigned home, IrInsn *i, unsigned slot)
+{
+    unsigned bytes = type_bytes(i->type);
+    if (bytes == 4) {          /* through memory: no guest here writes half a register and keeps the rest */
+        asm_store(&g->a, gen_slot_mem(g, slot), home, true);
+        asm_store(&g->a, gen_slot_mem(g, slot), gen_reg(g, i->a), false);
+        asm_load(&g->a, home, gen_slot_mem(g, slot), true);
+        return;
+    }
+    int32_t imm;
+    if (g->loc[i->a].kind == L_CONST && gen_imm32(g, i->a, &imm)) {
+        if (bytes == 2)
+            a8(&g->a, 0x66);
+        if (home & 8 || (bytes == 1 && home >= 4))
+            a8(&g->a, 0x40 | (home & 8 ? 1 : 0));
+        a8(&g->a, (bytes == 1 ? 0xb0u : 0xb8u) | (home & 7));
+        a8(&g->a, (unsigned)imm);
+        if (bytes == 2)
+            a8(&g->a, (unsigned)imm >> 8);
+        return;
+    }
+    asm_rr(&g->a, bytes == 1 ? 0x8au | O_B | O_BM : 0x8bu | P_66, home, gen_reg(g, i->a));
+}
+
+static void put_home(Gen *g, IrInsn *i, unsigned slot, unsigned home)
+{
+    IrVal v = i->a;
+    if (i->type != g->u->slots[slot].type) {
+        gen_preserve_slot(g, slot, 0);
+        home_partial(g, home, i, slot);
+        return;
+    }
+    if (g->loc[v].kind == L_HOME && g->loc[v].reg == home)
+        return;
+    gen_preserve_slot(g, slot, 0);
+    Loc l = g->loc[v];
+    gen_reg_into(g, v, home, 8);
+    if (l.kind == L_TEMP && gen_live_after(g, v)) {
+        g->reg_val[l.reg] = 0;
+        g->loc[v] = (Loc){ L_HOME, (uint8_t)home, (uint16_t)slot };
+        gen_alias_add(g, slot, v);
+    }
+}
+
+static void put_mem(Gen *g, IrInsn *i, unsigned slot)
+{
+    unsigned bytes = type_bytes(i->type);
+    Mem m = gen_slot_mem(g, slot);
+    int32_t imm;
+    if (g->loc[i->a].kind == L_SLOT && g->loc[i->a].n == slot && i->type == g->u->insn[i->a].type)
+        return;                /* what is there already */
+    if (g->loc[i->a].kind == L_CONST && gen_imm32(g, i->a, &imm)) {
+        gen_preserve_slot(g, slot, 0);
+        asm_rm(&g->a, (bytes == 1 ? 0xc6u : 0xc7u) | asm_size_bits(bytes), 0, m);
+        if (bytes == 1)
+            a8(&g->a, (unsigned)imm);
+        else if (bytes == 2)
+            (a8(&g->a, (unsigned)imm), a8(&g->a, (unsigned)imm >> 8));
+        else
+            a32(&g->a, (uint32_t)imm);
+        return;
+    }
+    unsigned r = gen_reg(g, i->a);
+    gen_preserve_slot(g, slot, 0);
+    asm_rm(&g->a, (bytes == 1 ? 0x88u | O_B : 0x89u) | asm_size_bits(bytes), r, m);
+}
+
+static void gen_rput(Gen *g, IrInsn *i)
+{
+    unsigned slot = (unsigned)i->imm;
+    if (i->type == IRT_FL) {
+        gen_put_flags(g, slot, i->a);
+    } else if (type_vec(i->type)) {
+        unsigned x = gen_xreg(g, i->a);
+        gen_preserve_slot(g, slot, 0);
+        if (i->type == IRT_V64)
+            asm_vrm(&g->a, 0xd6 | M_0F | P_66, x, NOREG, gen_slot_mem(g, slot));
+        else
+            asm_vrm(&g->a, 0x7f | M_0F | P_F3 | (i->type == IRT_V256 ? O_L : 0), x, NOREG, gen_slot_mem(g, slot));
+    } else if (g->slot_home[slot]) {
+        put_home(g, i, slot, g->slot_home[slot] - 1u);
+    } else {
+        put_mem(g, i, slot);
+    }
+}
+
+static void gen_rget(Gen *g, IrInsn *i)
+{
+    unsigned slot = (unsigned)i->imm;
+    if (g->slot_home[slot])
+        g->loc[g->at] = (Loc){ L_HOME, (uint8_t)(g->slot_home[slot] - 1), (uint16_t)slot };
+    else
+        g->loc[g->at] = (Loc){ L_SLOT, 0, (uint16_t)slot };
+    gen_alias_add(g, slot, (IrVal)g->at);
+}
+
+static void gen_pc(Gen *g, IrInsn *i)
+{
+    unsigned dst = gen_dst(g, 0);
+    asm_load(&g->a, dst, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), true);
+    if (i->imm)
+        asm_lea(&g->a, dst, mem_bd(dst, (int32_t)i->imm), true);
+    gen_def(g, dst);
+}
+
+static void add_fix(Gen *g, uint8_t *at, int64_t label)
+{
+    if (g->n_fix >= MAX_FIX) {
+        g->failed = true;
+        return;
+    }
+    g->fix[g->n_fix].at = at;
+    g->fix[g->n_fix++].label = (uint16_t)label;
+}
+
+/* Nothing but homes and slots lives on. */
+static void forget_values(Gen *g)
+{
+    memset(g->reg_val, 0, sizeof(g->reg_val));
+    memset(g->xmm_val, 0, sizeof(g->xmm_val));
+    memset(g->n_alias, 0, g->u->n_slots);
+    g->spill_used = g->vspill_used = 0;
+    g->fl_cur = g->rmw_addr_val = 0;
+}
+
+static void gen_brz(Gen *g, IrInsn *i)
+{
+    unsigned bytes = type_bytes(i->type);
+    gen_clobber_flags(g);
+    unsigned a = gen_reg(g, i->a);
+    asm_rr(&g->a, (bytes == 1 ? 0x84u | O_B | O_BM : 0x85u) | asm_size_bits(bytes), a, a);
+    add_fix(g, asm_jcc(&g->a, i->op == IR_BRZ ? IRC_E : IRC_NE), i->imm);
+}
+
+/* Leave for the run loop with cur_off = @off: THUNK_EXIT stores it. */
+static void emit_leave(Gen *g, int64_t off, unsigned link)
+{
+    asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
+    a32(&g->a, (uint32_t)off);
+    asm_rm(&g->a, 0xc7, 0, ENV(g, link));
+    a32(&g->a, link);
+    uint8_t *j = asm_jmp(&g->a);
+    asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_EXIT] + (g->ctx->rw - g->ctx->rx));
+}
+
+static TcgLink *new_link(Gen *g, int64_t off, bool cross)
+{
+    TcgContext *ctx = g->ctx;
+    if (ctx->n_links >= LINK_MAX)
+        return NULL;
+    TcgLink *l = &ctx->links[ctx->n_links++];
+    *l = (TcgLink){ .from = g->b, .off = off, .cross = cross };
+    return l;
+}
+
+/*
+ * Direct jump. In the page: [poll if backward;] jmp rel32, first to the leaving code right behind. To another page:
+ * cmp ctx_id, imm32; jne leave; add pc_base, delta; jmp rel32. The displacement is aligned so that it is patched in one store.
+ */
+static void gen_goto(Gen *g, IrInsn *i)
+{
+    bool cross = i->imm < 0 || i->imm >= TCG_PAGE_SIZE;
+    TcgLink *l = g->b->one_insn ? NULL : new_link(g, i->imm, cross);
+    if (!l) {
+        emit_leave(g, i->imm, 0);
+        return;
+    }
+    uint8_t *poll = NULL;
+    if (!cross && i->imm <= g->insn_off) {
+        asm_alu_mi(&g->a, 7, ENV(g, exit_request), 0, 4);
+        poll = asm_jcc(&g->a, IRC_NE);
+    }
+    if (cross) {
+        while (((uintptr_t)g->a.p + 6) & 3)      /* cmp m32, imm32: opcode modrm disp32, then the immediate */
+            a8(&g->a, 0x90);
+        asm_prefixes(&g->a, 0x81, 7, NOREG, RBP, false);
+        a8(&g->a, 0x80 | 7 << 3 | RBP);
+        a32(&g->a, (uint32_t)ENV(g, ctx_id).disp);
+        l->at = g->a.p;                          /* imm32: no context yet */
+        a32(&g->a, 0xffffffff);
+        poll = asm_jcc(&g->a, IRC_NE);
+        asm_rm(&g->a, 0x81 | O_W, 0, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS));
+        a32(&g->a, (uint32_t)(i->imm & ~(int64_t)(TCG_PAGE_SIZE - 1)));
+    }
+    while (((uintptr_t)g->a.p + 1) & 3)
+        a8(&g->a, 0x90);
+    uint8_t *j = asm_jmp(&g->a);
+    if (cross)
+        l->disp = (uint8_t)(j - 4 - l->at);
+    else
+        l->at = j - 4;
+    asm_patch(&g->a, j);
+    if (poll)
+        asm_patch(&g->a, poll);
+    emit_leave(g, i->imm, (unsigned)(l - g->ctx->links));
+}
+
+/* Indirect: probe the jump cache here, so that each site has its own host branch to predict. */
+static void gen_jmp(Gen *g, IrInsn *i)
+{
+    gen_spill_temps(g);
+    g->locked |= TEMPS;
+    gen_reg_into(g, i->a, RAX, 8);
+    asm_mov_rr(&g->a, RCX, RAX, false);
+    asm_rr(&g->a, 0xc1, 5, RCX);
+    a8(&g->a, TCG_PAGE_BITS);
+    asm_rr(&g->a, 0x33, RCX, RAX);
+    asm_alu_ri(&g->a, 4, RCX, JC_SIZE - 1, 4);
+    asm_rr(&g->a, 0xc1, 4, RCX);
+    a8(&g->a, 5);
+    asm_rm(&g->a, 0x03 | O_W, RCX, ENV(g, jc));
+    asm_load(&g->a, RDX, ENV(g, ctx_id), false);
+    asm_rm(&g->a, 0x3b | O_W, RAX, mem_bd(RCX, offsetof(JumpEntry, va)));
+    uint8_t *miss = asm_jcc(&g->a, IRC_NE);
+    asm_rm(&g->a, 0x3b, RDX, mem_bd(RCX, offsetof(JumpEntry, ctx)));
+    uint8_t *miss2 = asm_jcc(&g->a, IRC_NE);
+    asm_alu_ri(&g->a, 4, RAX, -TCG_PAGE_SIZE, 8);
+    asm_store(&g->a, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), RAX, true);
+    asm_rm(&g->a, 0xff, 4, mem_bd(RCX, offsetof(JumpEntry, host)));
+    asm_patch(&g->a, miss);
+    asm_patch(&g->a, miss2);
+    uint8_t *j = asm_jmp(&g->a);
+    asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_MISS] + (g->ctx->rw - g->ctx->rx));
+}
+_Static_assert(sizeof(JumpEntry) == 32, "jump cache index arithmetic");
+
+/* The state's pc register is written already. */
+static void gen_exit(Gen *g, IrInsn *i)
+{
+    asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, leave));
+    a32(&g->a, (uint32_t)i->imm + 1);
+    emit_leave(g, 0, 0);
+}
+
+static void gen_call(Gen *g, IrInsn *i)
+{
+    static const uint8_t arg_reg[3] = { RSI, RDX, RCX };
+    const TcgHelper *h = &g->isa->helpers[i->imm];
+    IrVal args[4] = { i->a, i->b, i->c, i->d };
+    gen_clobber_flags(g);
+    if (h->flags & TCG_H_WRITES)
+        gen_preserve_all(g);
+    gen_spill_temps(g);
+    gen_spill_vectors(g);
+    g->locked |= TEMPS;
+    if (args[3]) {
+        gen_reg_into(g, args[3], RAX, 8);
+        asm_store(&g->a, ENV(g, arg[3]), RAX, true);
+    }
+    for (unsigned n = 0; n < 3; n++)
+        if (args[n])
+            gen_reg_into(g, args[n], arg_reg[n], 8);
+    asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
+    a32(&g->a, (uint32_t)g->insn_off);
+    asm_mov_imm(&g->a, RAX, (int64_t)(uintptr_t)h->fn);
+    a8(&g->a, 0xe8);
+    a32(&g->a, 0);
+    asm_patch_to(&g->a, g->a.p, (uint8_t *)g->ctx->thunks[THUNK_CALL] + (g->ctx->rw - g->ctx->rx));
+    if (i->uses)
+        gen_def(g, RAX);
+}
+
+bool gen_ctl(Gen *g, IrInsn *i)
+{
+    switch (i->op) {
+    case IR_NOP: return true;
+    case IR_TRUNC: return true;
+    case IR_CONST: g->loc[g->at] = (Loc){ L_CONST, 0, 0 }; return true;
+    case IR_RGET: gen_rget(g, i); return true;
+    case IR_RPUT: gen_rput(g, i); return true;
+    case IR_PC: gen_pc(g, i); return true;
+    case IR_INSN: g->insn_off = i->imm; return true;
+    case IR_LABEL:
+        forget_values(g);
+        g->label_at[i->imm] = g->a.p;
+        return true;
+    case IR_BR:
+        add_fix(g, asm_jmp(&g->a), i->imm);
+        forget_values(g);
+        return true;
+    case IR_BRCOND:
+        gen_use_flags(g, i->a);
+        add_fix(g, asm_jcc(&g->a, i->aux), i->imm);
+        return true;
+    case IR_BRZ: case IR_BRNZ: gen_brz(g, i); return true;
+    case IR_GOTO: gen_goto(g, i); forget_values(g); return true;
+    case IR_JMP: gen_jmp(g, i); forget_values(g); return true;
+    case IR_EXIT: gen_exit(g, i); forget_values(g); return true;
+    case IR_CALL: gen_call(g, i); return true;
+    default: return false;
+    }
+}

@@ -1,0 +1,103 @@
+#pragma once
+#include "tcg/host/x86_64/asm.h"
+#include "tcg/tcg-internal.h"
+
+/*
+ * One unit on its way to x86-64 code.
+ *
+ * Registers: RBP = guest state + STATE_BIAS, R15 = soft TLB of the address space, RSP = host stack. The nine guest slots of
+ * best rank live in "homes" all the time, across every jump between translations; RAX RCX RDX RSI are temporaries.
+ * Vector registers are temporaries; vector slots live in memory and are written through.
+ */
+enum { STATE_BIAS = 128, N_HOMES = 9, ENTRY_NOP = 8 };
+enum { TEMPS = 1 << RAX | 1 << RCX | 1 << RDX | 1 << RSI };
+/* homes in order of rank: the callee-saved ones first */
+static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10, R11 };
+
+typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL } LocKind;
+typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
+
+enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_DEAD, THUNK_ENTER };
+
+typedef struct SlowPath { uint8_t *from, *back; uint16_t at; uint8_t kind, addr_tmp, dst; Mem addr; uint32_t info; int64_t off; bool is_vec, sext; uint8_t type; uint16_t xlive; } SlowPath;
+enum { MAX_SLOW = 1024, MAX_ALIAS = 6, MAX_FIX = 512 };
+
+typedef struct Gen {
+    Asm a;
+    TcgContext *ctx;
+    TcgCpu *cpu;
+    IrUnit *u;
+    TcgBlock *b;
+    const GuestIsa *isa;
+    int32_t env;               /* displacement of TcgEnv from RBP */
+    unsigned regime;
+    unsigned at;               /* instruction being emitted */
+    int64_t insn_off;          /* page offset of the guest instruction */
+    Loc loc[IR_MAX_INSNS];
+    uint16_t rep[IR_MAX_INSNS];
+    uint16_t reg_val[16];      /* value in each temporary, 0 = free */
+    uint16_t xmm_val[16];
+    uint32_t locked, xlocked;  /* not to be evicted while an instruction is emitted */
+    uint8_t slot_home[256];    /* host register + 1, 0 = memory */
+    uint8_t home_slot[16];
+    uint16_t alias[256][MAX_ALIAS];   /* values that name a slot's (or home's) content */
+    uint8_t n_alias[256];
+    uint64_t spill_used;
+    uint32_t vspill_used;
+    uint16_t fl_cur;           /* flags value in EFLAGS, 0 = none of interest */
+    uint16_t rmw_addr_val;     /* address value whose host addend is in rmw_reg, 0 = none */
+    uint8_t rmw_reg;
+    uint8_t *label_at[IR_MAX_LABELS];
+    struct { uint8_t *at; uint16_t label; } fix[MAX_FIX];
+    unsigned n_fix;
+    SlowPath slow[MAX_SLOW];
+    unsigned n_slow;
+    bool failed;
+} Gen;
+
+/* alloc.c */
+void gen_setup(Gen *g);
+IrVal gen_val(const Gen *g, IrVal v);            /* through aliases */
+unsigned gen_tmp(Gen *g);                        /* a free temporary, locked until gen_done */
+void gen_take(Gen *g, unsigned reg);             /* free this very temporary and lock it */
+void gen_take_any_of(Gen *g, unsigned reg);
+void gen_unlock(Gen *g);
+unsigned gen_reg(Gen *g, IrVal v);               /* v in some general register, locked */
+void gen_reg_into(Gen *g, IrVal v, unsigned reg, unsigned bytes);   /* v copied into reg (taken by the caller) */
+bool gen_imm32(Gen *g, IrVal v, int32_t *ret);
+bool gen_in_mem(Gen *g, IrVal v, Mem *ret);      /* v lives in memory (slot or spill) */
+unsigned gen_dst(Gen *g, IrVal prefer);          /* register for the value being emitted; prefer: operand whose register may be reused */
+void gen_def(Gen *g, unsigned reg);              /* the value being emitted is in reg */
+void gen_def_val(Gen *g, IrVal v, unsigned reg);
+void gen_free_dead(Gen *g);                      /* operands whose last use this was */
+void gen_preserve_slot(Gen *g, unsigned slot, IrVal except);
+void gen_preserve_all(Gen *g);
+void gen_spill_temps(Gen *g);
+void gen_spill_vectors(Gen *g);
+void gen_alias_add(Gen *g, unsigned slot, IrVal v);
+bool gen_live_after(const Gen *g, IrVal v);
+unsigned gen_xtmp(Gen *g);
+unsigned gen_xreg(Gen *g, IrVal v);
+void gen_xdef(Gen *g, unsigned xmm);
+Mem gen_slot_mem(const Gen *g, unsigned slot);
+Mem gen_env(const Gen *g, size_t off);
+#define ENV(g, f) gen_env(g, offsetof(TcgEnv, f))
+
+/* flags.c */
+void gen_clobber_flags(Gen *g);                  /* about to emit something that changes EFLAGS */
+void gen_use_flags(Gen *g, IrVal fl);            /* EFLAGS = fl */
+unsigned gen_pack_flags(Gen *g, IrVal fl);       /* packed form in a temporary (not to be written) */
+void gen_put_flags(Gen *g, unsigned slot, IrVal fl);
+void gen_set_flags(Gen *g, IrVal fl);            /* EFLAGS now holds fl */
+
+/* int.c mem.c ctl.c vec.c */
+bool gen_int(Gen *g, IrInsn *i);
+bool gen_mem(Gen *g, IrInsn *i);
+bool gen_ctl(Gen *g, IrInsn *i);
+bool gen_vec(Gen *g, IrInsn *i);
+void gen_slow_paths(Gen *g);
+void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm);
+void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm);
+
+static inline unsigned type_bytes(IrType t) { return ir_type_bytes(t); }
+static inline bool type_vec(IrType t) { return t >= IRT_V64; }

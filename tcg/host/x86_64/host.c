@@ -1,0 +1,251 @@
+/* The x86-64 host: common thunks, one unit to code, links between units. */
+#include "tcg/host/x86_64/gen.h"
+
+static Mem state_mem(uint32_t off) { return mem_bd(RBP, (int32_t)off - STATE_BIAS); }
+
+static void homes(Asm *a, const GuestIsa *isa, bool store)
+{
+    for (unsigned s = 0; s < isa->n_slots; s++) {
+        unsigned rank = isa->slots[s].rank;
+        if (!rank || rank > N_HOMES)
+            continue;
+        if (store)
+            asm_store(a, state_mem(isa->slots[s].offset), home_reg[rank - 1], true);
+        else
+            asm_load(a, home_reg[rank - 1], state_mem(isa->slots[s].offset), true);
+    }
+}
+
+typedef struct Thunks { Asm a; TcgContext *ctx; const GuestIsa *isa; } Thunks;
+
+static Mem env_mem(const Thunks *t, size_t off) { return state_mem((uint32_t)(t->isa->xlat_offset + off)); }
+#define TENV(t, f) env_mem(t, offsetof(TcgEnv, f))
+
+static void thunk_begin(Thunks *t, unsigned n)
+{
+    while ((uintptr_t)t->a.p & 15)
+        a8(&t->a, 0xcc);
+    t->ctx->thunks[n] = t->a.p - (t->ctx->rw - t->ctx->rx);
+}
+
+static void mxcsr(Thunks *t, bool load, Mem m) { asm_rm(&t->a, 0xae | M_0F, load ? 2 : 3, m); }
+
+static const uint8_t saved_regs[] = { RBX, RBP, R12, R13, R14, R15 };
+
+static void push_pop(Asm *a, unsigned reg, bool push)
+{
+    if (reg & 8)
+        a8(a, 0x41);
+    a8(a, (push ? 0x50 : 0x58) | (reg & 7));
+}
+
+/* void enter(state, entry) */
+static void thunk_enter(Thunks *t)
+{
+    thunk_begin(t, THUNK_ENTER);
+    for (unsigned n = 0; n < 6; n++)
+        push_pop(&t->a, saved_regs[n], true);
+    asm_alu_ri(&t->a, 5, RSP, 8, 8);
+    asm_lea(&t->a, RBP, mem_bd(RDI, STATE_BIAS), true);
+    asm_load(&t->a, R15, TENV(t, tlb), true);
+    mxcsr(t, false, TENV(t, host_mxcsr));
+    if (t->isa->fpenv_offset)
+        mxcsr(t, true, state_mem(t->isa->fpenv_offset));
+    homes(&t->a, t->isa, false);
+    asm_rr(&t->a, 0xff, 4, RSI);
+}
+
+static void thunk_exit(Thunks *t)
+{
+    thunk_begin(t, THUNK_MISS);           /* RAX: target */
+    asm_store(&t->a, TENV(t, arg[0]), RAX, true);
+    asm_rm(&t->a, 0xc7 | O_W, 0, TENV(t, leave));
+    a32(&t->a, 0x100);
+    asm_rm(&t->a, 0xc7, 0, TENV(t, link));
+    a32(&t->a, 0);
+    uint8_t *j = asm_jmp(&t->a);
+    thunk_begin(t, THUNK_EXIT);
+    asm_patch(&t->a, j);
+    homes(&t->a, t->isa, true);
+    if (t->isa->fpenv_offset)
+        mxcsr(t, false, state_mem(t->isa->fpenv_offset));
+    mxcsr(t, true, TENV(t, host_mxcsr));
+    a8(&t->a, 0xc5);                      /* vzeroupper: the caller's SSE code must not wait for our upper halves */
+    a8(&t->a, 0xf8);
+    a8(&t->a, 0x77);
+    asm_alu_ri(&t->a, 0, RSP, 8, 8);
+    for (unsigned n = 6; n-- > 0;)
+        push_pop(&t->a, saved_regs[n], false);
+    a8(&t->a, 0xc3);
+}
+
+static void thunk_call(Thunks *t)
+{
+    thunk_begin(t, THUNK_CALL);           /* RAX: function; RSI RDX RCX and env arg[3]: arguments */
+    homes(&t->a, t->isa, true);
+    asm_alu_ri(&t->a, 5, RSP, 8, 8);
+    asm_lea(&t->a, RDI, mem_bd(RBP, -STATE_BIAS), true);
+    asm_load(&t->a, R8, TENV(t, arg[3]), true);
+    asm_rr(&t->a, 0xff, 2, RAX);
+    asm_alu_ri(&t->a, 0, RSP, 8, 8);
+    homes(&t->a, t->isa, false);
+    asm_load(&t->a, R15, TENV(t, tlb), true);
+    a8(&t->a, 0xc3);
+}
+
+static void thunk_slow(Thunks *t, unsigned n, void (*fn)(TcgCpu *))
+{
+    static const uint8_t temps[] = { RAX, RCX, RDX, RSI };
+    thunk_begin(t, n);
+    for (unsigned k = 0; k < 4; k++)
+        asm_store(&t->a, env_mem(t, offsetof(TcgEnv, save) + 8 * k), temps[k], true);
+    homes(&t->a, t->isa, true);
+    asm_alu_ri(&t->a, 5, RSP, 8, 8);
+    asm_load(&t->a, RDI, TENV(t, cpu), true);
+    asm_mov_imm(&t->a, RAX, (int64_t)(uintptr_t)fn);
+    asm_rr(&t->a, 0xff, 2, RAX);
+    asm_alu_ri(&t->a, 0, RSP, 8, 8);
+    homes(&t->a, t->isa, false);
+    for (unsigned k = 0; k < 4; k++)
+        asm_load(&t->a, temps[k], env_mem(t, offsetof(TcgEnv, save) + 8 * k), true);
+    a8(&t->a, 0xc3);
+}
+
+static bool host_init(TcgContext *ctx, const GuestIsa *isa)
+{
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
+        return false;
+    Thunks t = { .a = { ctx->rw, ctx->rw + ctx->size }, .ctx = ctx, .isa = isa };
+    thunk_enter(&t);
+    thunk_exit(&t);
+    thunk_call(&t);
+    thunk_slow(&t, THUNK_LD, tcg_slow_ld);
+    thunk_slow(&t, THUNK_ST, tcg_slow_st);
+    thunk_slow(&t, THUNK_RMW, tcg_slow_rmw);
+    ctx->used = ctx->start = (size_t)(t.a.p - ctx->rw + 63) & ~(size_t)63;
+    return true;
+}
+
+static void emit_body(Gen *g)
+{
+    for (g->at = 1; g->at < g->u->n && !g->failed; g->at++) {
+        IrInsn *i = &g->u->insn[g->at];
+        if (i->op == IR_NOP || g->rep[g->at] != g->at)
+            continue;
+        if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i))
+            g->failed = true;
+        gen_free_dead(g);
+        gen_unlock(g);
+    }
+}
+
+static void fix_labels(Gen *g)
+{
+    for (unsigned n = 0; n < g->n_fix; n++) {
+        if (!g->label_at[g->fix[n].label])
+            g->failed = true;
+        else
+            asm_patch_to(&g->a, g->fix[n].at, g->label_at[g->fix[n].label]);
+    }
+}
+
+/* Where a killed block sends whoever still enters it: to the run loop, at its own start. */
+static void emit_dead_stub(Gen *g, unsigned page_off)
+{
+    asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
+    a32(&g->a, page_off);
+    asm_rm(&g->a, 0xc7, 0, ENV(g, link));
+    a32(&g->a, 0);
+    uint8_t *j = asm_jmp(&g->a);
+    asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_EXIT] + (g->ctx->rw - g->ctx->rx));
+}
+
+static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
+{
+    Gen *g = ctx->host_data ? ctx->host_data : (ctx->host_data = g_new(Gen, 1));
+    static const uint8_t nop5[] = { 0x0f, 0x1f, 0x44, 0, 0 };
+    unsigned links = ctx->n_links;
+
+    g->a = (Asm){ ctx->rw + ctx->used, ctx->rw + ctx->size };
+    g->ctx = ctx;
+    g->cpu = cpu;
+    g->u = u;
+    g->b = b;
+    g->isa = cpu->isa;
+    g->env = (int32_t)cpu->isa->xlat_offset - STATE_BIAS;
+    g->regime = cpu->isa->regime(b->mode);
+    g->n_fix = g->n_slow = 0;
+    g->failed = false;
+    g->insn_off = (int64_t)(b->gpa & (TCG_PAGE_SIZE - 1));
+    memset(g->label_at, 0, (u->n_labels + 1) * sizeof(g->label_at[0]));
+    gen_setup(g);
+
+    uint8_t *stub = g->a.p;
+    emit_dead_stub(g, (unsigned)g->insn_off);
+    while ((uintptr_t)g->a.p & 7)
+        a8(&g->a, 0xcc);
+    uint8_t *entry = g->a.p;
+    b->stub = (uint32_t)(entry - stub);
+    for (unsigned n = 0; n < sizeof(nop5); n++)
+        a8(&g->a, nop5[n]);
+    emit_body(g);
+    gen_slow_paths(g);
+    fix_labels(g);
+    if (asm_full(&g->a) || g->failed) {
+        ctx->n_links = links;
+        b->host = NULL;
+        return !g->failed ? false : (b->dead = 1, false);
+    }
+    b->host = entry - (ctx->rw - ctx->rx);
+    b->host_len = (uint32_t)(g->a.p - entry);
+    b->first_link = links;
+    b->n_links = ctx->n_links - links;
+    ctx->used = (size_t)(g->a.p - ctx->rw + 7) & ~(size_t)7;
+    return true;
+}
+
+static void host_enter(TcgCpu *cpu, TcgBlock *b)
+{
+    void (*enter)(void *, void *) = (void (*)(void *, void *))cpu->ctx->thunks[THUNK_ENTER];
+    enter(cpu->state, b->host);
+}
+
+static void store32(uint8_t *at, uint32_t v) { __atomic_store_n((uint32_t *)at, v, __ATOMIC_RELEASE); }
+
+/* l->at: the displacement (same page), or the context immediate (other page: the displacement is l->disp behind it). */
+static void host_link(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id, int64_t page_delta)
+{
+    uint8_t *at = l->at;
+    (void)page_delta;
+    if (!l->cross) {
+        store32(at, (uint32_t)((uint8_t *)to->host - (at - (ctx->rw - ctx->rx) + 4)));
+        return;
+    }
+    uint8_t *disp = at + l->disp;
+    store32(at, 0xffffffff);
+    store32(disp, (uint32_t)((uint8_t *)to->host - (disp - (ctx->rw - ctx->rx) + 4)));
+    store32(at, ctx_id);
+}
+
+/* The entry's first five bytes, inside one aligned word, become a jump to the stub in front of it. */
+static void host_kill(TcgContext *ctx, TcgBlock *b)
+{
+    if (!b->host)
+        return;
+    uint8_t *rw = (uint8_t *)b->host + (ctx->rw - ctx->rx);
+    uint64_t w;
+    memcpy(&w, rw, 8);
+    int32_t d = -(int32_t)b->stub - 5;
+    w = (w & ~0xffffffffffull) | 0xe9 | (uint64_t)(uint32_t)d << 8;
+    __atomic_store_n((uint64_t *)rw, w, __ATOMIC_RELEASE);
+}
+
+static void host_free(TcgContext *ctx)
+{
+    g_free(ctx->host_data);
+    ctx->host_data = NULL;
+}
+
+const HostOps tcg_host_x86_64 = {
+    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .kill = host_kill, .free = host_free,
+};

@@ -1,0 +1,411 @@
+/* The run loop of a vCPU, contexts, kicks. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tcg/tcg-internal.h"
+
+static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
+enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 4, GEN_LIMIT = 1 << 20, MODE_BITS = 12 };
+
+/* ---- contexts ---- */
+static bool map_cache(TcgContext *ctx, GError **err)
+{
+    ctx->size = ctx->config.cache_size ? ctx->config.cache_size : CACHE_DEFAULT;
+    int fd = memfd_create("tandem-code", MFD_CLOEXEC);
+    if (fd >= 0 && !ftruncate(fd, (off_t)ctx->size)) {
+        void *rw = mmap(NULL, ctx->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        void *rx = mmap(NULL, ctx->size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+        ctx->rw = rw == MAP_FAILED ? NULL : rw;
+        ctx->rx = rx == MAP_FAILED ? NULL : rx;
+    }
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    if (ctx->rw && ctx->rx)
+        return true;
+    g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for the code cache (%zu MiB): %s", ctx->size >> 20, g_strerror(e));
+    return false;
+}
+
+TcgContext *tcg_new(const TcgConfig *config, GError **err)
+{
+    TcgContext *ctx = g_new0(TcgContext, 1);
+    ctx->config = *config;
+    ctx->host = &tcg_host_x86_64;
+    pthread_mutex_init(&ctx->lock, NULL);
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&ctx->run_lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
+    ctx->hash = g_new0(TcgBlock *, BLOCK_HASH);
+    ctx->pages = g_new0(CodePage *, PAGE_HASH);
+    ctx->links = g_new0(TcgLink, LINK_MAX);
+    ctx->n_links = 1;
+    ctx->ir_buf = g_new0(IrInsn, IR_MAX_INSNS + 1);
+    ctx->no_ram = g_malloc(TCG_PAGE_SIZE);
+    memset(ctx->no_ram, 0xff, TCG_PAGE_SIZE);
+    ctx->cpus = g_ptr_array_new();
+    ctx->blocks = g_ptr_array_new();
+    ctx->n_modes = 1;
+    if (!map_cache(ctx, err)) {
+        tcg_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+void tcg_free(TcgContext *ctx)
+{
+    if (!ctx)
+        return;
+    tcg_flush_code(ctx);
+    if (ctx->host->free)
+        ctx->host->free(ctx);
+    if (ctx->rw)
+        munmap(ctx->rw, ctx->size);
+    if (ctx->rx)
+        munmap(ctx->rx, ctx->size);
+    g_free(ctx->hash);
+    g_free(ctx->pages);
+    g_free(ctx->links);
+    g_free(ctx->ir_buf);
+    g_free(ctx->no_ram);
+    g_ptr_array_free(ctx->cpus, TRUE);
+    g_ptr_array_free(ctx->blocks, TRUE);
+    pthread_mutex_destroy(&ctx->lock);
+    pthread_rwlock_destroy(&ctx->run_lock);
+    g_free(ctx);
+}
+
+TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const TcgCallbacks *cb, void *opaque)
+{
+    g_assert(sizeof(TcgEnv) <= isa->state_size - isa->xlat_offset);
+    TcgCpu *cpu = g_new0(TcgCpu, 1);
+    cpu->ctx = ctx;
+    cpu->isa = isa;
+    cpu->state = state;
+    cpu->env = (TcgEnv *)((uint8_t *)state + isa->xlat_offset);
+    cpu->cb = cb;
+    cpu->opaque = opaque;
+    cpu->jc = g_new0(JumpEntry, JC_SIZE);
+    memset(cpu->env, 0, sizeof(*cpu->env));
+    cpu->env->cpu = cpu;
+    cpu->env->jc = cpu->jc;
+    pthread_mutex_lock(&ctx->lock);
+    if (!ctx->isa) {
+        ctx->isa = isa;
+        if (!ctx->host->init(ctx, isa))
+            ctx->broken = true;
+    }
+    g_ptr_array_add(ctx->cpus, cpu);
+    for (unsigned n = 0; n < TLB_SPACES; n++) {
+        cpu->spaces[n] = g_aligned_alloc0(1, sizeof(TlbSpace), 64);
+        cpu->spaces[n]->n_filled = TLB_FILLED + 1;
+        tcg_space_drop(cpu, cpu->spaces[n]);
+    }
+    cpu->spaces[0]->valid = true;
+    cpu->env->tlb = &cpu->spaces[0]->e[0][0];
+    cpu->super_gen = tcg_new_gen(ctx);
+    pthread_mutex_unlock(&ctx->lock);
+    return cpu;
+}
+
+void tcg_cpu_free(TcgCpu *cpu)
+{
+    if (!cpu)
+        return;
+    pthread_mutex_lock(&cpu->ctx->lock);
+    g_ptr_array_remove(cpu->ctx->cpus, cpu);
+    pthread_mutex_unlock(&cpu->ctx->lock);
+    for (unsigned n = 0; n < TLB_SPACES; n++)
+        g_aligned_free(cpu->spaces[n]);
+    g_free(cpu->jc);
+    g_free(cpu);
+}
+
+void *tcg_cpu_state(TcgCpu *cpu) { return cpu->state; }
+const TcgCallbacks *tcg_cpu_callbacks(TcgCpu *cpu) { return cpu->cb; }
+void *tcg_cpu_opaque(TcgCpu *cpu) { return cpu->opaque; }
+TcgContext *tcg_cpu_context(TcgCpu *cpu) { return cpu->ctx; }
+Log *tcg_cpu_log(TcgCpu *cpu) { return cpu->ctx->config.log; }
+TcgCpu *tcg_cpu_from_xlat(void *xlat) { return ((TcgEnv *)xlat)->cpu; }
+
+void tcg_stats(TcgContext *ctx, TcgStats *ret)
+{
+    pthread_mutex_lock(&ctx->lock);
+    *ret = ctx->stats;
+    for (unsigned n = 0; n < ctx->cpus->len; n++) {
+        const TcgCpu *cpu = ctx->cpus->pdata[n];
+        ret->tlb_misses += cpu->stats.tlb_misses;
+        ret->tlb_flushes += cpu->stats.tlb_flushes;
+        ret->jump_misses += cpu->stats.jump_misses;
+        ret->run_entries += cpu->stats.run_entries;
+        ret->io_reexec += cpu->stats.io_reexec;
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+/* ---- kicks ---- */
+void tcg_cpu_poke(TcgCpu *cpu)
+{
+    __atomic_store_n(&cpu->env->exit_request, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&cpu->env->ctx_id, 0, __ATOMIC_SEQ_CST);
+}
+
+void tcg_cpu_kick(TcgCpu *cpu)
+{
+    __atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
+    tcg_cpu_poke(cpu);
+}
+
+/* ---- leaving ---- */
+void tcg_sync_pc(TcgCpu *cpu)
+{
+    if (cpu->in_code)
+        cpu->isa->set_pc_from_linear(cpu->state, cpu_pc_base(cpu) + (uint64_t)(int64_t)cpu->env->cur_off);
+}
+
+static void out_of_code(TcgCpu *cpu)
+{
+    tcg_world_enter(cpu);      /* the guest's FP environment goes back to the state */
+    cpu->in_code = false;
+}
+
+void tcg_leave(TcgCpu *cpu)
+{
+    if (cpu->in_code)
+        out_of_code(cpu);
+    cpu->leave_why = -1;
+    _longjmp(cpu->leave_jmp, 1);
+}
+
+void tcg_leave_with(TcgCpu *cpu, TcgLeave why)
+{
+    if (cpu->in_code)
+        out_of_code(cpu);
+    cpu->leave_why = (int)why;
+    _longjmp(cpu->leave_jmp, 1);
+}
+
+/* ---- contexts of translated code ---- */
+static unsigned mode_number(TcgCpu *cpu, uint64_t mode)
+{
+    TcgContext *ctx = cpu->ctx;
+    unsigned slot = (unsigned)(mode * 0x9e3779b97f4a7c15ull >> 58), n;
+    if (cpu->mode_cache_no[slot] && cpu->mode_cache[slot] == mode)
+        return cpu->mode_cache_no[slot];
+    pthread_mutex_lock(&ctx->lock);
+    for (n = 1; n < ctx->n_modes && ctx->modes[n] != mode; n++)
+        ;
+    if (n == ctx->n_modes && n < MODE_MAX - 1)
+        ctx->modes[ctx->n_modes++] = mode;
+    pthread_mutex_unlock(&ctx->lock);
+    cpu->mode_cache[slot] = mode;
+    cpu->mode_cache_no[slot] = (uint16_t)n;
+    return n;                  /* MODE_MAX - 1 and beyond: shared by the rest, see below */
+}
+
+void tcg_update_ctx(TcgCpu *cpu)
+{
+    cpu->mode = cpu->isa->mode(cpu->state);
+    unsigned no = mode_number(cpu, cpu->mode);
+    bool super = cpu->isa->supervisor(cpu->mode);
+    uint32_t gen = super ? cpu->super_gen : cpu->spaces[cpu->space]->ctx_gen;
+    uint32_t id = gen << MODE_BITS | no;
+    if (no >= MODE_MAX - 1 || gen >= GEN_LIMIT - 1)
+        id = 0;                /* nothing is linked or cached: slow but right, until the generations start anew */
+    __atomic_store_n(&cpu->env->ctx_id, id, __ATOMIC_SEQ_CST);
+    cpu->ctx_id = id;
+    if (__atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&cpu->env->ctx_id, 0, __ATOMIC_SEQ_CST);
+}
+
+void tcg_mode_changed(TcgCpu *cpu) { tcg_update_ctx(cpu); }
+
+/* Everybody out, drop all code, start the generations anew. The caller holds run_lock for reading and does so again afterwards. */
+static void flush_world(TcgCpu *cpu)
+{
+    TcgContext *ctx = cpu->ctx;
+    uint64_t seen = ctx->generation;
+    pthread_rwlock_unlock(&ctx->run_lock);
+    __atomic_add_fetch(&ctx->stop_request, 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&ctx->lock);
+    for (unsigned n = 0; n < ctx->cpus->len; n++)
+        tcg_cpu_poke(ctx->cpus->pdata[n]);
+    pthread_mutex_unlock(&ctx->lock);
+    pthread_rwlock_wrlock(&ctx->run_lock);
+    if (ctx->generation == seen) {
+        tcg_flush_code(ctx);
+        ctx->next_gen = 0;
+        for (unsigned n = 0; n < ctx->cpus->len; n++) {
+            TcgCpu *c = ctx->cpus->pdata[n];
+            memset(c->x_super, 0, sizeof(c->x_super));
+            c->super_gen = tcg_new_gen(ctx);
+            for (unsigned k = 0; k < TLB_SPACES; k++) {
+                memset(c->spaces[k]->x, 0, sizeof(c->spaces[k]->x));
+                c->spaces[k]->ctx_gen = tcg_new_gen(ctx);
+            }
+        }
+    }
+    __atomic_sub_fetch(&ctx->stop_request, 1, __ATOMIC_SEQ_CST);
+    pthread_rwlock_unlock(&ctx->run_lock);
+    pthread_rwlock_rdlock(&ctx->run_lock);
+}
+
+void tcg_flush_mappings(TcgContext *ctx)
+{
+    for (unsigned n = 0; n < ctx->cpus->len; n++)
+        tcg_flush_all(ctx->cpus->pdata[n]);
+    tcg_flush_code(ctx);
+}
+
+/* ---- the loop ---- */
+static TcgBlock *find_block(TcgCpu *cpu, uint64_t va, bool one_insn)
+{
+    uint64_t gpa = tcg_fetch_page(cpu, va) | (va & ~PAGE_MASK);
+    TcgBlock *b = tcg_block_find(cpu->ctx, gpa, 0, cpu->mode, one_insn);
+    if (b)
+        return b;
+    if ((va & ~PAGE_MASK) > TCG_PAGE_SIZE - 16) {   /* it may be a unit that goes on in the next page */
+        uint64_t gpa2;
+        if (tcg_fetch_peek(cpu, (va & PAGE_MASK) + TCG_PAGE_SIZE, &gpa2))
+            b = tcg_block_find(cpu->ctx, gpa, gpa2, cpu->mode, one_insn);
+    }
+    return b ? b : tcg_block_make(cpu, va, gpa, one_insn);
+}
+
+static void jump_cache_enter(TcgCpu *cpu, uint64_t va, TcgBlock *b)
+{
+    if (!cpu->ctx_id || !b->host)
+        return;
+    JumpEntry *e = &cpu->jc[(va ^ va >> TCG_PAGE_BITS) & (JC_SIZE - 1)];
+    *e = (JumpEntry){ .va = va, .ctx = cpu->ctx_id, .host = b->host };
+}
+
+/* The jump numbered @n left for the run loop and arrived at @b: make it direct. */
+static void link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
+{
+    TcgContext *ctx = cpu->ctx;
+    pthread_mutex_lock(&ctx->lock);
+    if (ctx->generation == generation && n < ctx->n_links && !b->dead && !b->one_insn) {
+        TcgLink *l = &ctx->links[n];
+        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->tries < MAX_RELINKS : !b->gpa2);
+        if (ok) {
+            l->tries++;
+            l->linked = 1;
+            ctx->host->link(ctx, l, b, cpu->ctx_id, 0);
+        }
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+static void safe_point(TcgCpu *cpu)
+{
+    TcgContext *ctx = cpu->ctx;
+    if (__atomic_load_n(&ctx->stop_request, __ATOMIC_SEQ_CST)) {
+        pthread_rwlock_unlock(&ctx->run_lock);
+        pthread_rwlock_rdlock(&ctx->run_lock);
+    }
+    if (__atomic_load_n(&ctx->next_gen, __ATOMIC_RELAXED) >= GEN_LIMIT - 64)
+        flush_world(cpu);
+    if (cpu->code_generation != ctx->generation) {
+        cpu->code_generation = ctx->generation;
+        memset(cpu->jc, 0, JC_SIZE * sizeof(cpu->jc[0]));
+        cpu->link = 0;
+    }
+}
+
+/* Enter @b and come back; the pc register is right afterwards. Returns the IR EXIT reason + 1, 0 for ordinary leaving. */
+static unsigned run_block(TcgCpu *cpu, TcgBlock *b, uint64_t va)
+{
+    TcgEnv *env = cpu->env;
+    cpu->cur_block = b;
+    cpu_set_pc_base(cpu, va & PAGE_MASK);
+    env->link = 0;
+    env->leave = 0;
+    cpu->stats.run_entries++;
+    cpu->in_code = true;
+    cpu->ctx->host->enter(cpu, b);
+    cpu->in_code = false;
+    cpu->link = env->link;
+    if (env->leave == 0) {
+        cpu->isa->set_pc_from_linear(cpu->state, cpu_pc_base(cpu) + (uint64_t)(int64_t)env->cur_off);
+        return 0;
+    }
+    if (env->leave == 0x100) {
+        cpu->isa->set_pc_from_linear(cpu->state, env->arg[0]);
+        cpu->stats.jump_misses++;
+        return 0;
+    }
+    return (unsigned)env->leave;
+}
+
+/* One turn: what is due, then code. Returns whether to return to the caller with *why. */
+static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
+{
+    safe_point(cpu);
+    __atomic_store_n(&cpu->env->exit_request, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_exchange_n(&cpu->kicked, 0, __ATOMIC_SEQ_CST)) {
+        *why = TCG_LEAVE_KICKED;
+        return true;
+    }
+    cpu->mode = cpu->isa->mode(cpu->state);
+    if (!cpu->isa->deliver(cpu)) {
+        *why = TCG_LEAVE_HALTED;
+        return true;
+    }
+    tcg_update_ctx(cpu);
+    uint64_t va = cpu->isa->linear_pc(cpu->state);
+    bool one = cpu->one_insn || single;
+    TcgBlock *b = find_block(cpu, va, one);
+    if (!b) {
+        if (cpu->ctx->broken) {
+            *why = TCG_LEAVE_SHUTDOWN;
+            return true;
+        }
+        flush_world(cpu);
+        return false;
+    }
+    if (!one) {
+        if (cpu->link)
+            link_jump(cpu, cpu->link, b, cpu->code_generation);
+        jump_cache_enter(cpu, va, b);
+    }
+    unsigned left = run_block(cpu, b, va);
+    cpu->one_insn = false;
+    if (left && left - 1 != TCG_LEAVE_GUEST) {
+        *why = (TcgLeave)(left - 1);
+        return true;
+    }
+    return false;
+}
+
+TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
+{
+    TcgLeave why = TCG_LEAVE_KICKED;
+    volatile uint64_t left = max_insns;
+
+    if (cpu->ctx->broken)
+        return TCG_LEAVE_SHUTDOWN;
+    pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+    if (_setjmp(cpu->leave_jmp)) {
+        if (cpu->leave_why >= 0) {
+            pthread_rwlock_unlock(&cpu->ctx->run_lock);
+            return (TcgLeave)cpu->leave_why;
+        }
+        cpu->link = 0;
+    }
+    for (;;) {
+        if (max_insns && left-- == 0) {
+            why = TCG_LEAVE_STEPPED;
+            break;
+        }
+        if (turn(cpu, max_insns != 0, &why))
+            break;
+    }
+    pthread_rwlock_unlock(&cpu->ctx->run_lock);
+    return why;
+}

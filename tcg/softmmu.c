@@ -1,0 +1,621 @@
+/* The soft TLB, its slow paths, address spaces. */
+#include <string.h>
+
+#include "tcg/tcg-internal.h"
+
+static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
+
+static TlbSpace *cur_space(TcgCpu *cpu) { return cpu->spaces[cpu->space]; }
+
+static TlbEntry *tlb_at(TcgCpu *cpu, uint64_t va, unsigned regime)
+{
+    return &cur_space(cpu)->e[regime][va >> TCG_PAGE_BITS & (TLB_SIZE - 1)];
+}
+
+/* Callbacks are ordinary C: they get the host's FP environment. */
+void tcg_world_enter(TcgCpu *cpu)
+{
+    if (cpu->in_code && cpu->isa->fpenv_offset) {
+        __asm__ volatile("stmxcsr %0" : "=m"(*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset)));
+        __asm__ volatile("ldmxcsr %0" : : "m"(cpu->env->host_mxcsr));
+    }
+}
+
+void tcg_world_leave(TcgCpu *cpu)
+{
+    if (cpu->in_code && cpu->isa->fpenv_offset)
+        __asm__ volatile("ldmxcsr %0" : : "m"(*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset)));
+}
+
+static uint8_t *ram_page(TcgCpu *cpu, uint64_t gpa, unsigned *flags)
+{
+    *flags = 0;
+    tcg_world_enter(cpu);
+    uint8_t *host = cpu->cb->page(cpu->opaque, gpa, flags);
+    tcg_world_leave(cpu);
+    return host;
+}
+
+static void note_filled(TlbSpace *s, unsigned regime, uint64_t va)
+{
+    if (s->n_filled < TLB_FILLED)
+        s->filled[s->n_filled] = (uint16_t)(regime * TLB_SIZE + (va >> TCG_PAGE_BITS & (TLB_SIZE - 1)));
+    s->n_filled++;
+}
+
+static void note_large(TlbSpace *s, uint64_t va, unsigned page_log2)
+{
+    if (page_log2 <= TCG_PAGE_BITS)
+        return;
+    uint64_t mask = ~(uint64_t)0 << page_log2;
+    if (!s->has_large) {
+        s->large_mask = mask;
+        s->large_base = va & mask;
+        s->has_large = true;
+        return;
+    }
+    mask &= s->large_mask;
+    while ((s->large_base ^ va) & mask)
+        mask <<= 1;
+    s->large_mask = mask;
+    s->large_base &= mask;
+}
+
+/* Walk and enter; raises the guest's fault if the access is not allowed. */
+static TlbEntry *tlb_fill(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
+{
+    TcgXlate x = { .page_log2 = TCG_PAGE_BITS };
+    TlbEntry *e = tlb_at(cpu, va, regime);
+    TlbSpace *s = cur_space(cpu);
+    unsigned flags;
+
+    cpu->stats.tlb_misses++;
+    if (!cpu->isa->mmu(cpu, va, access, regime, &x))
+        cpu->isa->mmu_fault(cpu, va, access, regime);
+    uint64_t gpa = x.gpa & PAGE_MASK, page = va & PAGE_MASK;
+    uint8_t *host = ram_page(cpu, gpa, &flags);
+    s = cur_space(cpu);
+    note_filled(s, regime, va);
+    note_large(s, va, x.page_log2);
+    e->rtag = e->wtag = TLB_NONE;
+    e->gpa = gpa | (x.writable ? TLB_G_WRITE : 0);
+    if (!host || (flags & TCG_PAGE_RO && access == TCG_WRITE)) {
+        e->gpa |= TLB_G_IO;
+        e->addend = page;
+        return e;
+    }
+    e->addend = (uint64_t)(uintptr_t)host - page;
+    e->rtag = x.readable ? page : TLB_NONE;
+    if (x.writable && !(flags & (TCG_PAGE_RO | TCG_PAGE_TRACK))) {
+        /* published before the look: whoever arms the page now revokes this entry */
+        __atomic_store_n(&e->wtag, page, __ATOMIC_SEQ_CST);
+        if (tcg_page_has_code(cpu->ctx, gpa))
+            e->wtag = TLB_NONE;
+    }
+    return e;
+}
+
+/* The entry for an access that stays within one page; filled as needed. *ret_io: device. *ret_watched: RAM whose writes are watched. */
+static TlbEntry *tlb_get(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, bool *ret_io, bool *ret_watched)
+{
+    TlbEntry *e = tlb_at(cpu, va, regime);
+    uint64_t page = va & PAGE_MASK;
+
+    *ret_io = *ret_watched = false;
+    for (int tries = 0; tries < 2; tries++) {
+        if (access == TCG_READ && e->rtag == page)
+            return e;
+        if (access == TCG_WRITE && e->wtag == page)
+            return e;
+        if (e->gpa & TLB_G_IO && e->addend == page && (access == TCG_READ || e->gpa & TLB_G_WRITE)) {
+            *ret_io = true;
+            return e;
+        }
+        if (access == TCG_WRITE && e->rtag == page && e->gpa & TLB_G_WRITE) {
+            /* readable through the entry, write permission known: either watched, or not looked at since it was */
+            if (tcg_page_has_code(cpu->ctx, e->gpa & PAGE_MASK)) {
+                *ret_watched = true;
+                return e;
+            }
+            if (tries) {
+                *ret_watched = true;
+                return e;
+            }
+        }
+        e = tlb_fill(cpu, va, access, regime);
+    }
+    *ret_watched = access == TCG_WRITE && e->rtag == page;
+    *ret_io = !*ret_watched;
+    return e;
+}
+
+static uint64_t host_get(const uint8_t *p, unsigned size)
+{
+    switch (size) {
+    case 1: return *p;
+    case 2: { uint16_t v; memcpy(&v, p, 2); return v; }
+    case 4: { uint32_t v; memcpy(&v, p, 4); return v; }
+    default: { uint64_t v; memcpy(&v, p, 8); return v; }
+    }
+}
+
+static void host_put(uint8_t *p, uint64_t v, unsigned size)
+{
+    switch (size) {
+    case 1: *p = (uint8_t)v; break;
+    case 2: { uint16_t w = (uint16_t)v; memcpy(p, &w, 2); break; }
+    case 4: { uint32_t w = (uint32_t)v; memcpy(p, &w, 4); break; }
+    default: memcpy(p, &v, 8); break;
+    }
+}
+
+/* A device access in the middle of a unit: run that instruction alone, so that what it sets off happens before the next one. */
+static void io_alone(TcgCpu *cpu)
+{
+    if (!cpu->in_code || cpu->cur_block->one_insn)
+        return;
+    cpu->stats.io_reexec++;
+    tcg_sync_pc(cpu);
+    cpu->one_insn = true;
+    tcg_leave(cpu);
+}
+
+static uint64_t io_read(TcgCpu *cpu, uint64_t gpa, unsigned size)
+{
+    tcg_world_enter(cpu);
+    uint64_t v = cpu->cb->io_read(cpu->opaque, gpa, size);
+    tcg_world_leave(cpu);
+    return v;
+}
+
+static void io_write(TcgCpu *cpu, uint64_t gpa, uint64_t v, unsigned size)
+{
+    tcg_world_enter(cpu);
+    cpu->cb->io_write(cpu->opaque, gpa, v, size);
+    tcg_world_leave(cpu);
+}
+
+static void note_write(TcgCpu *cpu, uint64_t gpa, unsigned len)
+{
+    tcg_code_written(cpu, gpa, len);
+    if (cpu->cb->page_written) {
+        tcg_world_enter(cpu);
+        cpu->cb->page_written(cpu->opaque, gpa, len);
+        tcg_world_leave(cpu);
+    }
+}
+
+static uint64_t load_in_page(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, bool alone)
+{
+    bool io, watched;
+    TlbEntry *e = tlb_get(cpu, va, TCG_READ, regime, &io, &watched);
+    if (!io)
+        return host_get((uint8_t *)(uintptr_t)(va + e->addend), size);
+    if (alone)
+        io_alone(cpu);
+    return io_read(cpu, (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK), size);
+}
+
+static void store_in_page(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, bool alone)
+{
+    bool io, watched;
+    TlbEntry *e = tlb_get(cpu, va, TCG_WRITE, regime, &io, &watched);
+    uint64_t gpa = (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
+    if (io) {
+        if (alone)
+            io_alone(cpu);
+        io_write(cpu, gpa, v, size);
+        return;
+    }
+    uint8_t *host = (uint8_t *)(uintptr_t)(va + e->addend);
+    if (watched)
+        note_write(cpu, gpa, size);
+    host_put(host, v, size);
+}
+
+void tcg_probe(TcgCpu *cpu, uint64_t va, unsigned len, TcgAccess access, unsigned regime)
+{
+    bool io, watched;
+    if (!len)
+        return;
+    uint64_t last = va + len - 1;
+    for (uint64_t p = va & PAGE_MASK;; p += TCG_PAGE_SIZE) {
+        tlb_get(cpu, p == (va & PAGE_MASK) ? va : p, access, regime, &io, &watched);
+        if (p == (last & PAGE_MASK))
+            break;
+    }
+}
+
+static bool crosses(uint64_t va, unsigned size) { return (va & ~PAGE_MASK) + size > TCG_PAGE_SIZE; }
+
+static uint64_t load_any(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, bool alone)
+{
+    if (!crosses(va, size))
+        return load_in_page(cpu, va, size, regime, alone);
+    tcg_probe(cpu, va, size, TCG_READ, regime);
+    uint64_t v = 0;
+    for (unsigned n = 0; n < size; n++)
+        v |= load_in_page(cpu, va + n, 1, regime, alone) << (8 * n);
+    return v;
+}
+
+static void store_any(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, bool alone)
+{
+    if (!crosses(va, size)) {
+        store_in_page(cpu, va, v, size, regime, alone);
+        return;
+    }
+    tcg_probe(cpu, va, size, TCG_WRITE, regime);
+    for (unsigned n = 0; n < size; n++)
+        store_in_page(cpu, va + n, v >> (8 * n), 1, regime, alone);
+}
+
+uint64_t tcg_load(TcgCpu *cpu, uint64_t va, unsigned size_log2, unsigned regime) { return load_any(cpu, va, 1u << size_log2, regime, false); }
+
+void tcg_store(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime)
+{
+    store_any(cpu, va, value, 1u << size_log2, regime, false);
+}
+
+void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned regime)
+{
+    tcg_probe(cpu, va, len, TCG_READ, regime);
+    for (unsigned n = 0; n < len;) {
+        unsigned step = len - n >= 8 && !crosses(va + n, 8) ? 8 : 1;
+        host_put((uint8_t *)buf + n, load_in_page(cpu, va + n, step, regime, false), step);
+        n += step;
+    }
+}
+
+void tcg_store_bytes(TcgCpu *cpu, uint64_t va, const void *buf, unsigned len, unsigned regime)
+{
+    tcg_probe(cpu, va, len, TCG_WRITE, regime);
+    for (unsigned n = 0; n < len;) {
+        unsigned step = len - n >= 8 && !crosses(va + n, 8) ? 8 : 1;
+        store_in_page(cpu, va + n, host_get((const uint8_t *)buf + n, step), step, regime, false);
+        n += step;
+    }
+}
+
+uint8_t *tcg_host(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, unsigned *ret_len)
+{
+    bool io, watched;
+    TlbEntry *e = tlb_get(cpu, va, access, regime, &io, &watched);
+    if (io || watched)
+        return NULL;
+    *ret_len = TCG_PAGE_SIZE - (unsigned)(va & ~PAGE_MASK);
+    return (uint8_t *)(uintptr_t)(va + e->addend);
+}
+
+/* ---- slow paths of translated code: env->arg: address, value, expected (CAS), info ---- */
+static void check_align(TcgCpu *cpu, uint64_t va, unsigned info, TcgAccess access)
+{
+    unsigned size = 1u << (info & IRM_SIZE);
+    if (info & IRM_ALIGN && va & (size - 1))
+        cpu->isa->align_fault(cpu, va, access);
+}
+
+void tcg_slow_ld(TcgCpu *cpu)
+{
+    TcgEnv *env = cpu->env;
+    uint64_t va = env->arg[0];
+    unsigned info = (unsigned)env->arg[3], size = 1u << (info & IRM_SIZE), regime = info >> 8 & 15;
+    bool write = info >> 12 & 1;
+
+    check_align(cpu, va, info, TCG_READ);
+    if (write)
+        tcg_probe(cpu, va, size, TCG_WRITE, regime);
+    if (size > 8) {
+        uint8_t *out = env->vspill[15];
+        tcg_probe(cpu, va, size, TCG_READ, regime);
+        for (unsigned n = 0; n < size; n += 8)
+            host_put(out + n, load_any(cpu, va + n, 8, regime, true), 8);
+        return;
+    }
+    env->ret = load_any(cpu, va, size, regime, true);
+    host_put(env->vspill[15], env->ret, 8);
+    env->ret2 = 0;
+    TlbEntry *e = tlb_at(cpu, va, regime);
+    if (write && !crosses(va, size) && e->wtag == (va & PAGE_MASK))
+        env->ret2 = e->addend;
+}
+
+void tcg_slow_st(TcgCpu *cpu)
+{
+    TcgEnv *env = cpu->env;
+    uint64_t va = env->arg[0];
+    unsigned info = (unsigned)env->arg[3], size = 1u << (info & IRM_SIZE), regime = info >> 8 & 15;
+
+    check_align(cpu, va, info, TCG_WRITE);
+    if (size > 8) {
+        tcg_probe(cpu, va, size, TCG_WRITE, regime);
+        for (unsigned n = 0; n < size; n += 8)
+            store_any(cpu, va + n, host_get(env->vspill[15] + n, 8), 8, regime, true);
+        return;
+    }
+    store_any(cpu, va, env->arg[1], size, regime, true);
+}
+
+static uint64_t sext(uint64_t v, unsigned size) { return (uint64_t)((int64_t)(v << (64 - 8 * size)) >> (64 - 8 * size)); }
+static uint64_t zext(uint64_t v, unsigned size) { return size == 8 ? v : v & ((1ull << (8 * size)) - 1); }
+
+static uint64_t rmw_new(unsigned what, unsigned size, uint64_t old, uint64_t v)
+{
+    switch (what) {
+    case IRA_XCHG: return v;
+    case IRA_ADD: return old + v;
+    case IRA_SUB: return old - v;
+    case IRA_AND: return old & v;
+    case IRA_OR: return old | v;
+    case IRA_XOR: return old ^ v;
+    case IRA_NEG: return -old;
+    case IRA_NOT: return ~old;
+    case IRA_SMIN: return (int64_t)sext(old, size) < (int64_t)sext(v, size) ? old : v;
+    case IRA_SMAX: return (int64_t)sext(old, size) > (int64_t)sext(v, size) ? old : v;
+    case IRA_UMIN: return zext(old, size) < zext(v, size) ? old : v;
+    default: return zext(old, size) > zext(v, size) ? old : v;
+    }
+}
+
+static bool host_cas(uint8_t *p, uint64_t *expect, uint64_t v, unsigned size)
+{
+    bool ok;
+    switch (size) {
+    case 1: { uint8_t e = (uint8_t)*expect; ok = __atomic_compare_exchange_n(p, &e, (uint8_t)v, false, 5, 5); *expect = e; return ok; }
+    case 2: { uint16_t e = (uint16_t)*expect; ok = __atomic_compare_exchange_n((uint16_t *)p, &e, (uint16_t)v, false, 5, 5); *expect = e; return ok; }
+    case 4: { uint32_t e = (uint32_t)*expect; ok = __atomic_compare_exchange_n((uint32_t *)p, &e, (uint32_t)v, false, 5, 5); *expect = e; return ok; }
+    default: return __atomic_compare_exchange_n((uint64_t *)p, expect, v, false, 5, 5);
+    }
+}
+
+void tcg_slow_rmw(TcgCpu *cpu)
+{
+    TcgEnv *env = cpu->env;
+    uint64_t va = env->arg[0], v = env->arg[1], expect = env->arg[2];
+    unsigned info = (unsigned)env->arg[3], size = 1u << (info & IRM_SIZE), regime = info >> 8 & 15, what = info >> 16 & 255;
+    bool cas = info >> 24 & 1, io, watched;
+
+    if (crosses(va, size)) {   /* not atomic against other vCPUs' plain code across two pages: rare, and split locks are on their way out */
+        tcg_probe(cpu, va, size, TCG_WRITE, regime);
+        uint64_t old = load_any(cpu, va, size, regime, true);
+        store_any(cpu, va, cas ? (zext(old, size) == zext(expect, size) ? v : old) : rmw_new(what, size, old, v), size, regime, true);
+        env->ret = old;
+        return;
+    }
+    TlbEntry *e = tlb_get(cpu, va, TCG_WRITE, regime, &io, &watched);
+    uint64_t gpa = (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
+    if (io) {
+        io_alone(cpu);
+        uint64_t old = io_read(cpu, gpa, size);
+        io_write(cpu, gpa, cas ? (old == zext(expect, size) ? v : old) : rmw_new(what, size, old, v), size);
+        env->ret = old;
+        return;
+    }
+    uint8_t *host = (uint8_t *)(uintptr_t)(va + e->addend);
+    if (watched)
+        note_write(cpu, gpa, size);
+    uint64_t old = cas ? zext(expect, size) : host_get(host, size);
+    if (cas)
+        host_cas(host, &old, v, size);
+    else
+        while (!host_cas(host, &old, rmw_new(what, size, old, v), size))
+            ;
+    env->ret = zext(old, size);
+}
+
+/* ---- execution ---- */
+static XEntry *x_at(TcgCpu *cpu, uint64_t va, bool super)
+{
+    return super ? &cpu->x_super[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)] : &cur_space(cpu)->x[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)];
+}
+
+bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
+{
+    bool super = cpu->isa->supervisor(cpu->mode);
+    uint32_t gen = super ? cpu->super_gen : cur_space(cpu)->ctx_gen;
+    XEntry *x = x_at(cpu, va, super);
+    uint64_t page = va & PAGE_MASK;
+    if (x->va != page || x->gen != gen) {
+        TcgXlate t = { .page_log2 = TCG_PAGE_BITS };
+        if (!cpu->isa->mmu(cpu, va, TCG_EXEC, cpu->isa->regime(cpu->mode), &t))
+            return false;
+        if (x->gen == gen)
+            *(super ? &cpu->x_super_evicted : &cur_space(cpu)->x_evicted) = true;
+        if (super && !t.global)
+            cpu->super_nonglobal = true;
+        note_large(cur_space(cpu), va, t.page_log2);
+        *x = (XEntry){ .va = page, .gpa = t.gpa & PAGE_MASK, .gen = gen };
+    }
+    *ret_gpa = x->gpa;
+    return true;
+}
+
+uint64_t tcg_fetch_page(TcgCpu *cpu, uint64_t va)
+{
+    uint64_t gpa;
+    if (!tcg_fetch_peek(cpu, va, &gpa))
+        cpu->isa->mmu_fault(cpu, va, TCG_EXEC, cpu->isa->regime(cpu->mode));
+    return gpa;
+}
+
+/* ---- spaces and flushes ---- */
+uint32_t tcg_new_gen(TcgContext *ctx) { return __atomic_add_fetch(&ctx->next_gen, 1, __ATOMIC_RELAXED); }
+
+void tcg_space_drop(TcgCpu *cpu, TlbSpace *s)
+{
+    if (s->n_filled > TLB_FILLED) {
+        memset(s->e, 0xff, sizeof(s->e));
+        for (unsigned r = 0; r < TCG_REGIMES; r++)
+            for (unsigned n = 0; n < TLB_SIZE; n++)
+                s->e[r][n].gpa = 0;
+    } else {
+        for (unsigned n = 0; n < s->n_filled; n++)
+            s->e[0][s->filled[n]] = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
+    }
+    s->n_filled = 0;
+    s->has_large = false;
+    s->ctx_gen = tcg_new_gen(cpu->ctx);
+    s->x_evicted = false;
+    cpu->stats.tlb_flushes++;
+}
+
+static void drop_super(TcgCpu *cpu)
+{
+    cpu->super_gen = tcg_new_gen(cpu->ctx);
+    cpu->super_nonglobal = cpu->x_super_evicted = false;
+}
+
+void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag)
+{
+    unsigned pick = 0;
+    bool found = false;
+    for (unsigned n = 0; n < TLB_SPACES && !found; n++)
+        if (cpu->spaces[n]->valid && cpu->spaces[n]->base == base && cpu->spaces[n]->tag == tag) {
+            pick = n;
+            found = true;
+        }
+    for (unsigned n = 1; n < TLB_SPACES && !found; n++) {
+        TlbSpace *a = cpu->spaces[n], *b = cpu->spaces[pick];
+        if (b->valid && (!a->valid || a->last_use < b->last_use))
+            pick = n;
+    }
+    TlbSpace *s = cpu->spaces[pick];
+    if (!found) {
+        tcg_space_drop(cpu, s);
+        s->base = base;
+        s->tag = tag;
+        s->valid = true;
+    }
+    s->last_use = ++cpu->space_clock;
+    cpu->space = pick;
+    cpu->env->tlb = &s->e[0][0];
+    if (cpu->super_nonglobal)
+        drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+void tcg_flush_tag(TcgCpu *cpu, uint32_t tag)
+{
+    for (unsigned n = 0; n < TLB_SPACES; n++) {
+        TlbSpace *s = cpu->spaces[n];
+        if (!s->valid || s->tag != tag)
+            continue;
+        tcg_space_drop(cpu, s);
+        s->valid = n == cpu->space;
+    }
+    if (cpu->super_nonglobal)
+        drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+void tcg_flush_nonglobal(TcgCpu *cpu)
+{
+    for (unsigned n = 0; n < TLB_SPACES; n++) {
+        tcg_space_drop(cpu, cpu->spaces[n]);
+        cpu->spaces[n]->valid = n == cpu->space;
+    }
+    if (cpu->super_nonglobal)
+        drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+void tcg_flush_all(TcgCpu *cpu)
+{
+    tcg_flush_nonglobal(cpu);
+    drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+static void flush_page_in(TcgCpu *cpu, TlbSpace *s, uint64_t va)
+{
+    uint64_t page = va & PAGE_MASK;
+    unsigned idx = va >> TCG_PAGE_BITS & (TLB_SIZE - 1);
+    if (s->has_large && !((va ^ s->large_base) & s->large_mask)) {
+        tcg_space_drop(cpu, s);
+        return;
+    }
+    for (unsigned r = 0; r < TCG_REGIMES; r++) {
+        TlbEntry *e = &s->e[r][idx];
+        if (e->rtag == page || e->wtag == page || (e->gpa & TLB_G_IO && e->addend == page))
+            *e = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
+    }
+    XEntry *x = &s->x[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)];
+    if ((x->va == page && x->gen == s->ctx_gen) || s->x_evicted) {
+        s->ctx_gen = tcg_new_gen(cpu->ctx);
+        s->x_evicted = false;
+    }
+}
+
+void tcg_flush_page(TcgCpu *cpu, uint64_t va, uint32_t tag)
+{
+    (void)tag;                 /* every space: the page may be a global one */
+    bool large = false;
+    for (unsigned n = 0; n < TLB_SPACES; n++) {
+        TlbSpace *s = cpu->spaces[n];
+        large |= s->has_large && !((va ^ s->large_base) & s->large_mask);
+        if (s->valid)
+            flush_page_in(cpu, s, va);
+    }
+    XEntry *x = &cpu->x_super[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)];
+    if ((x->va == (va & PAGE_MASK) && x->gen == cpu->super_gen) || cpu->x_super_evicted || large)
+        drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa)
+{
+    for (unsigned c = 0; c < ctx->cpus->len; c++) {
+        TcgCpu *cpu = ctx->cpus->pdata[c];
+        for (unsigned n = 0; n < TLB_SPACES; n++) {
+            TlbSpace *s = cpu->spaces[n];
+            if (!s->n_filled)
+                continue;
+            unsigned count = s->n_filled > TLB_FILLED ? TCG_REGIMES * TLB_SIZE : s->n_filled;
+            for (unsigned k = 0; k < count; k++) {
+                TlbEntry *e = &s->e[0][s->n_filled > TLB_FILLED ? k : s->filled[k]];
+                if ((e->gpa & PAGE_MASK) == gpa && e->wtag != TLB_NONE)
+                    __atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_SEQ_CST);
+            }
+        }
+    }
+}
+
+/* ---- guest-physical, for page-table walks ---- */
+bool tcg_phys_load(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t *ret)
+{
+    unsigned flags;
+    uint8_t *host = ram_page(cpu, gpa & PAGE_MASK, &flags);
+    if (!host || crosses(gpa, size))
+        return false;
+    *ret = host_get(host + (gpa & ~PAGE_MASK), size);
+    return true;
+}
+
+static uint8_t *phys_writable(TcgCpu *cpu, uint64_t gpa, unsigned size)
+{
+    unsigned flags;
+    uint8_t *host = ram_page(cpu, gpa & PAGE_MASK, &flags);
+    if (!host || flags & TCG_PAGE_RO || crosses(gpa, size))
+        return NULL;
+    if (flags & TCG_PAGE_TRACK || tcg_page_has_code(cpu->ctx, gpa & PAGE_MASK))
+        note_write(cpu, gpa, size);
+    return host + (gpa & ~PAGE_MASK);
+}
+
+bool tcg_phys_cas(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t expect, uint64_t value, bool *ret_done)
+{
+    uint8_t *p = phys_writable(cpu, gpa, size);
+    if (!p)
+        return false;
+    *ret_done = host_cas(p, &expect, value, size);
+    return true;
+}
+
+bool tcg_phys_store(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t value)
+{
+    uint8_t *p = phys_writable(cpu, gpa, size);
+    if (!p)
+        return false;
+    host_put(p, value, size);
+    return true;
+}

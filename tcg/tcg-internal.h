@@ -1,0 +1,182 @@
+#pragma once
+#include <pthread.h>
+#include <setjmp.h>
+
+#include "tcg/tcg.h"
+
+/* Private to tcg/ (core and hosts). */
+
+/* One entry of the soft TLB; tags are page addresses, or TLB_NONE. A fast-path hit is (va + size - 1) & -4096 == tag. */
+typedef struct TlbEntry { uint64_t rtag, wtag, addend, gpa; } TlbEntry;
+#define TLB_NONE (~0ull)
+enum { TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS, TLB_FILLED = 256, TLB_SPACES = 8, XTLB_SIZE = 1024 };
+enum { TLB_G_WRITE = 1,   /* in TlbEntry.gpa: writable, though writes are watched */
+       TLB_G_IO = 2 };     /* not RAM: addend holds the page's va instead */
+
+/* Executable pages met; an entry counts while its generation is the current one. */
+typedef struct XEntry { uint64_t va, gpa; uint32_t gen, pad; } XEntry;
+
+/* What one address space has cached. The array of a space is contiguous, regime after regime: translated code reaches it off one register. */
+typedef struct TlbSpace {
+    TlbEntry e[TCG_REGIMES][TLB_SIZE];
+    XEntry x[XTLB_SIZE];       /* user code */
+    bool x_evicted;
+    uint64_t base;
+    uint32_t tag;
+    bool valid;
+    uint32_t ctx_gen;          /* generation of user code contexts in this space */
+    uint64_t last_use;
+    unsigned n_filled;         /* > TLB_FILLED: too many to list */
+    uint16_t filled[TLB_FILLED];
+    uint64_t large_base, large_mask;   /* region that holds every large page entered; mask 0 = none yet */
+    bool has_large;
+} TlbSpace;
+
+/* Indirect-jump cache: hit if va and ctx match. */
+typedef struct JumpEntry { uint64_t va; uint32_t ctx, pad; void *host; uint64_t pad2; } JumpEntry;
+enum { JC_BITS = 12, JC_SIZE = 1 << JC_BITS };
+
+/* The guest-neutral area inside the guest's state (GuestIsa.xlat_offset), addressed by translated code. */
+typedef struct TcgEnv {
+    uint32_t ctx_id;           /* context (mode, address space generation) of the running code; 0 = somebody wants the run loop */
+    uint32_t exit_request;
+    int32_t cur_off;           /* guest instruction that called out: page offset relative to pc_base */
+    uint32_t link;             /* number of the direct jump that left for the run loop, 0 = none */
+    TlbEntry *tlb;
+    JumpEntry *jc;
+    TcgCpu *cpu;
+    uint64_t arg[4];           /* slow paths: address, value, mem info */
+    uint64_t ret, ret2;
+    uint64_t save[8];          /* temporaries over slow paths */
+    uint64_t host_sp;
+    uint64_t leave;            /* why translated code returned */
+    uint32_t host_mxcsr, pad;
+    uint64_t spill[48];
+    _Alignas(64) uint8_t vspill[16][32];
+    uint8_t vsave[16][32];     /* live vector temporaries over calls of C code that uses them */
+} TcgEnv;
+
+typedef struct TcgBlock {
+    struct TcgBlock *hash_next;
+    struct TcgBlock *page_next[2];
+    uint64_t gpa, gpa2;        /* of the first byte; of the second page (0 = none) */
+    uint64_t mode;
+    uint32_t len;              /* guest bytes */
+    uint16_t n_insns;
+    uint8_t dead, one_insn;
+    void *host;                /* entry in the executable view (JIT hosts) */
+    uint32_t host_len, stub;   /* stub: bytes before the entry where a killed block continues */
+    IrInsn *ir;                /* interp: the unit */
+    uint16_t n_ir, n_labels;
+    uint32_t first_link, n_links;
+} TcgBlock;
+
+/* A patchable direct jump. */
+typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; } TcgLink;
+
+typedef struct CodePage { uint64_t gpa; struct CodePage *next; TcgBlock *blocks; unsigned n_live; uint64_t map; } CodePage;
+enum { BLOCK_HASH = 1 << 15, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
+
+typedef struct HostOps {
+    const char *name;
+    /* Emit the common thunks at the start of an empty cache. */
+    bool (*init)(TcgContext *ctx, const GuestIsa *isa);
+    /* Translate @u for @b (b->host, host_len, links set). False: cache full. ctx->lock held. */
+    bool (*emit)(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b);
+    /* Run from @b until something leaves; env->leave, pc_base/cur_off say why and where. */
+    void (*enter)(TcgCpu *cpu, TcgBlock *b);
+    void (*link)(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id, int64_t page_delta);
+    void (*kill)(TcgContext *ctx, TcgBlock *b);
+    void (*free)(TcgContext *ctx);
+} HostOps;
+extern const HostOps tcg_host_interp, tcg_host_x86_64;
+
+struct TcgContext {
+    TcgConfig config;
+    const HostOps *host;
+    pthread_rwlock_t run_lock; /* read-held by a vCPU inside tcg_cpu_run; write = all are at safe points */
+    uint32_t stop_request;     /* somebody waits for run_lock */
+    uint32_t next_gen;
+    pthread_mutex_t lock;      /* translation, links, code pages; not for look-ups */
+    /* code cache: one memfd, two views */
+    uint8_t *rw, *rx;
+    size_t size, used, start;  /* start: behind the thunks */
+    void *thunks[32];          /* host's own entry points */
+    TcgBlock **hash;
+    CodePage **pages;
+    TcgLink *links;
+    unsigned n_links;
+    uint64_t modes[MODE_MAX];
+    unsigned n_modes;
+    IrInsn *ir_buf;
+    IrUnit unit;
+    GPtrArray *cpus;
+    GPtrArray *blocks;         /* all, for freeing */
+    TcgStats stats;
+    void *host_data;
+    uint8_t *no_ram;           /* a page of all ones */
+    bool broken;               /* no unit could be made: said in the log */
+    const GuestIsa *isa;       /* of the first cpu: the thunks are made for it */
+    uint64_t generation;       /* bumped by a flush of all code */
+};
+
+struct TcgCpu {
+    TcgContext *ctx;
+    const GuestIsa *isa;
+    void *state;
+    TcgEnv *env;
+    const TcgCallbacks *cb;
+    void *opaque;
+    TlbSpace *spaces[TLB_SPACES];
+    unsigned space;
+    uint64_t space_clock;
+    uint32_t super_gen;        /* generation of supervisor code contexts */
+    XEntry x_super[XTLB_SIZE];
+    bool x_super_evicted;
+    bool super_nonglobal;      /* supervisor code of this generation came from a non-global page */
+    uint64_t mode;             /* cached mode key and its number */
+    unsigned mode_no;
+    uint64_t mode_cache[64];
+    uint16_t mode_cache_no[64];
+    JumpEntry *jc;
+    uint32_t kicked;           /* tcg_cpu_kick: return to the caller */
+    bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
+    bool one_insn;             /* next unit: one instruction, no tracking of writes to itself */
+    TcgBlock *cur_block;       /* entered last from the run loop */
+    jmp_buf leave_jmp;
+    int leave_why;             /* -1: look again */
+    uint32_t ctx_id, link;     /* of the state now (env's is 0 while somebody pokes); jump that left last */
+    uint64_t fetch_gpa;        /* page being translated */
+    uint64_t fetch_gpa2;       /* of the page tcg_code_cross went on to, 0 = none */
+    uint64_t code_generation;
+    bool x_global;             /* what the last executable translation said */
+    uint8_t bounce[64];
+    TcgStats stats;
+};
+
+static inline TcgEnv *cpu_env(TcgCpu *c) { return c->env; }
+static inline uint64_t cpu_pc_base(const TcgCpu *c) { return *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset); }
+static inline void cpu_set_pc_base(TcgCpu *c, uint64_t v) { *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset) = v; }
+
+/* block.c */
+TcgBlock *tcg_block_find(TcgContext *ctx, uint64_t gpa, uint64_t gpa2, uint64_t mode, bool one_insn);
+TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn);
+void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
+bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);
+void tcg_update_ctx(TcgCpu *cpu);
+/* softmmu.c */
+uint64_t tcg_fetch_page(TcgCpu *cpu, uint64_t va);   /* gpa of the page; faults */
+bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa);
+void tcg_space_drop(TcgCpu *cpu, TlbSpace *s);
+uint32_t tcg_new_gen(TcgContext *ctx);
+/* Slow paths of translated code: arguments in env. */
+void tcg_slow_ld(TcgCpu *cpu);
+void tcg_slow_st(TcgCpu *cpu);
+void tcg_slow_rmw(TcgCpu *cpu);
+/* Revoke direct write mappings of a page on every vCPU. */
+void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa);
+/* pass/live.c */
+void ir_pass_live(IrUnit *u, const GuestIsa *isa);
+/* Around calls of code that may use vector registers from code that runs with the guest's values there (general-regs-only callers). */
+void tcg_world_enter(TcgCpu *cpu);
+void tcg_world_leave(TcgCpu *cpu);
