@@ -235,6 +235,7 @@ uint16_t vq_wait(Vdrv *d, Vq *q, uint32_t *ret_len)
     }
     const uint8_t *e = d->r->host + q->used + 4 + 8 * (q->seen_used % q->num);
     q->seen_used++;
+    store_le16(d->r->host + q->avail + 4 + 2 * q->num, q->seen_used);      /* used_event: tell us of the next one */
     if (ret_len)
         *ret_len = load_le32(e + 4);
     return (uint16_t)load_le32(e);
