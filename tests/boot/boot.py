@@ -153,6 +153,15 @@ def case_workload(s):
         s.poweroff(c)
 
 
+def case_vmlinux(s):
+    """The unpacked ELF kernel boots too (64-bit or PVH entry)."""
+    s.guest.kernel = os.path.join(s.args.guest, 'vmlinux')
+    c, ready = s.boot()
+    with c:
+        assert ready.group(1) == 'initrd', ready.group(0)
+        s.poweroff(c)
+
+
 def case_firmware(s):
     """SeaBIOS to GRUB on the serial line to Linux with its root on the same qcow2 disk; then reboot and poweroff."""
     path = os.path.join(s.work, 'grub.qcow2')
@@ -184,6 +193,10 @@ def case_reboot(s):
 CASES = {name[5:]: f for name, f in globals().items() if name.startswith('case_')}
 
 
+# What scripts/make-guest must make besides the usual.
+EXTRAS = {'firmware': ['grub'], 'vmlinux': ['vmlinux']}
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('case', choices=sorted(CASES))
@@ -197,7 +210,7 @@ def main():
     args = p.parse_args()
     if args.accel == 'kvm' and not os.access('/dev/kvm', os.R_OK | os.W_OK):
         skip('no usable /dev/kvm')
-    subprocess.run([os.path.join(ROOT, 'scripts/make-guest'), args.guest] + ['grub'] * (args.case == 'firmware'), check=True)
+    subprocess.run([os.path.join(ROOT, 'scripts/make-guest'), args.guest] + EXTRAS.get(args.case, []), check=True)
     with tempfile.TemporaryDirectory() as work:
         try:
             CASES[args.case](Setup(args, work))
