@@ -1,0 +1,320 @@
+#include <string.h>
+
+#include "tcg/guest/x86/translate.h"
+#include "util/bits.h"
+
+/*
+ * Repeated string instructions. One call does a bounded stretch, through host pointers where both sides are plain RAM, and
+ * keeps rCX, rSI and rDI exact element by element: a fault or an interrupt in the middle finds the state the manual wants
+ * (SDM 2B REP). Result 1: finished. 0: not yet, the unit calls again after it has looked for interrupts.
+ *
+ * a: bits 3:0 log2 of the element, 7:4 log2 of the address size, 11:8 source segment, 12 REPE (0: REPNE), 13 one element only,
+ * 14 there is a repeat prefix.
+ */
+enum { STRETCH = 4096 };       /* bytes (elements, where they go one by one) a call */
+
+typedef struct Rep {
+    X86State *s;
+    TcgCpu *cpu;
+    unsigned log2, size, regime, seg;
+    uint64_t mask;             /* of the address size */
+    uint64_t budget;           /* elements */
+    bool repe, down, rep, in64;
+} Rep;
+
+static Rep rep_begin(X86State *s, uint64_t a)
+{
+    uint64_t mode = x86_mode_key(s);
+    Rep r = { .s = s, .cpu = x86_cpu(s), .log2 = a & 15, .seg = a >> 8 & 15, .repe = a >> 12 & 1, .rep = a >> 14 & 1 };
+    r.size = 1u << r.log2;
+    r.mask = bits_mask(8u << (a >> 4 & 15));
+    r.regime = x86_isa.regime(mode);
+    r.down = s->rflags_rest & X86_DF;
+    r.in64 = X86M_CODE(mode) == X86M_CODE64;
+    r.budget = a >> 13 & 1 ? 1 : STRETCH >> r.log2;
+    return r;
+}
+
+static uint64_t reg(const Rep *r, unsigned n)
+{
+    return r->s->gpr[n] & r->mask;
+}
+
+/* Writes to 32-bit registers clear the upper half, to 16-bit ones do not. */
+static void set_reg(Rep *r, unsigned n, uint64_t v)
+{
+    uint64_t keep = r->mask == 0xffff ? ~0xffffull : 0;
+    r->s->gpr[n] = (r->s->gpr[n] & keep) | (v & r->mask);
+}
+
+static void advance(Rep *r, unsigned n, uint64_t elements)
+{
+    uint64_t by = elements << r->log2;
+    set_reg(r, n, r->down ? reg(r, n) - by : reg(r, n) + by);
+}
+
+static void count_down(Rep *r, uint64_t elements)
+{
+    if (r->rep)
+        set_reg(r, X86_RCX, reg(r, X86_RCX) - elements);
+}
+
+static uint64_t remaining(const Rep *r)
+{
+    return r->rep ? reg(r, X86_RCX) : 1;
+}
+
+static uint64_t linear(const Rep *r, unsigned seg, uint64_t off)
+{
+    if (r->in64)
+        return seg < X86_FS ? off : off + r->s->seg[seg].base;
+    return (uint32_t)(off + r->s->seg[seg].base);
+}
+
+/* One element at segment:offset, with every check. */
+static uint64_t checked(const Rep *r, unsigned seg, uint64_t off, bool write)
+{
+    if (!r->in64)
+        x86_h_seg_check(r->s, seg, off, r->size | (unsigned)write << 16, 0);
+    return linear(r, seg, off);
+}
+
+/* Elements upwards from segment:offset that need no further check for limits and wrapping, at least 0. */
+static uint64_t span(const Rep *r, unsigned seg, uint64_t off, bool write)
+{
+    const X86Seg *g = &r->s->seg[seg];
+    uint64_t bytes = r->mask - off;            /* one less than to the wrap: never overflows */
+    if (!r->in64) {
+        bool prot = r->s->cr0 & X86_CR0_PE && !(r->s->rflags_rest & X86_VM);
+        if (prot && ((g->attr & (X86_SEG_UNUSABLE | X86_SEG_P | 8 | 4)) != X86_SEG_P || (write && !(g->attr & 2))))
+            return 0;
+        if (off > g->limit)
+            return 0;
+        bytes = MIN(bytes, (uint64_t)g->limit - off);
+        bytes = MIN(bytes, 0xffffffffull - linear(r, seg, off));
+    }
+    return bytes >> r->log2;
+}
+
+/* Host memory for up to *io_n elements upwards of segment:offset, or NULL: do one the slow way. */
+static uint8_t *host_span(const Rep *r, unsigned seg, uint64_t off, TcgAccess access, uint64_t *io_n)
+{
+    unsigned len;
+    uint64_t n = MIN(*io_n, span(r, seg, off, access == TCG_WRITE));
+    if (n == 0)
+        return NULL;
+    uint8_t *p = tcg_host(r->cpu, linear(r, seg, off), access, r->regime, &len);
+    *io_n = MIN(n, len >> r->log2);
+    return p && *io_n ? p : NULL;
+}
+
+/* ---- MOVS ---- */
+
+/* As if byte by byte upwards: where the destination begins inside the source the bytes repeat. */
+static void copy_up(uint8_t *dst, const uint8_t *src, size_t len, unsigned size)
+{
+    if (dst <= src || (size_t)(dst - src) >= len) {
+        memmove(dst, src, len);
+        return;
+    }
+    for (size_t i = 0; i < len; i += size)
+        memmove(dst + i, src + i, size);
+}
+
+static void movs_one(Rep *r)
+{
+    uint64_t from = checked(r, r->seg, reg(r, X86_RSI), false);
+    uint64_t v = tcg_load(r->cpu, from, r->log2, r->regime);
+    tcg_store(r->cpu, checked(r, X86_ES, reg(r, X86_RDI), true), v, r->log2, r->regime);
+}
+
+static uint64_t movs_some(Rep *r, uint64_t n)
+{
+    if (!r->down && n > 1) {
+        uint64_t m = n;
+        uint8_t *src = host_span(r, r->seg, reg(r, X86_RSI), TCG_READ, &m);
+        uint8_t *dst = src ? host_span(r, X86_ES, reg(r, X86_RDI), TCG_WRITE, &m) : NULL;
+        if (dst) {
+            copy_up(dst, src, m << r->log2, r->size);
+            return m;
+        }
+    }
+    movs_one(r);
+    return 1;
+}
+
+uint64_t x86_h_rep_movs(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    Rep r = rep_begin(state, a);
+    for (uint64_t n; r.budget && (n = MIN(remaining(&r), r.budget)); r.budget -= n) {
+        n = movs_some(&r, n);
+        advance(&r, X86_RSI, n);
+        advance(&r, X86_RDI, n);
+        count_down(&r, n);
+    }
+    return remaining(&r) == 0;
+}
+
+/* ---- STOS ---- */
+
+static void fill(uint8_t *dst, uint64_t v, uint64_t n, unsigned size)
+{
+    if (size == 1) {
+        memset(dst, (int)(v & 0xff), n);
+        return;
+    }
+    if (v == 0) {
+        memset(dst, 0, n * size);
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++)
+        memcpy(dst + i * size, &v, size);
+}
+
+static uint64_t stos_some(Rep *r, uint64_t n)
+{
+    uint64_t v = r->s->gpr[X86_RAX];
+    if (!r->down && n > 1) {
+        uint64_t m = n;
+        uint8_t *dst = host_span(r, X86_ES, reg(r, X86_RDI), TCG_WRITE, &m);
+        if (dst) {
+            fill(dst, v, m, r->size);
+            return m;
+        }
+    }
+    tcg_store(r->cpu, checked(r, X86_ES, reg(r, X86_RDI), true), v & bits_mask(8 * r->size), r->log2, r->regime);
+    return 1;
+}
+
+uint64_t x86_h_rep_stos(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    Rep r = rep_begin(state, a);
+    for (uint64_t n; r.budget && (n = MIN(remaining(&r), r.budget)); r.budget -= n) {
+        n = stos_some(&r, n);
+        advance(&r, X86_RDI, n);
+        count_down(&r, n);
+    }
+    return remaining(&r) == 0;
+}
+
+/* ---- LODS: only the last element stays, but each is accessed ---- */
+
+uint64_t x86_h_rep_lods(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    Rep r = rep_begin(state, a);
+    for (; r.budget && remaining(&r); r.budget--) {
+        uint64_t v = tcg_load(r.cpu, checked(&r, r.seg, reg(&r, X86_RSI), false), r.log2, r.regime);
+        uint64_t keep = r.log2 < 2 ? ~bits_mask(8 * r.size) : 0;
+        r.s->gpr[X86_RAX] = (r.s->gpr[X86_RAX] & keep) | v;
+        advance(&r, X86_RSI, 1);
+        count_down(&r, 1);
+    }
+    return remaining(&r) == 0;
+}
+
+/* ---- CMPS, SCAS ---- */
+
+/* Flags of a - b at the element's width (SDM 1 appendix A). */
+static uint32_t cmp_flags(uint64_t a, uint64_t b, unsigned size)
+{
+    uint64_t m = bits_mask(8 * size), top = 1ull << (8 * size - 1), r = (a - b) & m;
+    a &= m;
+    b &= m;
+    uint32_t cc = 0;
+    cc |= a < b ? X86_CC_C : 0;
+    cc |= r == 0 ? X86_CC_Z : 0;
+    cc |= r & top ? X86_CC_S : 0;
+    cc |= (a ^ b) & (a ^ r) & top ? X86_CC_V : 0;
+    cc |= (a ^ b ^ r) & 0x10 ? X86_CC_A : 0;
+    cc |= __builtin_parity((unsigned)(r & 0xff)) ? 0 : X86_CC_P;
+    return cc;
+}
+
+/* After an element: true if the condition ends the repetition. */
+static bool compared(Rep *r, uint64_t x, uint64_t y)
+{
+    r->s->cc = cmp_flags(x, y, r->size);
+    bool equal = r->s->cc & X86_CC_Z;
+    return equal != r->repe;
+}
+
+uint64_t x86_h_rep_cmps(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    Rep r = rep_begin(state, a);
+    for (; r.budget && remaining(&r); r.budget--) {
+        uint64_t x = tcg_load(r.cpu, checked(&r, r.seg, reg(&r, X86_RSI), false), r.log2, r.regime);
+        uint64_t y = tcg_load(r.cpu, checked(&r, X86_ES, reg(&r, X86_RDI), false), r.log2, r.regime);
+        advance(&r, X86_RSI, 1);
+        advance(&r, X86_RDI, 1);
+        count_down(&r, 1);
+        if (compared(&r, x, y))
+            return 1;
+    }
+    return remaining(&r) == 0;
+}
+
+/* Elements scanned in plain RAM, the deciding one included if there is one; *ret_stop says so. */
+static uint64_t scan_host(Rep *r, const uint8_t *p, uint64_t n, bool *ret_stop)
+{
+    uint64_t want = r->s->gpr[X86_RAX] & bits_mask(8 * r->size), v = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        v = load_le(p + (i << r->log2), r->size);
+        if ((v == want) != r->repe) {
+            r->s->cc = cmp_flags(want, v, r->size);
+            *ret_stop = true;
+            return i + 1;
+        }
+    }
+    r->s->cc = cmp_flags(want, v, r->size);
+    return n;
+}
+
+uint64_t x86_h_rep_scas(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    Rep r = rep_begin(state, a);
+    bool stop = false;
+    for (uint64_t n; !stop && r.budget && (n = MIN(remaining(&r), r.budget)); r.budget -= n) {
+        uint8_t *p = r.down || n == 1 ? NULL : host_span(&r, X86_ES, reg(&r, X86_RDI), TCG_READ, &n);
+        if (p) {
+            n = scan_host(&r, p, n, &stop);
+        } else {
+            n = 1;
+            uint64_t y = tcg_load(r.cpu, checked(&r, X86_ES, reg(&r, X86_RDI), false), r.log2, r.regime);
+            stop = compared(&r, r.s->gpr[X86_RAX], y);
+        }
+        advance(&r, X86_RDI, n);
+        count_down(&r, n);
+    }
+    return stop || remaining(&r) == 0;
+}
+
+/* ---- INS, OUTS: one element a call, so that what the port's device asked for is seen to in between ---- */
+
+uint64_t x86_h_ins(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    Rep r = rep_begin(state, a);
+    if (!remaining(&r))
+        return 1;
+    uint16_t port = (uint16_t)r.s->gpr[X86_RDX];
+    x86_h_io_check(state, port, r.size, 0, 0);
+    uint64_t to = checked(&r, X86_ES, reg(&r, X86_RDI), true);
+    tcg_probe(r.cpu, to, r.size, TCG_WRITE, r.regime);
+    tcg_store(r.cpu, to, x86_h_in(state, port, r.size, 0, 0), r.log2, r.regime);
+    advance(&r, X86_RDI, 1);
+    count_down(&r, 1);
+    return !r.rep || remaining(&r) == 0;
+}
+
+uint64_t x86_h_outs(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    Rep r = rep_begin(state, a);
+    if (!remaining(&r))
+        return 1;
+    uint16_t port = (uint16_t)r.s->gpr[X86_RDX];
+    x86_h_io_check(state, port, r.size, 0, 0);
+    uint64_t v = tcg_load(r.cpu, checked(&r, r.seg, reg(&r, X86_RSI), false), r.log2, r.regime);
+    x86_h_out(state, port, v, r.size, 0);
+    advance(&r, X86_RSI, 1);
+    count_down(&r, 1);
+    return !r.rep || remaining(&r) == 0;
+}

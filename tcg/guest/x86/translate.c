@@ -1,0 +1,266 @@
+#include "tcg/guest/x86/translate.h"
+
+#include "util/bits.h"
+
+/* The loop over a unit's instructions, and leaving it. */
+
+enum { DEFAULT_INSNS = 64, ROOM_INSNS = 512, ROOM_LABELS = 40, ROOM_COLD = 24 };
+
+IrVal x86_call(X86Tr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d)
+{
+    return ir_call(t->u, x86_helpers, helper, a, b, c, d);
+}
+
+void x86_label(X86Tr *t, unsigned label)
+{
+    ir_label(t->u, label);
+    t->lin = 0;
+}
+
+/* ---- exceptions ---- */
+
+void x86_emit_raise(X86Tr *t, unsigned vector)
+{
+    x86_call(t, X86H_raise, x86_k(t, vector), 0, 0, 0);
+    ir_exit(t->u, TCG_LEAVE_GUEST);
+    t->end = true;
+}
+
+void x86_emit_raise_err(X86Tr *t, unsigned vector, unsigned err)
+{
+    x86_call(t, X86H_raise_err, x86_k(t, vector), x86_k(t, err), 0, 0);
+    ir_exit(t->u, TCG_LEAVE_GUEST);
+    t->end = true;
+}
+
+bool x86_emit_cpl0(X86Tr *t)
+{
+    if (x86_cpl(t) == 0)
+        return false;
+    x86_emit_gp0(t);
+    return true;
+}
+
+static unsigned cold_add(X86Tr *t, unsigned kind, unsigned vector)
+{
+    for (unsigned i = 0; i < t->n_cold; i++)
+        if (t->cold[i].kind == kind && t->cold[i].vector == vector && t->cold[i].off == t->off)
+            return t->cold[i].label;
+    unsigned label = ir_label_new(t->u);
+    if (t->n_cold == X86_MAX_COLD) {
+        t->u->overflow = true;
+        return label;
+    }
+    t->cold[t->n_cold++] = (X86Cold){ (uint16_t)label, (uint8_t)kind, (uint8_t)vector, t->off };
+    return label;
+}
+
+unsigned x86_cold_raise(X86Tr *t, unsigned vector)
+{
+    bool has_err = vector == X86_DF_EXC || (vector >= X86_TS && vector <= X86_PF_EXC) || vector == X86_AC_EXC;
+    return cold_add(t, has_err ? X86_COLD_RAISE_ERR0 : X86_COLD_RAISE, vector);
+}
+
+unsigned x86_cold_slow(X86Tr *t)
+{
+    return cold_add(t, X86_COLD_SLOW, 0);
+}
+
+/* ---- leaving ---- */
+
+/* TF, debug registers or the interrupt shadow: no direct links, the run loop looks after each instruction. */
+static bool one_insn_mode(const X86Tr *t)
+{
+    return t->mode & (X86M_TF | X86M_DR | X86M_SHADOW);
+}
+
+IrVal x86_rip(X86Tr *t, int64_t off)
+{
+    IrVal pc = ir_pc(t->u, off);
+    if (x86_64bit(t))
+        return pc;
+    IrVal v = ir_trunc(t->u, IRT_I32, pc);
+    if (!x86_flat(t))
+        v = ir_bin(t->u, IR_SUB, IRT_I32, v, ir_get(t->u, IRT_I32, X86S_CS_BASE));
+    return ir_zext(t->u, IRT_I64, IRT_I32, v);
+}
+
+static void trap_if_stepping(X86Tr *t)
+{
+    if (t->mode & (X86M_TF | X86M_DR))
+        x86_call(t, X86H_db_trap, ir_get(t->u, IRT_I64, X86S_RIP), x86_k(t, !!(t->mode & X86M_TF)), 0, 0);
+}
+
+void x86_leave_look(X86Tr *t)
+{
+    ir_put(t->u, IRT_I64, X86S_RIP, x86_rip(t, t->next));
+    trap_if_stepping(t);
+    ir_exit(t->u, TCG_LEAVE_GUEST);
+    t->end = true;
+}
+
+void x86_leave_goto(X86Tr *t, int64_t off)
+{
+    if (one_insn_mode(t)) {
+        ir_put(t->u, IRT_I64, X86S_RIP, x86_rip(t, off));
+        trap_if_stepping(t);
+        ir_exit(t->u, TCG_LEAVE_GUEST);
+    } else {
+        ir_goto(t->u, off);
+    }
+    t->end = true;
+}
+
+static IrVal linear_of_rip(X86Tr *t, IrVal rip)
+{
+    if (x86_64bit(t) || x86_flat(t))
+        return rip;
+    IrVal v = ir_bin(t->u, IR_ADD, IRT_I32, ir_trunc(t->u, IRT_I32, rip), ir_get(t->u, IRT_I32, X86S_CS_BASE));
+    return ir_zext(t->u, IRT_I64, IRT_I32, v);
+}
+
+void x86_leave_rip(X86Tr *t, IrVal rip, IrJump hint)
+{
+    if (one_insn_mode(t)) {
+        ir_put(t->u, IRT_I64, X86S_RIP, rip);
+        trap_if_stepping(t);
+        ir_exit(t->u, TCG_LEAVE_GUEST);
+    } else {
+        ir_jmp(t->u, linear_of_rip(t, rip), hint);
+    }
+    t->end = true;
+}
+
+void x86_leave_rel(X86Tr *t, int64_t disp)
+{
+    int64_t off = t->next + disp;
+    bool near_by = disp >= -(1 << 20) && disp < 1 << 20;
+    if (x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t) && near_by)) {
+        x86_leave_goto(t, off);
+        return;
+    }
+    /* EIP or IP wraps. */
+    IrVal rip = x86_rip(t, off);
+    if (t->in.opsize == 1)
+        rip = ir_extract(t->u, IRT_I64, rip, 0, 16);
+    x86_leave_rip(t, rip, IRJ_PLAIN);
+}
+
+void x86_leave_linear(X86Tr *t, IrVal pc)
+{
+    if (one_insn_mode(t)) {
+        trap_if_stepping(t);
+        ir_exit(t->u, TCG_LEAVE_GUEST);
+    } else {
+        ir_jmp(t->u, pc, IRJ_PLAIN);
+    }
+    t->end = true;
+}
+
+/* ---- the loop ---- */
+
+static bool room_left(const X86Tr *t)
+{
+    const IrUnit *u = t->u;
+    return u->n < IR_MAX_INSNS - ROOM_INSNS - 20 * t->n_cold && u->n_labels < IR_MAX_LABELS - ROOM_LABELS && t->n_cold < X86_MAX_COLD - ROOM_COLD;
+}
+
+static void begin_insn(X86Tr *t, int64_t off)
+{
+    t->off = off;
+    t->next = off + t->in.len;
+    t->end = false;
+    t->lin = 0;
+    ir_insn(t->u, off, t->in.len);
+}
+
+/* #UD and #GP of what does not decode. */
+static void emit_undecodable(X86Tr *t, X86DecodeResult r, int64_t off)
+{
+    if (!t->in.len)
+        t->in.len = 1;
+    begin_insn(t, off);
+    if (r == X86D_LONG)
+        x86_emit_gp0(t);
+    else
+        x86_emit_ud(t);
+}
+
+/* Decode at byte @pos; false: it does not fit and is not the first. */
+static bool fetch(X86Tr *t, unsigned pos, X86DecodeResult *ret)
+{
+    TcgUnitDesc *d = t->t;
+    *ret = x86_decode(d->code + pos, d->avail - pos, t->mode, &t->in);
+    if (*ret != X86D_SHORT)
+        return true;
+    if (pos)
+        return false;
+    tcg_code_cross(d);
+    *ret = x86_decode(d->code, d->avail, t->mode, &t->in);
+    return *ret != X86D_SHORT;
+}
+
+static void emit_one(X86Tr *t, int64_t off)
+{
+    begin_insn(t, off);
+    if (!x86_64bit(t) && !x86_flat(t) && !t->slow)
+        x86_check_fetch(t);
+    if (t->mode & X86M_DR && !t->slow)
+        x86_call(t, X86H_db_insn, ir_pc(t->u, off), 0, 0, 0);
+    t->in.op->emit(t);
+}
+
+static void emit_cold(X86Tr *t)
+{
+    for (unsigned i = 0; i < t->n_cold; i++) {
+        X86Cold c = t->cold[i];
+        if (x86_decode(t->t->code + (c.off - t->t->page_off), t->t->avail - (unsigned)(c.off - t->t->page_off), t->mode, &t->in) != X86D_OK)
+            continue;
+        x86_label(t, c.label);
+        if (c.kind == X86_COLD_SLOW) {
+            t->slow = true;
+            emit_one(t, c.off);
+            if (!t->end)
+                x86_leave_goto(t, t->next);
+            t->slow = false;
+            continue;
+        }
+        begin_insn(t, c.off);
+        if (c.kind == X86_COLD_RAISE)
+            x86_emit_raise(t, c.vector);
+        else
+            x86_emit_raise_err(t, c.vector, 0);
+    }
+}
+
+void x86_translate(TcgUnitDesc *d)
+{
+    X86Tr tr = { .t = d, .u = d->u, .mode = d->mode }, *t = &tr;
+    unsigned max = d->max_insns ? d->max_insns : DEFAULT_INSNS;
+    if (one_insn_mode(t))
+        max = 1;
+    if (d->mode & X86M_AC)
+        t->mem_flags = IRM_ALIGN;
+    d->n_insns = d->len = 0;
+    unsigned pos = 0, in_page = TCG_PAGE_SIZE - d->page_off;
+    while (!t->end && d->n_insns < max && room_left(t) && (!pos || pos < in_page)) {
+        X86DecodeResult r;
+        if (!fetch(t, pos, &r))
+            break;
+        /* What begins in this page and ends in the next is a unit of its own, so that only such units depend on two pages. */
+        if (pos && pos + t->in.len > in_page)
+            break;
+        if (!pos && d->mode & X86M_SHADOW)
+            ir_put(t->u, IRT_I8, X86S_INT_SHADOW, ir_const(t->u, IRT_I8, 0));
+        if (r == X86D_OK)
+            emit_one(t, d->page_off + pos);
+        else
+            emit_undecodable(t, r, d->page_off + pos);
+        pos += t->in.len;
+        d->n_insns++;
+    }
+    d->len = pos;
+    if (!t->end)
+        x86_leave_goto(t, d->page_off + pos);
+    emit_cold(t);
+}
