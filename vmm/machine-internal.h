@@ -64,7 +64,7 @@ struct Machine {
 
     /* Engines; vCPUs at rest. slot[0] is cfg.accel, slot[1] cfg.assist. */
     struct { const AccelOps *ops; void *vm, *listener; bool vm_ready, ready, failed; } slot[2];
-    unsigned current;           /* slot that runs */
+    _Atomic unsigned current;   /* slot that runs; changed with vCPUs at rest */
     HandoverPolicy *policy;
     void *policy_opaque;
     MachineSwitchFn *switch_hook;
