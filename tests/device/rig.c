@@ -78,10 +78,24 @@ void rig_clear(Rig *r)
     block_ctx_free(r->block);
 }
 
+/* What only boards make. */
+static Device *make_internal(Rig *r, const DeviceClass *k, const char *const *props, GError **err)
+{
+    Device *d = device_new(r->m, k, NULL, err);
+    for (; d && *props; props++) {
+        g_auto(GStrv) kv = g_strsplit(*props, "=", 2);
+        if (strcmp(kv[0], "id") && !device_set_prop(d, kv[0], kv[1], err))
+            return NULL;
+    }
+    return d && device_realize(d, NULL, err) ? d : NULL;
+}
+
 Device *rig_device(Rig *r, const char *klass, const char *const *props)
 {
     GError *err = NULL;
-    Device *d = machine_add_device(r->m, klass, props, &err);
+    const DeviceClass *k = device_class_find(device_registry, klass);
+    CHECK(k);
+    Device *d = k->internal ? make_internal(r, k, props, &err) : machine_add_device(r->m, klass, props, &err);
     if (!d)
         fprintf(stderr, "%s: %s\n", klass, err->message);
     CHECK(d);
