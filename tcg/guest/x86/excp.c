@@ -28,7 +28,8 @@ typedef struct Frame {
 
 unsigned x86_ext(const X86State *s)
 {
-    return s->ev.injected.kind != X86_EVENT_NONE && s->ev.injected.kind != X86_EVENT_SOFT;
+    unsigned k = s->ev.injected.kind;
+    return k != X86_EVENT_NONE && k != X86_EVENT_SOFT && k != X86_EVENT_TASK;
 }
 
 /* ---- raising ---- */

@@ -241,6 +241,8 @@ void x86_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
         /* Somebody mended the tables since: run the instruction (or delivery) again. */
         if (s->ev.injected.kind == X86_EVENT_NONE)
             tcg_sync_pc(cpu);
+        else if (s->ev.injected.kind == X86_EVENT_TASK)
+            s->ev.injected.kind = X86_EVENT_NONE;
         tcg_leave(cpu);
     }
 }

@@ -11,6 +11,9 @@
  * These files are compiled with -mgeneral-regs-only: guest vector registers may be live in the host's while they run.
  */
 
+/* ev.injected.kind while a task switch not caused by an event is past its point of no return: the pc is exact, faults are the new task's. */
+enum { X86_EVENT_TASK = 5 };
+
 typedef struct X86Desc { uint32_t lo, hi; } X86Desc;
 
 /* Sysreg numbers that are not MSRs. */
