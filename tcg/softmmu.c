@@ -580,6 +580,18 @@ void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa)
     }
 }
 
+void tcg_revoke_all_writes(TcgContext *ctx)
+{
+    pthread_mutex_lock(&ctx->lock);
+    for (unsigned c = 0; c < ctx->cpus->len; c++) {
+        TcgCpu *cpu = ctx->cpus->pdata[c];
+        for (unsigned n = 0; n < TLB_SPACES; n++)
+            for (unsigned k = 0; k < TCG_REGIMES * TLB_SIZE; k++)
+                __atomic_store_n(&cpu->spaces[n]->e[0][k].wtag, TLB_NONE, __ATOMIC_SEQ_CST);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
 /* ---- guest-physical, for page-table walks ---- */
 bool tcg_phys_load(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t *ret)
 {

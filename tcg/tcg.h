@@ -148,6 +148,8 @@ void tcg_cpu_poke(TcgCpu *cpu);
 void tcg_flush_mappings(TcgContext *ctx);
 /* Memory [gpa, gpa+len) was written by somebody else (DMA, other engine): drop translations made of it. Any thread. */
 void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len);
+/* Some page got a tracking client: no vCPU writes directly to any page until the next look. Any thread. */
+void tcg_revoke_all_writes(TcgContext *ctx);
 /* Drop every translation. Only while all vCPUs are at a safe point. */
 void tcg_flush_code(TcgContext *ctx);
 

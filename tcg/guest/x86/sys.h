@@ -17,7 +17,6 @@ enum { X86_EVENT_TASK = 5 };
 typedef struct X86Desc { uint32_t lo, hi; } X86Desc;
 
 /* Sysreg numbers that are not MSRs. */
-enum { X86_SYSREG_TPR = 0x10000000, X86_SYSREG_APIC_ID = 0x10000001 };
 
 static inline bool x86_pe(const X86State *s) { return s->cr0 & X86_CR0_PE; }
 static inline bool x86_vm86(const X86State *s) { return s->rflags_rest & X86_VM; }

@@ -1,5 +1,6 @@
 #pragma once
 #include "cpu/x86/state.h"
+#include "tcg/guest/x86/guest.h"
 #include "tcg/tcg.h"
 
 /* Private to tcg/guest/x86: slots, mode key, helpers, decoder context. */
@@ -83,7 +84,6 @@ void x86_raise_err(X86State *s, unsigned vector, uint32_t error) __attribute__((
 /* Delivery proper, callable outside translated code too (deliver, vcpu_step). is_int: INT n/INT3/INTO (rip is the next instruction). May raise nested faults. */
 void x86_deliver(X86State *s, const X86Event *ev, uint64_t next_rip);
 
-extern const GuestIsa x86_isa;
 void x86_translate(TcgUnitDesc *t);
 bool x86_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);
 void x86_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime) __attribute__((noreturn));

@@ -1,0 +1,344 @@
+/* The translator as an engine: its callbacks are the vCPU's view of the machine. */
+#include "tcg/tcg.h"
+
+#include <string.h>
+
+#include "accel/tcg/guest.h"
+#include "vmm/accel.h"
+#include "vmm/clock.h"
+#include "vmm/machine.h"
+#include "vmm/vcpu.h"
+
+/* Pages with translations, by RAM address: the page-flag hook reports those, translations are named by guest-physical address. */
+typedef struct TcgVm {
+    Machine *m;
+    TcgContext *ctx;
+    GMutex lock;
+    GHashTable *code_pages;    /* ram_addr page -> gpa page (uint64_t values in pointers' clothing: allocated) */
+} TcgVm;
+
+typedef struct TcgEc {
+    TcgVm *vm;
+    Vcpu *c;
+    TcgCpu *cpu;
+    const TcgGuest *guest;
+} TcgEc;
+
+static AddressSpace *space_of(const TcgEc *ec)
+{
+    return ec->c->smm && ec->guest->in_smm(ec->c->state) ? ec->c->smm : ec->c->mem;
+}
+
+static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *ret_flags)
+{
+    TcgEc *ec = opaque;
+    MemMap rd, wr;
+    *ret_flags = 0;
+    if (!as_translate(space_of(ec), gpa, false, &rd) || rd.len < TCG_PAGE_SIZE)
+        return NULL;
+    if (!as_translate(space_of(ec), gpa, true, &wr) || wr.host != rd.host || wr.readonly || rd.readonly)
+        *ret_flags |= TCG_PAGE_RO;
+    else if (rd.flags && atomic_load_explicit(rd.flags, memory_order_relaxed))
+        *ret_flags |= TCG_PAGE_TRACK;
+    return rd.host;
+}
+
+static void cb_page_code(void *opaque, uint64_t gpa, bool armed)
+{
+    TcgEc *ec = opaque;
+    MemMap map;
+    if (!as_translate(space_of(ec), gpa, false, &map))
+        return;
+    uint64_t off = map.ram_addr - ram_block_addr(map.ram);
+    g_mutex_lock(&ec->vm->lock);
+    if (armed)
+        g_hash_table_insert(ec->vm->code_pages, g_memdup2(&map.ram_addr, 8), g_memdup2(&gpa, 8));
+    else
+        g_hash_table_remove(ec->vm->code_pages, &map.ram_addr);
+    g_mutex_unlock(&ec->vm->lock);
+    if (armed)
+        mem_pages_arm(map.ram, PAGE_CODE, off, TCG_PAGE_SIZE);
+    else
+        mem_pages_disarm(map.ram, PAGE_CODE, off, TCG_PAGE_SIZE);
+}
+
+/* Somebody (DMA, another alias of the page, another engine) writes a page with translations. */
+static void code_hook(void *opaque, RamBlock *b, uint64_t offset, uint64_t len)
+{
+    TcgVm *vm = opaque;
+    uint64_t end = offset + len;
+    while (offset < end) {
+        uint64_t page = (ram_block_addr(b) + offset) & ~(uint64_t)(TCG_PAGE_SIZE - 1);
+        uint64_t stop = MIN((offset | (TCG_PAGE_SIZE - 1)) + 1, end);
+        g_mutex_lock(&vm->lock);
+        const uint64_t *gpa = g_hash_table_lookup(vm->code_pages, &page);
+        uint64_t at = gpa ? *gpa + (offset & (TCG_PAGE_SIZE - 1)) : 0;
+        g_mutex_unlock(&vm->lock);
+        if (gpa)
+            tcg_invalidate_range(vm->ctx, at, stop - offset);
+        offset = stop;
+    }
+}
+
+static void cb_page_written(void *opaque, uint64_t gpa, unsigned len)
+{
+    TcgEc *ec = opaque;
+    MemMap map;
+    if (as_translate(space_of(ec), gpa, true, &map))
+        mem_pages_written(map.ram, map.ram_addr - ram_block_addr(map.ram), len);
+}
+
+static void do_io(TcgEc *ec, VmExit *x)
+{
+    if (vcpu_io(ec->c, x))
+        tcg_cpu_kick(ec->cpu);
+}
+
+static uint64_t cb_io_read(void *opaque, uint64_t gpa, unsigned size)
+{
+    VmExit x = { .kind = EXIT_MMIO, .size = (uint8_t)size, .addr = gpa };
+    do_io(opaque, &x);
+    return x.value;
+}
+
+static void cb_io_write(void *opaque, uint64_t gpa, uint64_t value, unsigned size)
+{
+    VmExit x = { .kind = EXIT_MMIO, .write = true, .size = (uint8_t)size, .addr = gpa, .value = value };
+    do_io(opaque, &x);
+}
+
+static uint64_t cb_port_in(void *opaque, uint16_t port, unsigned size)
+{
+    VmExit x = { .kind = EXIT_PIO, .size = (uint8_t)size, .addr = port };
+    do_io(opaque, &x);
+    return x.value;
+}
+
+static void cb_port_out(void *opaque, uint16_t port, uint64_t value, unsigned size)
+{
+    VmExit x = { .kind = EXIT_PIO, .write = true, .size = (uint8_t)size, .addr = port, .value = value };
+    do_io(opaque, &x);
+}
+
+static bool cb_sysreg_read(void *opaque, uint32_t reg, uint64_t *ret)
+{
+    TcgEc *ec = opaque;
+    return ec->guest->sysreg_read(ec->c, reg, ret);
+}
+
+static bool cb_sysreg_write(void *opaque, uint32_t reg, uint64_t value)
+{
+    TcgEc *ec = opaque;
+    return ec->guest->sysreg_write(ec->c, reg, value);
+}
+
+static bool cb_irq_pending(void *opaque)
+{
+    TcgEc *ec = opaque;
+    return ec->c->intc.ops && ec->c->intc.ops->pending(ec->c->intc.opaque);
+}
+
+static int cb_irq_ack(void *opaque)
+{
+    TcgEc *ec = opaque;
+    return ec->c->intc.ops ? ec->c->intc.ops->ack(ec->c->intc.opaque) : -1;
+}
+
+static uint64_t cb_time_counter(void *opaque)
+{
+    TcgEc *ec = opaque;
+    return mclock_host_tsc() + ec->guest->tsc_offset(ec->c->state);
+}
+
+static const TcgCallbacks callbacks = {
+    .page = cb_page, .page_code = cb_page_code, .page_written = cb_page_written, .io_read = cb_io_read, .io_write = cb_io_write,
+    .port_in = cb_port_in, .port_out = cb_port_out, .sysreg_read = cb_sysreg_read, .sysreg_write = cb_sysreg_write,
+    .irq_pending = cb_irq_pending, .irq_ack = cb_irq_ack, .time_counter = cb_time_counter,
+};
+
+/* ---- the engine ---- */
+static bool tcg_probe_host(const AccelConfig *cfg, AccelInfo *ret, GError **err)
+{
+    (void)cfg;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2")) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "tcg: this host CPU lacks AVX2 or BMI2, which the translator's back end needs");
+        return false;
+    }
+    if (ret) {
+        memset(ret, 0, sizeof(*ret));
+        g_strlcpy(ret->line, "tcg: dynamic translation, no hardware support needed", sizeof(ret->line));
+    }
+    return true;
+}
+
+static bool tcg_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GError **err)
+{
+    TcgConfig config = { .cache_size = cfg->tb_cache_bytes, .tier = TCG_TIER_AUTO, .log = machine_log(m) };
+    TcgContext *ctx = tcg_new(&config, err);
+    if (!ctx)
+        return false;
+    TcgVm *vm = g_new0(TcgVm, 1);
+    vm->m = m;
+    vm->ctx = ctx;
+    g_mutex_init(&vm->lock);
+    vm->code_pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+    mem_pages_set_hook(machine_mem(m), PAGE_CODE, code_hook, vm);
+    *ret_vm = vm;
+    return true;
+}
+
+static void tcg_vm_fini(void *opaque)
+{
+    TcgVm *vm = opaque;
+    mem_pages_set_hook(machine_mem(vm->m), PAGE_CODE, NULL, NULL);
+    tcg_free(vm->ctx);
+    g_hash_table_unref(vm->code_pages);
+    g_mutex_clear(&vm->lock);
+    g_free(vm);
+}
+
+static void tcg_memory_changed(void *opaque, AddressSpace *as, const FlatView *old, const FlatView *new_view)
+{
+    TcgVm *vm = opaque;
+    (void)as;
+    (void)old;
+    (void)new_view;
+    tcg_flush_mappings(vm->ctx);
+}
+
+static void tcg_pages_revoke(void *opaque, PageClient client, uint64_t ram_addr, uint64_t len)
+{
+    TcgVm *vm = opaque;
+    (void)ram_addr;
+    (void)len;
+    if (client != PAGE_CODE)   /* ours: the translator has seen to it */
+        tcg_revoke_all_writes(vm->ctx);
+}
+
+static bool tcg_vcpu_init(void *opaque, Vcpu *c, void **ret_ec, GError **err)
+{
+    const TcgGuest *guest = tcg_guest_find(c->type->name);
+    if (!guest) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "tcg: no translator for guest CPU '%s'", c->type->name);
+        return false;
+    }
+    TcgEc *ec = g_new0(TcgEc, 1);
+    ec->vm = opaque;
+    ec->c = c;
+    ec->guest = guest;
+    ec->cpu = tcg_cpu_new(ec->vm->ctx, guest->isa, c->state, &callbacks, ec);
+    *ret_ec = ec;
+    return true;
+}
+
+static void tcg_vcpu_fini(void *opaque)
+{
+    TcgEc *ec = opaque;
+    tcg_cpu_free(ec->cpu);
+    g_free(ec);
+}
+
+static ExitKind exit_of(TcgLeave why)
+{
+    switch (why) {
+    case TCG_LEAVE_HALTED: return EXIT_HALT;
+    case TCG_LEAVE_SHUTDOWN: return EXIT_SHUTDOWN;
+    case TCG_LEAVE_DEBUG: return EXIT_DEBUG;
+    case TCG_LEAVE_STEPPED: return EXIT_STEPPED;
+    default: return EXIT_NONE;
+    }
+}
+
+static void take_events(TcgEc *ec)
+{
+    uint32_t ev = vcpu_events_take(ec->c, ~0u);
+    if (ev & (VCPU_EV_NMI | VCPU_EV_SMI | VCPU_EV_INIT | VCPU_EV_SIPI))
+        ec->guest->take_events(ec->c, ev);
+}
+
+static void tcg_vcpu_run(void *opaque, VmExit *x)
+{
+    TcgEc *ec = opaque;
+    for (;;) {
+        take_events(ec);
+        if (vcpu_must_leave(ec->c)) {
+            x->kind = EXIT_NONE;
+            return;
+        }
+        TcgLeave why = tcg_cpu_run(ec->cpu, 0);
+        if (why == TCG_LEAVE_KICKED)
+            continue;
+        x->kind = exit_of(why);
+        return;
+    }
+}
+
+static void tcg_vcpu_step(void *opaque, const VcpuStep *limit, VmExit *x, uint64_t *ret_done)
+{
+    TcgEc *ec = opaque;
+    uint64_t done = 0;
+    x->kind = EXIT_STEPPED;
+    while (done < limit->max_insns) {
+        take_events(ec);
+        if (vcpu_must_leave(ec->c)) {
+            x->kind = EXIT_NONE;
+            break;
+        }
+        TcgLeave why = tcg_cpu_run(ec->cpu, 1);
+        if (why == TCG_LEAVE_KICKED)
+            continue;
+        done++;
+        if (why != TCG_LEAVE_STEPPED) {
+            x->kind = exit_of(why);
+            break;
+        }
+        if (limit->until_user && ec->c->type->in_user && ec->c->type->in_user(ec->c->state))
+            break;
+    }
+    *ret_done = done;
+    *ec->c->groups_dirty |= ec->c->type->groups_all;
+}
+
+static void tcg_vcpu_kick(void *opaque)
+{
+    TcgEc *ec = opaque;
+    tcg_cpu_kick(ec->cpu);
+}
+
+/* The state is the struct itself. */
+static bool tcg_state_out(void *opaque, uint32_t groups, GError **err)
+{
+    TcgEc *ec = opaque;
+    (void)err;
+    *ec->c->groups_valid |= groups;
+    return true;
+}
+
+static bool tcg_state_in(void *opaque, uint32_t groups, GError **err)
+{
+    TcgEc *ec = opaque;
+    (void)err;
+    *ec->c->groups_dirty &= ~groups;
+    ec->guest->state_written(ec->c);
+    return true;
+}
+
+static char *tcg_stats_text(void *opaque)
+{
+    TcgVm *vm = opaque;
+    TcgStats s;
+    tcg_stats(vm->ctx, &s);
+    return g_strdup_printf("translations %llu\nguest instructions translated %llu\ncode bytes %llu\ncache flushes %llu\ninvalidations %llu\n"
+                           "tlb misses %llu\ntlb flushes %llu\njump cache misses %llu\nrun loop entries %llu\ndevice accesses restarted %llu\n",
+                           (unsigned long long)s.translations, (unsigned long long)s.guest_insns, (unsigned long long)s.code_bytes,
+                           (unsigned long long)s.cache_flushes, (unsigned long long)s.invalidations, (unsigned long long)s.tlb_misses,
+                           (unsigned long long)s.tlb_flushes, (unsigned long long)s.jump_misses, (unsigned long long)s.run_entries,
+                           (unsigned long long)s.io_reexec);
+}
+
+const AccelOps accel_tcg = {
+    .name = "tcg", .priority = 10, .isa = NULL, .probe = tcg_probe_host, .vm_init = tcg_vm_init, .vm_fini = tcg_vm_fini,
+    .memory_changed = tcg_memory_changed, .pages_revoke = tcg_pages_revoke, .vcpu_init = tcg_vcpu_init, .vcpu_fini = tcg_vcpu_fini,
+    .vcpu_run = tcg_vcpu_run, .vcpu_step = tcg_vcpu_step, .vcpu_kick = tcg_vcpu_kick, .state_out = tcg_state_out, .state_in = tcg_state_in,
+    .stats = tcg_stats_text,
+};

@@ -1,0 +1,81 @@
+/* x86 under the translator: APIC and clock registers, NMI SMI INIT SIPI. */
+#include "accel/tcg/guest.h"
+#include "cpu/x86/state.h"
+#include "tcg/guest/x86/guest.h"
+#include "vmm/accel.h"
+#include "vmm/machine.h"
+
+#include <string.h>
+
+static bool x86_in_smm(const void *state) { return ((const X86State *)state)->ev.smm; }
+static int64_t x86_tsc_offset(const void *state) { return ((const X86State *)state)->tsc_offset; }
+
+static bool x86_sysreg_read(Vcpu *c, uint32_t reg, uint64_t *ret)
+{
+    const CpuIntcOps *ops = c->intc.ops;
+    if (reg == X86_SYSREG_APIC_ID) {
+        *ret = c->apic_id;
+        return true;
+    }
+    if (reg == X86_SYSREG_TPR) {
+        *ret = ops ? ops->tpr(c->intc.opaque) : ((X86State *)c->state)->cr8;
+        return true;
+    }
+    if (ops && ops->msr_read && ops->msr_read(c->intc.opaque, reg, ret))
+        return true;
+    VmExit x = { .kind = EXIT_MSR, .addr = reg, .size = 8 };
+    vcpu_io(c, &x);
+    *ret = x.value;
+    return x.result == MEM_OK;
+}
+
+static bool x86_sysreg_write(Vcpu *c, uint32_t reg, uint64_t value)
+{
+    const CpuIntcOps *ops = c->intc.ops;
+    if (reg == X86_SYSREG_TPR) {
+        if (ops)
+            ops->set_tpr(c->intc.opaque, (uint8_t)value);
+        ((X86State *)c->state)->cr8 = value;
+        return true;
+    }
+    if (ops && ops->msr_write && ops->msr_write(c->intc.opaque, reg, value))
+        return true;
+    VmExit x = { .kind = EXIT_MSR, .write = true, .addr = reg, .size = 8, .value = value };
+    if (vcpu_io(c, &x))
+        vcpu_kick(c);
+    return x.result == MEM_OK;
+}
+
+static void x86_take_events(Vcpu *c, uint32_t events)
+{
+    X86State *s = c->state;
+    if (events & VCPU_EV_NMI)
+        s->ev.nmi_pending = 1;
+    if (events & VCPU_EV_SMI)
+        s->ev.smm_pending = 1;
+    if (events & VCPU_EV_INIT) {
+        s->ev.init_pending = 1;
+        if (c->intc.ops && c->intc.ops->init_sipi)
+            c->intc.ops->init_sipi(c->intc.opaque, true);
+    }
+    if (events & VCPU_EV_SIPI) {
+        s->ev.sipi_pending = 1;
+        s->ev.sipi_vector = (uint8_t)atomic_load(&c->sipi_vector);
+    }
+}
+
+static void x86_state_written(Vcpu *c) { ((X86State *)c->state)->ev.tlb_flush_pending = 1; }
+
+const TcgGuest tcg_guest_x86 = {
+    .name = "x86", .isa = &x86_isa, .in_smm = x86_in_smm, .tsc_offset = x86_tsc_offset, .sysreg_read = x86_sysreg_read,
+    .sysreg_write = x86_sysreg_write, .take_events = x86_take_events, .state_written = x86_state_written,
+};
+
+const TcgGuest *tcg_guest_find(const char *cpu_type)
+{
+    static const TcgGuest *const all[] = { &tcg_guest_x86 };
+    for (size_t n = 0; n < G_N_ELEMENTS(all); n++)
+        if (!strcmp(all[n]->name, cpu_type))
+            return all[n];
+    return NULL;
+}
