@@ -27,6 +27,14 @@ void tcg_world_leave(TcgCpu *cpu)
         __asm__ volatile("ldmxcsr %0" : : "m"(*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset)));
 }
 
+void tcg_fpenv_get(TcgCpu *cpu)
+{
+    if (cpu->in_code && cpu->isa->fpenv_offset)
+        __asm__ volatile("stmxcsr %0" : "=m"(*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset)));
+}
+
+void tcg_fpenv_put(TcgCpu *cpu) { tcg_world_leave(cpu); }
+
 static uint8_t *ram_page(TcgCpu *cpu, uint64_t gpa, unsigned *flags)
 {
     *flags = 0;

@@ -170,6 +170,9 @@ TcgCpu *tcg_cpu_from_xlat(void *xlat);
 
 /* In a helper: write the pc register (linear_pc's inverse) for the guest instruction that called. Done by tcg_leave's callers before they raise. */
 void tcg_sync_pc(TcgCpu *cpu);
+/* In a helper that looks at the fpenv field (GuestIsa.fpenv_offset): bring it up to date first; after changing it: make it live. */
+void tcg_fpenv_get(TcgCpu *cpu);
+void tcg_fpenv_put(TcgCpu *cpu);
 /* Leave the helper and translated code for the run loop; state (pc included) is as it shall be. */
 void tcg_leave(TcgCpu *cpu) __attribute__((noreturn));
 /* The same, and return @why from tcg_cpu_run. */

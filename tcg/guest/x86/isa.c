@@ -122,6 +122,7 @@ const GuestIsa x86_isa = {
     .xlat_offset = offsetof(X86State, xlat),
     .pc_offset = offsetof(X86State, rip),
     .pc_base_offset = offsetof(X86State, pc_base),
+    .fpenv_offset = offsetof(X86State, mxcsr),
     .slots = x86_slots,
     .n_slots = X86_SLOTS,
     .helpers = x86_helpers,

@@ -42,6 +42,7 @@ static void check_fx(X86State *s, uint64_t va)
         x86_raise(s, X86_NM);
     if (va & 15)
         x86_raise_gp0(s);
+    tcg_fpenv_get(x86_cpu(s));
 }
 
 uint64_t x86_h_fxsave(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
@@ -75,6 +76,7 @@ uint64_t x86_h_fxrstor(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
         }
     x86_fxsave_unpack(s, area);
     pointers_from(s, area, b == 8);
+    tcg_fpenv_put(x86_cpu(s));
     return 0;
 }
 
@@ -99,6 +101,7 @@ static void begin(Xs *x, X86State *s, uint64_t va, uint64_t op_size, bool superv
         x86_need_cpl0(s);
     if (va & 63)
         x86_raise_gp0(s);
+    tcg_fpenv_get(x86_cpu(s));
     *x = (Xs){ .s = s, .cpu = x86_cpu(s), .va = va, .regime = x86_regime_now(s), .rexw = op_size == 8 };
     x->mask = ((uint32_t)s->gpr[X86_RAX] | s->gpr[X86_RDX] << 32) & (s->xcr0 | (supervisor ? s->msr.xss : 0));
 }
@@ -329,6 +332,7 @@ static void restore(Xs *x, bool supervisor)
         keep_high(x, x->mask, high, true);
     s->xstate_extra |= extra;
     s->mxcsr = mxcsr;
+    tcg_fpenv_put(x->cpu);
     if (x->mask & X86_XC_X87)
         pointers_from(s, area, x->rexw || !(bv & X86_XC_X87));
     if (s->pkru != old_pkru && s->cr4 & X86_CR4_PKE)
