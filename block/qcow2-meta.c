@@ -250,7 +250,7 @@ static int write_cmp(const void *a, const void *b)
 
 static int write_stage(Qcow2 *s, GArray *writes)
 {
-    qsort(writes->data, writes->len, sizeof(Write), write_cmp);
+    g_array_sort(writes, write_cmp);
     for (guint i = 0; i < writes->len; i++) {
         const Write *w = &g_array_index(writes, Write, i);
         int r = bn_write(s->file, w->offset, w->data, w->len);

@@ -217,7 +217,8 @@ static void stop_threads(Machine *m)
     for (guint i = 0; i < m->vcpus->len; i++)
         vcpu_join(g_ptr_array_index(m->vcpus, i));
     m->threads_up = false;
-    g_queue_clear_full(&m->work, g_free);
+    /* What is still queued runs now, everything being alive: an item owns what it carries. */
+    machine_flush_work(m);
 }
 
 static void free_devices(Machine *m)
