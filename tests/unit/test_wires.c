@@ -56,12 +56,11 @@ static void *toggle(void *opaque)
 
 static void test_wires(void)
 {
-    static const IrqEngineOps engine = { .gsi = engine_gsi };
     IrqFabric *f = irq_fabric_new();
     Sink s = { .f = f };
     IrqWire *w[2] = { irq_wire_new(f, on_wire, &s, 0), irq_wire_new(f, on_wire, &s, 1) };
     Irq *a = irq_new(), *b = irq_new();
-    unsigned calls = 0, msis = 0;
+    unsigned calls = 0;
     s.chain = irq_new();
     irq_connect(s.chain, w[1]);
     irq_set(a, true);               /* unconnected */
@@ -98,6 +97,17 @@ static void test_wires(void)
         pthread_join(t[i], NULL);
     CHECK(!s.level[0] && !irq_wire_level(w[0]));
 
+    irq_free(a);
+    irq_free(b);
+    irq_free(s.chain);
+    irq_fabric_free(f);
+}
+
+static void test_owner(void)
+{
+    static const IrqEngineOps engine = { .gsi = engine_gsi };
+    unsigned msis = 0;
+    IrqFabric *f = irq_fabric_new();
     irq_fabric_set_msi(f, on_msi, &msis);
     irq_fabric_msi(f, 0xfee00000, 0x41);
     CHECK_EQ(msis, 1);
@@ -110,9 +120,6 @@ static void test_wires(void)
     irq_fabric_lock(f);
     CHECK(irq_fabric_engine_gsi_locked(f, 9, true) && gsi == 9);
     irq_fabric_unlock(f);
-    irq_free(a);
-    irq_free(b);
-    irq_free(s.chain);
     irq_fabric_free(f);
 }
 
@@ -360,6 +367,7 @@ static void test_input(void)
 int main(void)
 {
     test_wires();
+    test_owner();
     test_manual_clock();
     test_running_clock();
     test_chardev();
