@@ -108,6 +108,13 @@ typedef struct CpuIntcOps {
     /* x2APIC MSRs 0x800-0x8ff and IA32_APIC_BASE, IA32_TSC_DEADLINE; false: #GP. */
     bool (*msr_read)(void *opaque, uint32_t msr, uint64_t *ret);
     bool (*msr_write)(void *opaque, uint32_t msr, uint64_t val);
+    /*
+     * A controller whose registers each CPU sees in its own physical address space: memory accesses come here first. False: not
+     * its page. NULL: none. mmio_page says where that page is now (UINT64_MAX: nowhere), so that no RAM below it is mapped directly; it
+     * changes only in msr_write.
+     */
+    bool (*mmio)(void *opaque, GuestAddr gpa, unsigned size, bool write, uint64_t *val);
+    GuestAddr (*mmio_page)(void *opaque);
 } CpuIntcOps;
 
 typedef struct CpuIntc {

@@ -87,9 +87,16 @@ static void exit_mmio(Vcpu *c, VmExit *x)
         x->result = x->write ? as_write(c->mem, x->addr, x->data, x->size) : as_read(c->mem, x->addr, x->data, x->size);
         return;
     }
-    uint64_t v = 0;
+    uint64_t v = x->write ? load_le(x->data, x->size) : 0;
+    const CpuIntcOps *intc = c->intc.ops;
+    if (intc && intc->mmio && intc->mmio(c->intc.opaque, x->addr, x->size, x->write, &v)) {
+        x->result = MEM_OK;
+        if (!x->write)
+            store_le(x->data, x->size, v);
+        return;
+    }
     if (x->write) {
-        x->result = as_store(c->mem, x->addr, x->size, load_le(x->data, x->size));
+        x->result = as_store(c->mem, x->addr, x->size, v);
     } else {
         x->result = as_load(c->mem, x->addr, x->size, &v);
         store_le(x->data, x->size, v);
