@@ -51,6 +51,7 @@ static void save_payload(const FieldDesc *f, const uint8_t *obj, GByteArray *out
     const uint8_t *p = obj + f->offset;
     switch (f->type) {
     case FIELD_UINT:
+    case FIELD_BOOL:
         save_uints(f, p, out);
         break;
     case FIELD_BYTES:
@@ -187,10 +188,15 @@ static bool load_field(const FieldDesc *f, uint8_t *obj, unsigned version, const
                     f->size * f->count);
         return false;
     }
-    if (f->type == FIELD_UINT)
-        load_uints(f, obj + f->offset, it->data);
-    else
+    for (uint32_t i = 0; f->type == FIELD_BOOL && i < it->len; i++)
+        if (it->data[i] > 1) {
+            g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "saved state: '%s' is neither true nor false", f->name);
+            return false;
+        }
+    if (f->type == FIELD_BYTES)
         memcpy(obj + f->offset, it->data, it->len);
+    else
+        load_uints(f, obj + f->offset, it->data);
     return true;
 }
 

@@ -16,7 +16,8 @@
  */
 typedef enum FieldType {
     FIELD_END,          /* the terminator { 0 } */
-    FIELD_UINT,         /* integer, bool or enum of 1, 2, 4 or 8 bytes; signed ones keep their bits */
+    FIELD_UINT,         /* integer or enum of 1, 2, 4 or 8 bytes; signed ones keep their bits */
+    FIELD_BOOL,         /* bool: 0 or 1, anything else in a stream is refused */
     FIELD_BYTES,        /* @size raw bytes, byte order is the writer's business (guest-format data) */
     FIELD_STRUCT,       /* an embedded struct described by @sub */
     FIELD_BUFFER,       /* uint8_t * (g_malloc) with its length in a uint32_t at @len_offset, at most @max bytes */
@@ -43,15 +44,16 @@ typedef struct FieldDesc {
 } FieldDesc;
 
 #define FIELD_SIZEOF_(t, f) ((uint32_t)sizeof(((t *)0)->f))
+#define FIELD_TYPE_(t, f) _Generic(((t *)0)->f, bool: FIELD_BOOL, default: FIELD_UINT)
 #define FIELD_DESC_(t, f, ...) { .name = #f, .offset = (uint32_t)offsetof(t, f), __VA_ARGS__ }
 /* An integer, bool or enum. */
-#define FIELD(t, f) FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f), .type = FIELD_UINT, .count = 1)
+#define FIELD(t, f) FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f), .type = FIELD_TYPE_(t, f), .count = 1)
 /* An integer that exists from section version @v on. */
-#define FIELD_SINCE(t, f, v) FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f), .type = FIELD_UINT, .count = 1, .version = v)
-#define FIELD_OPTIONAL(t, f) FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f), .type = FIELD_UINT, .count = 1, .optional = true)
+#define FIELD_SINCE(t, f, v) FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f), .type = FIELD_TYPE_(t, f), .count = 1, .version = v)
+#define FIELD_OPTIONAL(t, f) FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f), .type = FIELD_TYPE_(t, f), .count = 1, .optional = true)
 /* A fixed array of integers (one dimension). */
 #define FIELD_ARRAY(t, f) \
-    FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f[0]), .type = FIELD_UINT, .count = FIELD_SIZEOF_(t, f) / FIELD_SIZEOF_(t, f[0]))
+    FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f[0]), .type = FIELD_TYPE_(t, f[0]), .count = FIELD_SIZEOF_(t, f) / FIELD_SIZEOF_(t, f[0]))
 /* A member (any type without pointers) as raw bytes. */
 #define FIELD_RAW(t, f) FIELD_DESC_(t, f, .size = FIELD_SIZEOF_(t, f), .type = FIELD_BYTES, .count = 1)
 /* An embedded struct; a fixed array of structs. */
