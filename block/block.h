@@ -108,7 +108,7 @@ typedef struct BlockOpenOpts {
     bool detect_zeroes;         /* writes of zeros become WRITE_ZEROES; with discard they unmap too */
     bool repair;                /* open although marked corrupt or dirty, in order to check and repair */
     const char *snapshot;       /* id or name of an internal snapshot to read; implies read-only */
-    bool backing_writable;      /* open the backing file for writing too (commit) */
+    const char *writable_base;  /* open this one of the backing files for writing too (commit); "": the first */
 } BlockOpenOpts;
 
 /*
@@ -208,6 +208,8 @@ typedef struct BlockCreateOpts {
 } BlockCreateOpts;
 /* Create (or overwrite) an image. *ret_line, if not NULL, becomes the "Formatting..." line (g_free it). */
 bool block_create(BlockCtx *ctx, const BlockCreateOpts *opts, char **ret_line, GError **err);
+/* The last value of @key in opts->options ("on" for a bare key), or NULL. */
+const char *block_opt_get(const BlockCreateOpts *opts, const char *key);
 /* "name  help" lines of the creation options of a format; g_free it. NULL: no such format or it cannot be created. */
 char *block_create_help(const char *format);
 
@@ -250,3 +252,14 @@ int block_info(BlockNode *node, BlockInfo *ret_info);
 /* Every format and protocol there is, NULL-terminated; the list is block/formats.c. */
 extern const BlockFormat *const block_formats[];
 const BlockFormat *block_format_find(const char *name);
+const char *block_format_name_of(const BlockFormat *format);
+
+/* ---- arguments as people write them ---- */
+
+bool block_parse_size(const char *text, uint64_t *ret_size);    /* "64M", "1.5G" */
+bool block_parse_bool(const char *text, bool *ret_value);       /* on off yes no true false */
+bool block_parse_prealloc(const char *text, BlockPrealloc *ret_prealloc);
+/* Make the image refer to another backing file (NULL: none) without looking at data; the open chain stays as it is. */
+bool block_change_backing(BlockNode *node, const char *name, const char *format, GError **err);
+/* Drop all data of this layer, so that everything comes from the backing file; -ENOTSUP if the format cannot. */
+int block_make_empty(BlockNode *node);

@@ -127,12 +127,8 @@ void bn_req_complete(BlockReq *req, int ret);
 BlockNode *bn_new(BlockCtx *ctx, const BlockFormat *format, const char *name, BlockNode *file, const BlockOpenOpts *opts,
                   GError **err);
 
-/* "-o" lists: the last value of @key, or NULL. False if a key is not in @known (NULL-terminated). */
-const char *block_opt_get(const BlockCreateOpts *opts, const char *key);
+/* "-o" lists: false if a key is not in @known (NULL-terminated). */
 bool block_opts_known(const BlockCreateOpts *opts, const char *const *known, GError **err);
-bool block_parse_size(const char *text, uint64_t *ret_size);    /* "64M", "1.5G" */
-bool block_parse_bool(const char *text, bool *ret_value);
-bool block_parse_prealloc(const char *text, BlockPrealloc *ret_prealloc);
 
 /* file.c */
 int block_file_size(BlockNode *file, uint64_t *ret_size);       /* current size of the file, not cached */

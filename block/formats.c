@@ -17,3 +17,8 @@ const BlockFormat *block_format_find(const char *name)
             return *f;
     return NULL;
 }
+
+const char *block_format_name_of(const BlockFormat *format)
+{
+    return format->name;
+}

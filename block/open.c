@@ -185,6 +185,13 @@ static BlockNode *open_name(BlockCtx *ctx, const char *name, const BlockOpenOpts
     return node;
 }
 
+/* Is the backing file of @node, at @path, the one that is to be written to? */
+static bool is_base(const BlockNode *top, const BlockNode *node, const char *path)
+{
+    const char *base = top->opts.writable_base;
+    return base && (*base ? !strcmp(base, path) || !strcmp(base, node->backing_name) : node == top);
+}
+
 /* Open the files below @top one after the other: a chain in a loop or of absurd depth ends in an error, not in recursion. */
 static bool open_chain(BlockNode *top, GError **err)
 {
@@ -198,9 +205,9 @@ static bool open_chain(BlockNode *top, GError **err)
                         "correct it with 'rebase -u'", path, MAX_CHAIN);
             return false;
         }
+        bool base = is_base(top, node, path);
         BlockOpenOpts opts = { .format = node->backing_format, .cache = node->opts.cache, .force_share = node->opts.force_share,
-                               .no_lock = node->opts.no_lock, .writable = node->opts.backing_writable,
-                               .discard = node->opts.backing_writable && node->opts.discard };
+                               .no_lock = node->opts.no_lock, .writable = base, .discard = base };
         GError *why = NULL;
         node->backing = open_name(top->ctx, path, &opts, &why);
         if (!node->backing) {
@@ -218,6 +225,8 @@ static BlockNode *with_chain(BlockNode *node, GError **err)
         block_unref(node);
         return NULL;
     }
+    if (node)
+        node->opts.writable_base = NULL;        /* the caller's string */
     return node;
 }
 
@@ -273,4 +282,22 @@ bool block_snapshot_apply(BlockNode *node, const char *id_or_name, GError **err)
 bool block_snapshot_delete(BlockNode *node, const char *id_or_name, GError **err)
 {
     return can_snapshot(node, err) && node->format->snapshot_delete(node, id_or_name, err);
+}
+
+bool block_change_backing(BlockNode *node, const char *name, const char *format, GError **err)
+{
+    if (!node->format->change_backing) {
+        block_error(err, 0, "'%s': format %s has no backing files", node->name, node->format->name);
+        return false;
+    }
+    if (node->read_only) {
+        block_error(err, 0, "'%s' is opened read-only", node->name);
+        return false;
+    }
+    return node->format->change_backing(node, name, format, err);
+}
+
+int block_make_empty(BlockNode *node)
+{
+    return node->read_only ? -EROFS : node->format->make_empty ? node->format->make_empty(node) : -ENOTSUP;
 }

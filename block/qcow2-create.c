@@ -163,25 +163,30 @@ static bool layout(New *n, uint64_t *ret_blocks, uint64_t *ret_total, GError **e
     return true;
 }
 
-static int write_image(New *n, BlockNode *file, uint64_t blocks, uint64_t total, const uint8_t *header)
+/* The file is made as long as it must be first, so that only what is not zero has to be written. */
+static int write_image(New *n, BlockNode *file, uint64_t blocks, uint64_t total, const uint8_t *header, uint32_t header_len)
 {
     Qcow2 *s = &n->s;
-    uint64_t first_block = 1ull + s->h.refcount_table_clusters;
-    g_autofree uint8_t *buf = g_malloc0((uint64_t)s->h.refcount_table_clusters << s->cluster_bits);
+    uint64_t first_block = 1ull + s->h.refcount_table_clusters, per_block = 1ull << s->refblock_bits;
+    int r = block_file_truncate(file, total << s->cluster_bits, BLOCK_PREALLOC_OFF);
+    if (r == -ENOSPC)           /* a block device */
+        return r;
+    r = r < 0 ? bn_write_zeroes(file, 0, total << s->cluster_bits, BLOCK_REQ_MAY_UNMAP) : r;
+    g_autofree uint8_t *table = g_malloc0(blocks * 8), *block = g_malloc(s->cluster_size);
     for (uint64_t b = 0; b < blocks; b++)
-        be64_put(buf + b * 8, (first_block + b) << s->cluster_bits);
-    int r = bn_write(file, s->h.refcount_table_offset, buf, (uint64_t)s->h.refcount_table_clusters << s->cluster_bits);
-    g_autofree uint8_t *block = g_malloc(s->cluster_size);
+        be64_put(table + b * 8, (first_block + b) << s->cluster_bits);
+    r = r < 0 ? r : bn_write(file, s->h.refcount_table_offset, table, blocks * 8);
     for (uint64_t b = 0; r == 0 && b < blocks; b++) {
+        uint64_t first = b << s->refblock_bits, used = MIN(total - first, per_block);
         memset(block, 0, s->cluster_size);
-        for (uint64_t c = b << s->refblock_bits; c < total && c < (b + 1) << s->refblock_bits; c++)
-            q_refcount_entry_set(s, block, c & ((1ull << s->refblock_bits) - 1), 1);
-        r = bn_write(file, (first_block + b) << s->cluster_bits, block, s->cluster_size);
+        for (uint64_t c = 0; c < used; c++)
+            q_refcount_entry_set(s, block, c, 1);
+        uint64_t bytes = ((used << s->h.refcount_order) + 7) / 8;
+        r = bn_write(file, (first_block + b) << s->cluster_bits, block, bytes);
     }
-    /* The L1 table is a hole; the header comes last, so that half an image is no image. */
-    r = r < 0 ? r : bn_write_zeroes(file, s->h.l1_table_offset, (total << s->cluster_bits) - s->h.l1_table_offset, BLOCK_REQ_MAY_UNMAP);
+    /* The header comes last: half an image is no image. */
     r = r < 0 ? r : bn_flush(file);
-    r = r < 0 ? r : bn_write(file, 0, header, s->cluster_size);
+    r = r < 0 ? r : bn_write(file, 0, header, header_len);
     return r < 0 ? r : bn_flush(file);
 }
 
@@ -241,7 +246,8 @@ bool qcow2_create(BlockCtx *ctx, const BlockCreateOpts *opts, char **ret_line, G
     uint64_t blocks, total;
     bool ok = parse(&n, err) && layout(&n, &blocks, &total, err);
     uint8_t *header = ok ? g_malloc(n.s.cluster_size) : NULL;
-    if (ok && !q_header_encode(&n.s, n.backing, header))
+    uint32_t header_len = ok ? q_header_encode(&n.s, n.backing, header) : 0;
+    if (ok && !header_len)
         ok = fail(err, &n, "the backing or data file name does not fit into the header (try a larger cluster_size)");
     if (ok && ret_line)
         *ret_line = describe(&n);
@@ -250,7 +256,7 @@ bool qcow2_create(BlockCtx *ctx, const BlockCreateOpts *opts, char **ret_line, G
     BlockNode *file = ok ? block_open(ctx, opts->name, &o, err) : NULL;
     ok = ok && file;
     if (ok) {
-        int r = write_image(&n, file, blocks, total, header);
+        int r = write_image(&n, file, blocks, total, header, header_len);
         if (r < 0)
             block_error(err, r, "%s: Could not write the image", opts->name);
         ok = r == 0;

@@ -189,8 +189,8 @@ int q_corrupt(Qcow2 *s, const char *what, uint64_t offset);
 /* *ret_table stays valid while the lock is held. */
 int q_table_get(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, Qcow2Table **ret_table);
 Qcow2Table *q_table_cached(Qcow2 *s, uint64_t offset);
-/* A zeroed table for a newly allocated cluster. */
-Qcow2Table *q_table_new(Qcow2 *s, Qcow2TableKind kind, uint64_t offset);
+/* A zeroed table for a newly allocated cluster; @blank: the file reads as zeros there. */
+Qcow2Table *q_table_new(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, bool blank);
 void q_table_dirty(Qcow2 *s, Qcow2Table *t, uint32_t lo, uint32_t hi);
 void q_table_drop(Qcow2 *s, uint64_t offset);
 void q_l1_dirty(Qcow2 *s, uint32_t index);

@@ -194,7 +194,7 @@ int q_l2_for_write(Qcow2 *s, uint64_t offset, Qcow2Table **ret_table)
     int r = check_l1(s, s->l1[l1_index]);
     if (r < 0)
         return r;
-    uint64_t old = s->l1[l1_index] & Q_OFFSET_MASK;
+    uint64_t old = s->l1[l1_index] & Q_OFFSET_MASK, old_end = s->file_end;
     Qcow2Table *t = NULL, *new_table;
     if (old) {
         r = q_table_get(s, Q_TABLE_L2, old, &t);
@@ -216,7 +216,7 @@ int q_l2_for_write(Qcow2 *s, uint64_t offset, Qcow2Table **ret_table)
             return r;
         }
     }
-    new_table = q_table_new(s, Q_TABLE_L2, place);
+    new_table = q_table_new(s, Q_TABLE_L2, place, place >= old_end && !t);
     q_meta_mark(s, place, s->cluster_size, true);
     if (t) {
         memcpy(new_table->data, t->data, s->cluster_size);

@@ -104,12 +104,12 @@ int q_table_get(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, Qcow2Table **ret
     return 0;
 }
 
-Qcow2Table *q_table_new(Qcow2 *s, Qcow2TableKind kind, uint64_t offset)
+Qcow2Table *q_table_new(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, bool blank)
 {
     q_table_drop(s, offset);
     Qcow2Table *t = table_add(s, kind, offset, g_malloc0(s->cluster_size));
     t->is_new = true;
-    q_table_dirty(s, t, 0, s->cluster_size);
+    q_table_dirty(s, t, 0, blank ? 8 : s->cluster_size);
     return t;
 }
 

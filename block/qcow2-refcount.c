@@ -190,7 +190,7 @@ static int new_block(Qcow2 *s, uint64_t block, Qcow2Table **ret_table)
     uint64_t cluster = block << s->refblock_bits, offset = cluster << s->cluster_bits;
     if (cluster == 0 || q_is_meta(s, offset, s->cluster_size))
         return q_corrupt(s, "the refcount block for metadata in use is missing", offset);
-    Qcow2Table *t = q_table_new(s, Q_TABLE_REFBLOCK, offset);
+    Qcow2Table *t = q_table_new(s, Q_TABLE_REFBLOCK, offset, offset >= s->file_end);
     set_entry(s, t, cluster, 1);
     link_block(s, block, offset);
     *ret_table = t;
@@ -216,7 +216,7 @@ static int new_blocks(Qcow2 *s, uint64_t block, uint64_t want, uint64_t *ret_sta
     if (q_is_meta(s, first << s->cluster_bits, (n + want) << s->cluster_bits))
         return q_corrupt(s, "the refcount block for metadata in use is missing", first << s->cluster_bits);
     for (uint64_t i = 0; i < n; i++) {
-        q_table_new(s, Q_TABLE_REFBLOCK, (first + i) << s->cluster_bits);
+        q_table_new(s, Q_TABLE_REFBLOCK, (first + i) << s->cluster_bits, (first + i) << s->cluster_bits >= s->file_end);
         link_block(s, block + i, (first + i) << s->cluster_bits);
     }
     for (uint64_t i = 0; i < n; i++)

@@ -213,13 +213,13 @@ static Qcow2Snapshot *make_snapshot(const Qcow2 *s, const BlockSnapshot *in)
                            .id = in->id && *in->id ? g_strdup(in->id) : next_id(s), .name = g_strdup(in->name ? in->name : "") };
     be64_put(sn->extra, sn->vm_state_size);
     be64_put(sn->extra + 8, sn->disk_size);
-    be64_put(sn->extra + 16, in->icount ? in->icount : UINT64_MAX);
+    be64_put(sn->extra + 16, in->icount);
     return sn;
 }
 
 static int write_l1_copy(Qcow2 *s, uint64_t offset)
 {
-    uint64_t bytes = q_align_up(s, MAX(s->h.l1_size, 1) * 8ull);
+    uint64_t bytes = MAX(s->h.l1_size, 1) * 8ull;
     g_autofree uint8_t *be = g_try_malloc0(bytes);
     if (!be)
         return -ENOMEM;

@@ -1,0 +1,258 @@
+#include "tools/tandem-img.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int img_error(const Img *img, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    g_autofree char *line = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    fflush(stdout);
+    fprintf(stderr, "%s: %s\n", img->self, line);
+    return 1;
+}
+
+int img_gerror(const Img *img, GError *err)
+{
+    img_error(img, "%s", err ? err->message : "unknown error");
+    g_clear_error(&err);
+    return 1;
+}
+
+void img_say(const Img *img, const char *fmt, ...)
+{
+    if (img->quiet)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+}
+
+void img_progress(double fraction)
+{
+    printf("    (%3.2f/100%%)\r", MIN(fraction, 1.0) * 100);
+    fflush(stdout);
+}
+
+/* ---- options ---- */
+
+bool img_parse_cache(const char *name, BlockCache *ret_cache)
+{
+    static const struct { const char *name; BlockCache cache; } modes[] = {
+        { "writeback", BLOCK_CACHE_WRITEBACK }, { "none", BLOCK_CACHE_NONE }, { "off", BLOCK_CACHE_NONE },
+        { "writethrough", BLOCK_CACHE_WRITETHROUGH }, { "directsync", BLOCK_CACHE_DIRECTSYNC }, { "unsafe", BLOCK_CACHE_UNSAFE },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
+        if (!strcmp(name, modes[i].name)) {
+            *ret_cache = modes[i].cache;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "driver=qcow2,file.filename=PATH": the two things that matter of what QEMU takes here. */
+static char *parse_image_opts(Img *img, const char *text, BlockOpenOpts *o, char **ret_driver)
+{
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+    char *file = NULL;
+    img_add_options(list, text);
+    for (guint i = 0; i + 1 < list->len; i++) {
+        const char *p = g_ptr_array_index(list, i);
+        if (g_str_has_prefix(p, "driver=")) {
+            g_free(*ret_driver);
+            *ret_driver = g_strdup(p + 7);
+        } else if (g_str_has_prefix(p, "file.filename=") || g_str_has_prefix(p, "filename=")) {
+            g_free(file);
+            file = g_strdup(strchr(p, '=') + 1);
+        } else if (!g_str_has_prefix(p, "file.driver=file")) {
+            img_error(img, "--image-opts: '%s' is not supported; use driver= and file.filename=", p);
+            g_free(file);
+            return NULL;
+        }
+    }
+    if (!file)
+        img_error(img, "--image-opts needs file.filename=");
+    o->format = *ret_driver;
+    return file;
+}
+
+BlockNode *img_open(Img *img, const char *name, const ImgOpen *how)
+{
+    GError *err = NULL;
+    BlockOpenOpts o = { .format = how->format, .writable = how->writable, .force_share = how->force_share, .no_backing = how->no_backing,
+                        .repair = how->repair, .snapshot = how->snapshot, .discard = true, .no_data_file = how->no_data_file,
+                        .writable_base = how->writable_base };
+    g_autofree char *driver = NULL;
+    if (how->cache && !img_parse_cache(how->cache, &o.cache)) {
+        img_error(img, "Invalid cache option: %s", how->cache);
+        return NULL;
+    }
+    g_autofree char *file = how->image_opts ? parse_image_opts(img, name, &o, &driver) : g_strdup(name);
+    BlockNode *node = file ? block_open(img->ctx, file, &o, &err) : NULL;
+    if (!node && file)
+        img_gerror(img, err);
+    return node;
+}
+
+bool img_size(const Img *img, const char *text, const char *what, uint64_t *ret_size)
+{
+    if (block_parse_size(text, ret_size) && *ret_size <= INT64_MAX)
+        return true;
+    img_error(img, "Invalid %s specified: '%s'. You may use k, M, G, T, P or E suffixes for kilobytes, megabytes, gigabytes, terabytes, "
+              "petabytes and exabytes.", what, text);
+    return false;
+}
+
+void img_add_options(GPtrArray *list, const char *text)
+{
+    GString *part = g_string_new(NULL);
+    if (list->len && !g_ptr_array_index(list, list->len - 1))
+        g_ptr_array_remove_index(list, list->len - 1);
+    for (const char *p = text;; p++) {
+        if (*p && (*p != ',' || p[1] == ',')) {
+            g_string_append_c(part, *p);
+            p += *p == ',';
+            continue;
+        }
+        if (part->len)
+            g_ptr_array_add(list, g_strdup(part->str));
+        g_string_truncate(part, 0);
+        if (!*p)
+            break;
+    }
+    g_string_free(part, TRUE);
+    g_ptr_array_add(list, NULL);
+}
+
+bool img_has_help(const char *text)
+{
+    return !strcmp(text, "help") || !strcmp(text, "?") || g_str_has_suffix(text, ",help") || g_str_has_suffix(text, ",?");
+}
+
+int img_print_create_help(Img *img, const char *format)
+{
+    g_autofree char *help = block_create_help(format);
+    if (!help)
+        return img_error(img, "Format driver '%s' does not support image creation", format);
+    printf("Supported %s options:\n%s", format, help);
+    return 0;
+}
+
+bool img_json_flag(const Img *img, const char *text, bool *ret_json, bool *ret_ok)
+{
+    *ret_json = !strcmp(text, "json");
+    *ret_ok = *ret_json || !strcmp(text, "human");
+    if (!*ret_ok)
+        img_error(img, "--output must be used with human or json as argument.");
+    return *ret_ok;
+}
+
+/* ---- output ---- */
+
+static void json_string(GString *out, const char *s)
+{
+    g_string_append_c(out, '"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            g_string_append_printf(out, "\\%c", *s);
+        else if ((unsigned char)*s < 32)
+            g_string_append_printf(out, "\\u%04x", *s);
+        else
+            g_string_append_c(out, *s);
+    }
+    g_string_append_c(out, '"');
+}
+
+static void json_value(GString *out, GVariant *v, int level);
+
+static void json_children(GString *out, GVariant *v, int level, bool dict)
+{
+    gsize n = g_variant_n_children(v);
+    g_string_append_c(out, dict ? '{' : '[');
+    for (gsize i = 0; i < n; i++) {
+        GVariant *child = g_variant_get_child_value(v, i);
+        g_string_append_printf(out, "%s\n%*s", i ? "," : "", 4 * (level + 1), "");
+        if (dict) {
+            const char *key;
+            GVariant *value;
+            g_variant_get(child, "{&sv}", &key, &value);
+            json_string(out, key);
+            g_string_append(out, ": ");
+            json_value(out, value, level + 1);
+            g_variant_unref(value);
+        } else {
+            json_value(out, child, level + 1);
+        }
+        g_variant_unref(child);
+    }
+    if (n)
+        g_string_append_printf(out, "\n%*s", 4 * level, "");
+    g_string_append_c(out, dict ? '}' : ']');
+}
+
+static void json_value(GString *out, GVariant *v, int level)
+{
+    if (g_variant_is_of_type(v, G_VARIANT_TYPE_VARIANT)) {
+        GVariant *inner = g_variant_get_variant(v);
+        json_value(out, inner, level);
+        g_variant_unref(inner);
+    } else if (g_variant_is_of_type(v, G_VARIANT_TYPE_VARDICT)) {
+        json_children(out, v, level, true);
+    } else if (g_variant_is_of_type(v, G_VARIANT_TYPE_ARRAY)) {
+        json_children(out, v, level, false);
+    } else if (g_variant_is_of_type(v, G_VARIANT_TYPE_STRING)) {
+        json_string(out, g_variant_get_string(v, NULL));
+    } else if (g_variant_is_of_type(v, G_VARIANT_TYPE_BOOLEAN)) {
+        g_string_append(out, g_variant_get_boolean(v) ? "true" : "false");
+    } else if (g_variant_is_of_type(v, G_VARIANT_TYPE_UINT64)) {
+        g_string_append_printf(out, "%" G_GUINT64_FORMAT, g_variant_get_uint64(v));
+    } else {
+        g_string_append_printf(out, "%" G_GINT64_FORMAT, g_variant_get_int64(v));
+    }
+}
+
+char *img_json(GVariant *value)
+{
+    GString *out = g_string_new(NULL);
+    json_value(out, value, 0);
+    return g_string_free(out, FALSE);
+}
+
+char *img_human_size(uint64_t bytes)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+    double v = (double)bytes;
+    unsigned u = 0;
+    /* Three digits, as %.3g prints them: 999.6 KiB is 1 MiB already (QEMU's border is 1000, its steps are 1024). */
+    while (v >= 1000 && u + 1 < G_N_ELEMENTS(units)) {
+        v /= 1024;
+        u++;
+    }
+    return g_strdup_printf("%0.3g %s", v, units[u]);
+}
+
+void img_print_snapshots(GPtrArray *list)
+{
+    printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
+    for (guint i = 0; i < list->len; i++) {
+        const BlockSnapshot *sn = g_ptr_array_index(list, i);
+        char date[32], clock[32], icount[24] = "";
+        time_t t = (time_t)sn->date_sec;
+        struct tm tm;
+        localtime_r(&t, &tm);
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+        uint64_t secs = sn->vm_clock_ns / 1000000000;
+        snprintf(clock, sizeof(clock), "%02u:%02u:%02u.%03u", (unsigned)(secs / 3600), (unsigned)(secs / 60 % 60), (unsigned)(secs % 60),
+                 (unsigned)(sn->vm_clock_ns / 1000000 % 1000));
+        if (sn->icount != UINT64_MAX)
+            snprintf(icount, sizeof(icount), "%" PRIu64, sn->icount);
+        g_autofree char *size = img_human_size(sn->vm_state_size);
+        printf("%-9s %-16s %8s%20s%13s%11s\n", sn->id, sn->name, size, date, clock, icount);
+    }
+}
