@@ -1,0 +1,495 @@
+/*
+ * Random user-level integer instructions, run by the host CPU and by the translator in the same place of memory; registers,
+ * flags (but for those that opcodes.def calls undefined), memory and the faulting instruction must agree.
+ *
+ *   x86_random [SEED [ROUNDS]]      prints what was covered
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "tcg/guest/x86/translate.h"
+#include "util/bits.h"
+
+enum { RAM_SIZE = 8 << 20, MAX_SEQ = 8, CODE_OFF = 0x100000, DATA_OFF = 0x200000, DATA_SIZE = 0x2000, STACK_OFF = 0x210000, IDT_OFF = 0x300000,
+       STUB_OFF = 0x301000, IST_OFF = 0x310000, TSS_OFF = 0x302000, GDT_OFF = 0x303000, PT_OFF = 0x400000 };
+static const uint64_t BASE = 0x10000000;       /* of RAM, in the host's and in the guest's address space */
+
+typedef struct Regs { uint64_t gpr[16], flags, rip; int vector; } Regs;
+
+static struct {
+    uint8_t *ram, *image;      /* image: RAM as it was before a run */
+    Regs regs;                 /* asm looks here: gpr, flags */
+    uint64_t host_rsp, target;
+    sigjmp_buf back;
+    Regs fault;
+    uint64_t rng;
+    uint8_t *seen;
+    unsigned mismatches;
+} T;
+
+static uint64_t rnd(void)
+{
+    T.rng ^= T.rng << 13;
+    T.rng ^= T.rng >> 7;
+    T.rng ^= T.rng << 17;
+    return T.rng * 0x2545f4914f6cdd1dull;
+}
+
+/* ---- native ---- */
+uint64_t native_regs[18];      /* 16 registers, flags, host's stack pointer */
+uint64_t native_target;
+void native_go(void);
+void native_back(void);
+__asm__(".text\n.globl native_go\nnative_go:\n"
+        "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+        "mov %rsp, native_regs+136(%rip)\n"
+        "push native_regs+128(%rip)\npopfq\n"
+        "mov native_regs+32(%rip), %rsp\n"
+        "mov native_regs(%rip), %rax; mov native_regs+8(%rip), %rcx; mov native_regs+16(%rip), %rdx; mov native_regs+24(%rip), %rbx\n"
+        "mov native_regs+40(%rip), %rbp; mov native_regs+48(%rip), %rsi; mov native_regs+56(%rip), %rdi; mov native_regs+64(%rip), %r8\n"
+        "mov native_regs+72(%rip), %r9; mov native_regs+80(%rip), %r10; mov native_regs+88(%rip), %r11; mov native_regs+96(%rip), %r12\n"
+        "mov native_regs+104(%rip), %r13; mov native_regs+112(%rip), %r14; mov native_regs+120(%rip), %r15\n"
+        "jmp *native_target(%rip)\n"
+        ".globl native_back\nnative_back:\n"
+        "mov %rax, native_regs(%rip); mov %rcx, native_regs+8(%rip); mov %rdx, native_regs+16(%rip); mov %rbx, native_regs+24(%rip)\n"
+        "mov %rsp, native_regs+32(%rip)\n"
+        "mov %rbp, native_regs+40(%rip); mov %rsi, native_regs+48(%rip); mov %rdi, native_regs+56(%rip); mov %r8, native_regs+64(%rip)\n"
+        "mov %r9, native_regs+72(%rip); mov %r10, native_regs+80(%rip); mov %r11, native_regs+88(%rip); mov %r12, native_regs+96(%rip)\n"
+        "mov %r13, native_regs+104(%rip); mov %r14, native_regs+112(%rip); mov %r15, native_regs+120(%rip)\n"
+        "mov native_regs+136(%rip), %rsp\n"
+        "pushfq\npop native_regs+128(%rip)\ncld\n"
+        "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\nret\n");
+
+static void on_signal(int sig, siginfo_t *si, void *opaque)
+{
+    ucontext_t *uc = opaque;
+    greg_t *g = uc->uc_mcontext.gregs;
+    static const int order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                   REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+    for (int n = 0; n < 16; n++)
+        T.fault.gpr[n] = (uint64_t)g[order[n]];
+    T.fault.flags = (uint64_t)g[REG_EFL];
+    T.fault.rip = (uint64_t)g[REG_RIP];
+    T.fault.vector = (int)g[REG_TRAPNO];
+    siglongjmp(T.back, 1);
+}
+
+static void run_native(Regs *r, uint64_t start)
+{
+    static const int order[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+    for (int n = 0; n < 16; n++)
+        native_regs[n] = r->gpr[order[n]];
+    native_regs[16] = r->flags;
+    native_target = start;
+    if (sigsetjmp(T.back, 1)) {
+        *r = T.fault;
+        return;
+    }
+    native_go();
+    for (int n = 0; n < 16; n++)
+        r->gpr[n] = native_regs[n];
+    r->flags = native_regs[16];
+    r->rip = 0;
+    r->vector = -1;
+}
+
+/* ---- translator ---- */
+static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *flags)
+{
+    *flags = 0;
+    return gpa < RAM_SIZE ? T.ram + gpa : NULL;
+}
+static uint64_t cb_io_read(void *o, uint64_t gpa, unsigned size) { return ~0ull; }
+static void cb_io_write(void *o, uint64_t gpa, uint64_t v, unsigned size) { }
+static uint64_t cb_in(void *o, uint16_t port, unsigned size) { return ~0ull; }
+static void cb_out(void *o, uint16_t port, uint64_t v, unsigned size) { }
+static bool cb_false(void *o) { return false; }
+static int cb_ack(void *o) { return -1; }
+static uint64_t cb_time(void *o) { return 0; }
+static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write, .port_in = cb_in, .port_out = cb_out,
+                                        .irq_pending = cb_false, .irq_ack = cb_ack, .time_counter = cb_time };
+
+static void put64(unsigned off, uint64_t v)
+{
+    memcpy(T.ram + off, &v, 8);
+}
+
+static void system_tables(void)
+{
+    /* PML4[0] -> PDPT[0] -> PD, 2 MiB pages, BASE mapped to 0. */
+    put64(PT_OFF, (PT_OFF + 0x1000) | 7);
+    put64(PT_OFF + 0x1000, (PT_OFF + 0x2000) | 7);
+    for (unsigned n = 0; n < RAM_SIZE >> 21; n++)
+        put64(PT_OFF + 0x2000 + 8 * (unsigned)((BASE >> 21) + n), (uint64_t)n << 21 | 0xe7);
+    for (unsigned v = 0; v < 32; v++) {
+        uint64_t stub = BASE + STUB_OFF + 2 * v;
+        put64(IDT_OFF + 16 * v, (stub & 0xffff) | 8 << 16 | 1ull << 32 | 0x8eull << 40 | (stub >> 16 & 0xffff) << 48);
+        put64(IDT_OFF + 16 * v + 8, stub >> 32);
+        T.ram[STUB_OFF + 2 * v] = 0xf4;
+        T.ram[STUB_OFF + 2 * v + 1] = 0xf4;
+    }
+    put64(TSS_OFF + 0x24, BASE + IST_OFF);
+    put64(GDT_OFF + 8, 0x00af9b000000ffffull);
+    put64(GDT_OFF + 16, 0x00cf93000000ffffull);
+}
+
+static void reset_state(X86State *s, const Regs *r, uint64_t start)
+{
+    for (int n = 0; n < X86_SEGS; n++)
+        s->seg[n] = (X86Seg){ .limit = 0xffffffff, .attr = 0xc093, .sel = 16 };
+    s->seg[X86_CS] = (X86Seg){ .limit = 0xffffffff, .attr = 0xa09b, .sel = 8 };
+    s->seg[X86_TR] = (X86Seg){ .base = BASE + TSS_OFF, .limit = 0x67, .attr = 0x8b, .sel = 24 };
+    s->gdt = (X86Dtr){ .base = BASE + GDT_OFF, .limit = 0x3f };
+    s->idt = (X86Dtr){ .base = BASE + IDT_OFF, .limit = 32 * 16 - 1 };
+    s->cr0 = 0x80050033;
+    s->cr3 = PT_OFF;
+    s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXSAVE;
+    s->xcr0 = 7;
+    s->msr.efer = X86_EFER_LMA | X86_EFER_LME;
+    s->cpl = 0;
+    memcpy(s->gpr, r->gpr, sizeof(s->gpr));
+    x86_set_rflags(s, r->flags | 2);
+    s->rip = start;
+    s->ev.mp_state = X86_MP_RUNNABLE;
+    s->ev.int_shadow = 0;
+}
+
+static void run_tcg(TcgCpu *cpu, X86State *s, Regs *r, uint64_t start)
+{
+    reset_state(s, r, start);
+    tcg_cpu_run(cpu, 0);
+    memcpy(r->gpr, s->gpr, sizeof(s->gpr));
+    r->flags = x86_rflags(s);
+    r->rip = 0;
+    r->vector = -1;
+    uint64_t rip = s->rip - BASE;
+    if (rip > STUB_OFF && rip < STUB_OFF + 64) {
+        r->vector = (int)(rip - 1 - STUB_OFF) / 2;
+        bool err = (r->vector >= 10 && r->vector <= 14) || r->vector == 8 || r->vector == 17;
+        const uint64_t *frame = (const uint64_t *)(T.ram + (s->gpr[X86_RSP] - BASE)) + err;
+        r->rip = frame[0];
+        r->flags = frame[2];
+        r->gpr[X86_RSP] = frame[3];
+    }
+    s->ev.mp_state = X86_MP_RUNNABLE;
+}
+
+/* ---- generator ---- */
+static bool host_has(const char *name)
+{
+    static char *flags;
+    if (!flags) {
+        FILE *f = fopen("/proc/cpuinfo", "r");
+        static char line[16384];
+        while (f && fgets(line, sizeof(line), f))
+            if (!strncmp(line, "flags", 5))
+                break;
+        if (f)
+            fclose(f);
+        flags = line;
+    }
+    char word[64];
+    snprintf(word, sizeof(word), " %s ", strcmp(name, "lahf") ? name : "lahf_lm");
+    return strstr(flags, word);
+}
+
+static bool wanted(const X86Op *op)
+{
+    static const char *const names[] = { "add", "or", "adc", "sbb", "and", "sub", "xor", "cmp", "test", "inc", "dec", "neg", "not", "xchg", "xadd",
+        "cmpxchg", "cmpxchg8b", "cmpxchg16b", "adcx", "adox", "lahf", "sahf", "cmc", "clc", "stc", "rol", "ror", "rcl", "rcr", "shl", "shr", "sal", "sar",
+        "shld", "shrd", "shlx", "shrx", "sarx", "rorx", "mul", "imul", "mulx", "div", "idiv", "bt", "bts", "btr", "btc", "bsf", "bsr", "tzcnt", "lzcnt",
+        "popcnt", "andn", "blsr", "blsmsk", "blsi", "bzhi", "bextr", "pdep", "pext", "bswap", "movbe", "crc32", "mov", "movzx", "movsx", "movsxd", "lea",
+        "cbw", "cwde", "cdqe", "cwd", "cdq", "cqo", "xlat", "push", "pop", "enter", "leave", "movs", "stos", "lods", "cmps", "scas", "nop", "movnti",
+        "mfence", "lfence", "sfence", "clflush", "pushf", "cld", "std" };
+    for (unsigned n = 0; n < ARRAY_LEN(names); n++)
+        if (!strcmp(op->name, names[n]))
+            return op->opnd[0].kind != X86O_SEG && op->opnd[0].kind != X86O_S && op->opnd[1].kind != X86O_S && op->opnd[0].kind != X86O_C &&
+                   op->opnd[0].kind != X86O_D && op->opnd[1].kind != X86O_C && op->opnd[1].kind != X86O_D && op->opnd[0].kind != X86O_O && op->opnd[1].kind != X86O_O;
+    return !strncmp(op->name, "cmov", 4) || !strncmp(op->name, "set", 3);
+}
+
+static unsigned mov_imm(uint8_t *p, unsigned reg, uint64_t v)
+{
+    p[0] = 0x48 | reg >> 3;
+    p[1] = 0xb8 | (reg & 7);
+    memcpy(p + 2, &v, 8);
+    return 10;
+}
+
+/* Bytes of some encoding of entry @op; false if they do not decode to it. */
+static bool make_bytes(const X86Op *op, uint8_t *b, X86Insn *in)
+{
+    static const uint8_t pfx_byte[4] = { 0, 0x66, 0xf3, 0xf2 };
+    unsigned n = 0, pfx;
+    do
+        pfx = rnd() & 3;
+    while (!(op->accept >> (X86K_PFX + pfx) & 1));
+    bool string = op->map == 0 && ((op->opcode >= 0xa4 && op->opcode <= 0xa7) || (op->opcode >= 0xaa && op->opcode <= 0xaf));
+    if (op->map == 0 && pfx >= 2 && !string)
+        pfx = 0;
+    uint8_t modrm = (uint8_t)rnd(), rex = 0x40 | (rnd() & 15);
+    if (op->map >= X86_MAP_V1) {
+        b[n++] = 0xc4;
+        b[n++] = (uint8_t)((rnd() & 0xe0) | (op->map - X86_MAP_V1 + 1));
+        b[n++] = (uint8_t)((rnd() & 0xf8) | pfx);
+        if (op->accept >> (X86K_L + 1) & 1 ? 0 : 1)
+            b[n - 1] &= ~4;
+    } else {
+        if (rnd() % 8 == 0)
+            b[n++] = 0x67;
+        if (pfx)
+            b[n++] = pfx_byte[pfx];
+        if (rnd() % 8 == 0 && pfx != 1 && op->map != 0)
+            b[n++] = 0x66;
+        if (op->attrs & X86A_LOCK && rnd() % 3 == 0) {
+            b[n++] = 0xf0;
+            modrm &= 0x3f;
+        }
+        if (rnd() & 1)
+            b[n++] = rex;
+        if (op->map)
+            b[n++] = 0x0f;
+        if (op->map >= X86_MAP_38)
+            b[n++] = op->map == X86_MAP_38 ? 0x38 : 0x3a;
+    }
+    b[n++] = op->opcode;
+    for (unsigned r = 0; r < 8; r++)
+        if ((op->accept & 0xff) == 1u << r)
+            modrm = (uint8_t)((modrm & ~0x38) | r << 3);
+    if (!(op->accept >> X86K_MOD & 1))
+        modrm |= 0xc0;
+    if (!(op->accept >> (X86K_MOD + 1) & 1) && modrm >= 0xc0)
+        modrm &= 0x7f;
+    b[n++] = modrm;
+    while (n < 15)
+        b[n++] = (uint8_t)rnd();
+    return x86_decode(b, 15, X86M_CODE64 | X86M_PE | X86M_FLAT | X86M_LMA, in) == X86D_OK && in->op == op;
+}
+
+/* Point the registers of a memory operand into the data area, in 64-bit constants put before it. False: leave it out. */
+static bool aim(const X86Insn *in, uint8_t *b, unsigned *io_n)
+{
+    bool mem = false, string = false;
+    for (unsigned n = 0; n < 4; n++) {
+        mem |= x86_opnd_is_mem(in, n);
+        string |= in->op->opnd[n].kind == X86O_X || in->op->opnd[n].kind == X86O_Y;
+    }
+    uint64_t where = BASE + DATA_OFF + 0x800 + rnd() % 0x800;
+    if (!strcmp(in->op->name, "xlat")) {
+        *io_n += mov_imm(b + *io_n, X86_RBX, where);
+        return in->seg_pfx == X86_NO_REG;
+    }
+    if (!strcmp(in->op->name, "cmpxchg16b") && rnd() % 8)
+        where &= ~15ull;
+    if (string) {
+        *io_n += mov_imm(b + *io_n, X86_RSI, where);
+        *io_n += mov_imm(b + *io_n, X86_RDI, BASE + DATA_OFF + 0x800 + rnd() % 0x800);
+        *io_n += mov_imm(b + *io_n, X86_RCX, rnd() % 40);
+        return in->seg_pfx == X86_NO_REG;
+    }
+    if (!strcmp(in->op->name, "leave"))
+        *io_n += mov_imm(b + *io_n, X86_RBP, BASE + STACK_OFF);
+    if (!mem || !strcmp(in->op->name, "lea") || !strcmp(in->op->name, "nop"))
+        return in->base != X86_REG_PC;
+    if (in->base == X86_NO_REG || in->base == X86_REG_PC || in->base == X86_RSP || in->seg_pfx != X86_NO_REG)
+        return false;
+    uint64_t index = 0;
+    if (in->index != X86_NO_REG) {
+        if (in->index == in->base)
+            return false;
+        index = rnd() % 64;
+        *io_n += mov_imm(b + *io_n, in->index, index);
+    }
+    uint64_t base = where - (uint64_t)(int64_t)in->disp - (index << in->scale);
+    *io_n += mov_imm(b + *io_n, in->base, base);
+    /* A bit string's offset must stay near. */
+    if (in->op->name[0] == 'b' && in->op->name[1] == 't' && in->op->opnd[1].kind == X86O_G) {
+        if (in->reg == in->base || in->reg == in->index)
+            return false;
+        *io_n += mov_imm(b + *io_n, in->reg, rnd() % 8192 - 4096);
+    }
+    return true;
+}
+
+typedef struct Program { uint8_t b[512]; unsigned n, last_at; uint8_t undef; const X86Op *ops[MAX_SEQ]; unsigned n_ops; } Program;
+
+static void add_insn(Program *p, const X86Op *op)
+{
+    uint8_t b[16];
+    X86Insn in;
+    for (int tries = 0; tries < 40; tries++) {
+        if (!make_bytes(op, b, &in))
+            continue;
+        unsigned n = p->n;
+        if (!aim(&in, p->b, &n))
+            continue;
+        p->n = n;
+        p->last_at = n;
+        memcpy(p->b + p->n, b, in.len);
+        p->n += in.len;
+        p->undef = op->undef;
+        /* A count of 0 defines nothing new, but one of more than 1 leaves O open; keep it simple: what may be undefined is. */
+        p->ops[p->n_ops++] = op;
+        return;
+    }
+}
+
+static uint64_t flags_of_undef(uint8_t u)
+{
+    static const uint16_t bit[6] = { X86_CF, X86_PF, X86_AF, X86_ZF, X86_SF, X86_OF };
+    uint64_t m = 0;
+    for (unsigned n = 0; n < 6; n++)
+        if (u >> n & 1)
+            m |= bit[n];
+    return m;
+}
+
+static uint64_t interesting(void)
+{
+    static const uint64_t v[] = { 0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0x7fffffffffffffffull, 0x8000000000000000ull, ~0ull };
+    return rnd() & 1 ? rnd() : v[rnd() % ARRAY_LEN(v)];
+}
+
+static void report(const Program *p, const Regs *before, const Regs *n, const Regs *t, const char *what)
+{
+    char text[128];
+    printf("MISMATCH %s\n", what);
+    for (unsigned off = 0; off < p->n;) {
+        int len = x86_disas(p->b + off, p->n - off, X86M_CODE64 | X86M_PE | X86M_FLAT, BASE + CODE_OFF + off, text, sizeof(text));
+        printf("  %#lx ", (unsigned long)(BASE + CODE_OFF + off));
+        for (int k = 0; k < len; k++)
+            printf("%02x", p->b[off + k]);
+        printf("  %s\n", text);
+        off += (unsigned)len;
+    }
+    printf("  native: vector %d rip %#lx   tcg: vector %d rip %#lx\n", n->vector, (unsigned long)n->rip, t->vector, (unsigned long)t->rip);
+    for (int k = 0; k < 16; k++)
+        if (n->gpr[k] != t->gpr[k])
+            printf("  %-4s before %016lx native %016lx tcg %016lx\n", x86_slots[k].name, (unsigned long)before->gpr[k], (unsigned long)n->gpr[k], (unsigned long)t->gpr[k]);
+    printf("  flags before %lx native %lx tcg %lx\n", (unsigned long)before->flags, (unsigned long)n->flags, (unsigned long)t->flags);
+    for (int k = 0; k < 16; k++)
+        printf("  %s=%lx%s", x86_slots[k].name, (unsigned long)before->gpr[k], k % 6 == 5 ? "\n" : "");
+    printf("\n");
+}
+
+static bool compare(const Program *p, const Regs *before, const Regs *n, const Regs *t, const uint8_t *native_ram)
+{
+    uint64_t mask = X86_ARITH | X86_DF;
+    if (n->vector < 0)
+        mask &= ~flags_of_undef(p->undef);
+    const char *what = NULL;
+    if (n->vector != t->vector && !(n->vector == 12 && t->vector == 13) && !(n->vector == 17))
+        what = "vector";
+    else if (n->vector >= 0 && n->rip != t->rip)
+        what = "rip";
+    else if (memcmp(n->gpr, t->gpr, sizeof(n->gpr)))
+        what = "registers";
+    else if ((n->flags ^ t->flags) & mask)
+        what = "flags";
+    else if (memcmp(native_ram + DATA_OFF, T.ram + DATA_OFF, DATA_SIZE + 0x10000))
+        what = "memory";
+    if (what)
+        report(p, before, n, t, what);
+    return !what;
+}
+
+static void one_round(TcgContext *ctx, TcgCpu *cpu, X86State *s, const X86Op **ops, unsigned n_ops, uint8_t *native_ram, unsigned round)
+{
+    Program p = { .n = 0 };
+    unsigned count = 1 + rnd() % (MAX_SEQ / 2);
+    for (unsigned k = 0; k < count; k++) {
+        if (p.n_ops && p.undef) {              /* flags undefined by the one before must not flow on */
+            static const uint8_t cmp[] = { 0x48, 0x39, 0xc8 };
+            memcpy(p.b + p.n, cmp, sizeof(cmp));
+            p.n += sizeof(cmp);
+            p.undef = 0;
+        }
+        add_insn(&p, k == 0 ? ops[round % n_ops] : ops[rnd() % n_ops]);
+    }
+    if (!p.n_ops)
+        return;
+    Regs before = { .vector = -1 }, n, t;
+    for (int k = 0; k < 16; k++)
+        before.gpr[k] = interesting();
+    before.gpr[X86_RSP] = BASE + STACK_OFF + 8 * (rnd() % 64);
+    before.flags = 0x202 | (rnd() & (X86_CF | X86_PF | X86_AF | X86_ZF | X86_SF | X86_OF | (rnd() % 4 ? 0 : X86_DF)));
+    for (unsigned k = 0; k < DATA_SIZE; k += 8)
+        put64(DATA_OFF + k, interesting());
+    memset(T.ram + STACK_OFF - 0x10000 + DATA_SIZE, (int)rnd(), 0x1000);
+    memcpy(T.ram + CODE_OFF, p.b, p.n);
+    static const uint8_t jmp[6] = { 0xff, 0x25 };
+    uint64_t back = (uint64_t)(uintptr_t)native_back;
+    memcpy(T.ram + CODE_OFF + p.n, jmp, 6);
+    memcpy(T.ram + CODE_OFF + p.n + 6, &back, 8);
+    memcpy(T.image + DATA_OFF, T.ram + DATA_OFF, DATA_SIZE + 0x10000);
+    n = t = before;
+    run_native(&n, BASE + CODE_OFF);
+    memcpy(native_ram + DATA_OFF, T.ram + DATA_OFF, DATA_SIZE + 0x10000);
+    memcpy(T.ram + DATA_OFF, T.image + DATA_OFF, DATA_SIZE + 0x10000);
+    T.ram[CODE_OFF + p.n] = 0xf4;
+    tcg_invalidate_range(ctx, CODE_OFF, 4096);
+    if (round % 4096 == 4095)
+        tcg_flush_code(ctx);
+    run_tcg(cpu, s, &t, BASE + CODE_OFF);
+    if (!compare(&p, &before, &n, &t, native_ram))
+        T.mismatches++;
+    else
+        for (unsigned k = 0; k < p.n_ops; k++)
+            T.seen[p.ops[k] - x86_ops] = 1;
+}
+
+static void print_line(void *opaque, const char *line)
+{
+    printf("%s\n", line);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 60000, n_ops = 0, covered = 0;
+    T.rng = seed * 0x9e3779b97f4a7c15ull | 1;
+    T.ram = mmap((void *)(uintptr_t)BASE, RAM_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (T.ram == MAP_FAILED)
+        return 77;
+    T.image = malloc(RAM_SIZE);
+    uint8_t *native_ram = malloc(RAM_SIZE);
+    T.seen = calloc(1, X86_N_OPS);
+    system_tables();
+    const X86Op *ops[X86_N_OPS];
+    for (unsigned k = 0; k < X86_N_OPS; k++)
+        if (wanted(&x86_ops[k]) && x86_ops[k].accept >> X86K_MODE & 1 && (!x86_ops[k].feature || host_has(x86_feature_names[x86_ops[k].feature])))
+            ops[n_ops++] = &x86_ops[k];
+    static uint8_t alt[65536];
+    sigaltstack(&(stack_t){ .ss_sp = alt, .ss_size = sizeof(alt) }, NULL);
+    struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    for (int k = 0; k < 4; k++)
+        sigaction((int[]){ SIGSEGV, SIGILL, SIGFPE, SIGBUS }[k], &sa, NULL);
+    Log *log = log_new(print_line, NULL);
+    if (getenv("TCG_LOG"))
+        log_set_items(log, getenv("TCG_LOG"), NULL);
+    TcgConfig config = { .log = log, .cache_size = 64 << 20 };
+    TcgContext *ctx = tcg_new(&config, NULL);
+    X86State *s = NULL;
+    if (posix_memalign((void **)&s, 64, sizeof(*s)))
+        return 1;
+    memset(s, 0, sizeof(*s));
+    x86_state_reset(s, false, true);
+    TcgCpu *cpu = tcg_cpu_new(ctx, &x86_isa, s, &callbacks, NULL);
+    for (unsigned k = 0; k < rounds && T.mismatches < 10; k++)
+        one_round(ctx, cpu, s, ops, n_ops, native_ram, k);
+    for (unsigned k = 0; k < n_ops; k++) {
+        covered += T.seen[ops[k] - x86_ops];
+        if (!T.seen[ops[k] - x86_ops])
+            printf("not covered: %s (opcodes.def:%u)\n", ops[k]->name, ops[k]->line);
+    }
+    printf("seed %lu: %u rounds, %u of %u entries covered, %u mismatches\n", (unsigned long)seed, rounds, covered, n_ops, T.mismatches);
+    tcg_cpu_free(cpu);
+    tcg_free(ctx);
+    log_free(log);
+    return T.mismatches || covered < n_ops;
+}
