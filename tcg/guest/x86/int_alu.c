@@ -99,7 +99,7 @@ void x86_e_incdec(X86Tr *t)
     IrUnit *u = t->u;
     bool dec = t->in.op->arg;
     IrType ty = x86_otype(t, 0);
-    IrVal one = ir_const(u, ty, 1), old, r;
+    IrVal fl = get_fl(t), one = ir_const(u, ty, 1), old, r;     /* fl first: the host then has INC for it */
     if (t->in.lock)
         old = ir_armw(u, ty, dec ? IRA_SUB : IRA_ADD, x86_mem(t, 1u << x86_osz(t, 0), true), one, x86_osz(t, 0));
     else
@@ -108,7 +108,7 @@ void x86_e_incdec(X86Tr *t)
     IrVal f = ir_flags(u, r);
     if (!t->in.lock)
         x86_put(t, 0, r);
-    put_fl(t, ir_flmerge(u, get_fl(t), f, IRFL_ALL & ~IRFL_C));
+    put_fl(t, ir_flmerge(u, fl, f, IRFL_ALL & ~IRFL_C));
 }
 
 void x86_e_neg(X86Tr *t)

@@ -64,7 +64,7 @@ static IrVal incdec_merge(Gen *g, const IrInsn *i)
         return 0;
     IrVal m = g->u->insn[f].last;
     const IrInsn *fm = &g->u->insn[m];
-    if (fm->op != IR_FLMERGE || fm->b != f || !fm->a || (unsigned)fm->imm != (IRFL_ALL & ~IRFL_C) || m <= g->at || m > g->at + 4u)
+    if (fm->op != IR_FLMERGE || fm->b != f || !fm->a || fm->a >= g->at || (unsigned)fm->imm != (IRFL_ALL & ~IRFL_C) || m <= g->at || m > g->at + 4u)
         return 0;
     return m;
 }
