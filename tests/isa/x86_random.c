@@ -279,6 +279,9 @@ static bool aim(const X86Insn *in, uint8_t *b, unsigned *io_n)
         mem |= x86_opnd_is_mem(in, n);
         string |= in->op->opnd[n].kind == X86O_X || in->op->opnd[n].kind == X86O_Y;
     }
+    /* A 16-bit double shift by more than 15 is undefined. */
+    if (in->op->opnd[2].kind && in->op->name[0] == 's' && in->op->name[1] == 'h' && in->op->map == X86_MAP_0F && in->opsize == 1 && !(in->op->opnd[2].kind == X86O_I && (in->imm & 31) < 16))
+        return false;
     uint64_t where = BASE + DATA_OFF + 0x800 + rnd() % 0x800;
     if (!strcmp(in->op->name, "xlat")) {
         *io_n += mov_imm(b + *io_n, X86_RBX, where);
