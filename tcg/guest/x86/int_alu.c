@@ -185,27 +185,43 @@ static void cmpxchg_acc(X86Tr *t, unsigned log2, IrVal f, IrVal old)
     ir_put(u, x86_type(log2), X86S_RAX, old);
 }
 
+/* Register destination: a failed compare leaves it alone, in 64 bits (as processors do; the manual is silent). */
+static void cmpxchg_reg(X86Tr *t, unsigned log2, IrVal acc, IrVal src)
+{
+    IrUnit *u = t->u;
+    IrVal old = x86_get(t, 0), f = ir_cmp(u, x86_type(log2), acc, old);
+    if (log2 == 2) {
+        IrVal whole = ir_get(u, IRT_I64, X86S_RAX + t->in.rm);
+        IrVal v = ir_select(u, IRT_I64, IRC_E, f, ir_zext(u, IRT_I64, IRT_I32, src), whole);
+        cmpxchg_acc(t, log2, f, old);
+        if (t->in.rm == X86_RAX)
+            v = ir_zext(u, IRT_I64, IRT_I32, src);     /* compared with itself */
+        ir_put(u, IRT_I64, X86S_RAX + t->in.rm, v);
+    } else {
+        IrVal v = ir_select(u, x86_type(log2), IRC_E, f, src, old);
+        cmpxchg_acc(t, log2, f, old);
+        x86_put(t, 0, v);
+    }
+    put_fl(t, f);
+}
+
 void x86_e_cmpxchg(X86Tr *t)
 {
     IrUnit *u = t->u;
     unsigned log2 = x86_osz(t, 0);
     IrType ty = x86_type(log2);
     IrVal src = x86_get(t, 1), acc = x86_gpr(t, log2, X86_RAX), old, f;
+    if (!x86_is_mem(t, 0)) {
+        cmpxchg_reg(t, log2, acc, src);
+        return;
+    }
     if (t->in.lock) {
         old = ir_cas(u, ty, x86_mem(t, 1u << log2, true), acc, src, log2);
         f = ir_cmp(u, ty, acc, old);
     } else {
         old = x86_get_rmw(t, 0);
         f = ir_cmp(u, ty, acc, old);
-        IrVal v = ir_select(u, ty, IRC_E, f, src, old);
-        if (x86_is_mem(t, 0)) {
-            x86_put(t, 0, v);
-        } else {
-            cmpxchg_acc(t, log2, f, old);
-            x86_put(t, 0, v);
-            put_fl(t, f);
-            return;
-        }
+        x86_put(t, 0, ir_select(u, ty, IRC_E, f, src, old));
     }
     cmpxchg_acc(t, log2, f, old);
     put_fl(t, f);

@@ -28,13 +28,13 @@ static void home_partial(Gen *g, unsigned home, IrInsn *i, unsigned slot)
 static void put_home(Gen *g, IrInsn *i, unsigned slot, unsigned home)
 {
     IrVal v = i->a;
+    if (g->loc[v].kind == L_HOME && g->loc[v].reg == home)
+        return;                /* what is there already, in part or whole */
     if (i->type != g->u->slots[slot].type) {
         gen_preserve_slot(g, slot, 0);
         home_partial(g, home, i, slot);
         return;
     }
-    if (g->loc[v].kind == L_HOME && g->loc[v].reg == home)
-        return;
     gen_preserve_slot(g, slot, 0);
     Loc l = g->loc[v];
     gen_reg_into(g, v, home, 8);
