@@ -101,7 +101,7 @@ static int spill_place(Gen *g)
 {
     unsigned n = g->spill_used == ~0ull ? 64 : (unsigned)__builtin_ctzll(~g->spill_used);
     if (n >= 48) {
-        g->failed = true;
+        GEN_FAIL(g);
         return 0;
     }
     g->spill_used |= 1ull << n;
@@ -148,7 +148,7 @@ unsigned gen_tmp(Gen *g)
             best = (int)r;
     }
     if (best < 0) {
-        g->failed = true;
+        GEN_FAIL(g);
         return RAX;
     }
     spill(g, (unsigned)best);
@@ -202,7 +202,7 @@ static void load_value(Gen *g, IrVal v, unsigned reg)
         break;
     case L_SPILL: asm_load(&g->a, reg, spill_mem(g, l.n), true); break;
     case L_SLOT: load_narrow(g, reg, gen_slot_mem(g, l.n), type_bytes(g->u->insn[v].type)); break;
-    default: g->failed = true; break;
+    default: GEN_FAIL(g); break;
     }
 }
 
@@ -303,7 +303,7 @@ void gen_alias_add(Gen *g, unsigned slot, IrVal v)
         g->n_alias[slot] = (uint8_t)keep;
     }
     if (g->n_alias[slot] == MAX_ALIAS) {
-        g->failed = true;
+        GEN_FAIL(g);
         return;
     }
     g->alias[slot][g->n_alias[slot]++] = v;
@@ -404,7 +404,7 @@ static void xspill(Gen *g, unsigned x)
         return;
     unsigned n = (unsigned)__builtin_ctz(~g->vspill_used | 1u << 15);
     if (n >= 15) {             /* the last place carries operands of slow paths */
-        g->failed = true;
+        GEN_FAIL(g);
         return;
     }
     g->vspill_used |= 1u << n;
@@ -433,7 +433,7 @@ unsigned gen_xtmp(Gen *g)
             best = (int)x;
     }
     if (best < 0) {
-        g->failed = true;
+        GEN_FAIL(g);
         return 0;
     }
     xspill(g, (unsigned)best);
@@ -456,7 +456,7 @@ unsigned gen_xreg(Gen *g, IrVal v)
     else
         asm_vrm(&g->a, 0x6f | M_0F | P_F3 | (t == IRT_V256 ? O_L : 0), x, NOREG, m);
     if (l.kind != L_SLOT && l.kind != L_VSPILL)
-        g->failed = true;
+        GEN_FAIL(g);
     leave_place(g, v);
     g->loc[v] = (Loc){ L_XMM, (uint8_t)x, 0 };
     g->xmm_val[x] = v;

@@ -64,7 +64,7 @@ unsigned gen_pack_flags(Gen *g, IrVal fl)
     if (g->loc[fl].kind != L_NONE)
         return gen_reg(g, fl);
     if (g->fl_cur != fl) {
-        g->failed = true;
+        GEN_FAIL(g);
         return RAX;
     }
     gen_take(g, RAX);

@@ -53,7 +53,9 @@ typedef struct Gen {
     SlowPath slow[MAX_SLOW];
     unsigned n_slow;
     bool failed;
+    const char *why;           /* where in the back end a unit was given up: for the log */
 } Gen;
+#define GEN_FAIL(g) ((g)->failed = true, (g)->why = __FILE__ ":" G_STRINGIFY(__LINE__))
 
 /* alloc.c */
 void gen_setup(Gen *g);

@@ -133,7 +133,7 @@ static void emit_body(Gen *g)
         if (i->op == IR_NOP || g->rep[g->at] != g->at)
             continue;
         if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i))
-            g->failed = true;
+            GEN_FAIL(g);
         gen_free_dead(g);
         gen_unlock(g);
     }
@@ -143,7 +143,7 @@ static void fix_labels(Gen *g)
 {
     for (unsigned n = 0; n < g->n_fix; n++) {
         if (!g->label_at[g->fix[n].label])
-            g->failed = true;
+            GEN_FAIL(g);
         else
             asm_patch_to(&g->a, g->fix[n].at, g->label_at[g->fix[n].label]);
     }
@@ -194,7 +194,10 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     if (asm_full(&g->a) || g->failed) {
         ctx->n_links = links;
         b->host = NULL;
-        return !g->failed ? false : (b->dead = 1, false);
+        b->dead = g->failed;
+        if (g->failed)
+            log_item(ctx->config.log, LOG_OP_OPT, "given up at instruction %u: %s", g->at, g->why);
+        return false;
     }
     b->host = entry - (ctx->rw - ctx->rx);
     b->host_len = (uint32_t)(g->a.p - entry);

@@ -64,8 +64,17 @@ static IrVal incdec_merge(Gen *g, const IrInsn *i)
         return 0;
     IrVal m = g->u->insn[f].last;
     const IrInsn *fm = &g->u->insn[m];
-    if (fm->op != IR_FLMERGE || fm->b != f || !fm->a || fm->a >= g->at || (unsigned)fm->imm != (IRFL_ALL & ~IRFL_C) || m <= g->at || m > g->at + 4u)
+    if (fm->op != IR_FLMERGE || fm->b != f || !fm->a || (unsigned)fm->imm != (IRFL_ALL & ~IRFL_C) || m <= g->at)
         return 0;
+    if (fm->a < g->at)
+        return m;
+    /* the old flags are fetched in between: fetch them now */
+    IrInsn *old = &g->u->insn[fm->a];
+    if (old->op != IR_RGET)
+        return 0;
+    g->loc[fm->a] = (Loc){ L_SLOT, 0, (uint16_t)old->imm };
+    gen_alias_add(g, (unsigned)old->imm, fm->a);
+    old->op = IR_NOP;
     return m;
 }
 
@@ -688,7 +697,7 @@ static void gen_bt(Gen *g, IrInsn *i)
     } else if (bits >= 16) {
         asm_rr(&g->a, 0xa3 | M_0F | asm_size_bits(bits / 8), gen_reg(g, i->b), a);
     } else {
-        g->failed = true;            /* no guest has it */
+        GEN_FAIL(g);            /* no guest has it */
     }
     gen_set_flags(g, (IrVal)g->at);
 }

@@ -28,7 +28,7 @@ static unsigned access_regime(const Gen *g, const IrInsn *i)
 static SlowPath *slow_new(Gen *g)
 {
     if (g->n_slow >= MAX_SLOW) {
-        g->failed = true;
+        GEN_FAIL(g);
         g->n_slow = 0;
     }
     SlowPath *s = &g->slow[g->n_slow++];

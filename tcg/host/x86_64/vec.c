@@ -8,7 +8,7 @@ void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm)
     case 3: asm_vrm(&g->a, 0x7e | M_0F | P_F3, xmm, NOREG, m); break;                 /* vmovq */
     case 4: asm_vrm(&g->a, 0x6f | M_0F | P_F3, xmm, NOREG, m); break;                 /* vmovdqu */
     case 5: asm_vrm(&g->a, 0x6f | M_0F | P_F3 | O_L, xmm, NOREG, m); break;
-    default: g->failed = true; break;
+    default: GEN_FAIL(g); break;
     }
 }
 
@@ -19,7 +19,7 @@ void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm)
     case 3: asm_vrm(&g->a, 0xd6 | M_0F | P_66, xmm, NOREG, m); break;
     case 4: asm_vrm(&g->a, 0x7f | M_0F | P_F3, xmm, NOREG, m); break;
     case 5: asm_vrm(&g->a, 0x7f | M_0F | P_F3 | O_L, xmm, NOREG, m); break;
-    default: g->failed = true; break;
+    default: GEN_FAIL(g); break;
     }
 }
 
