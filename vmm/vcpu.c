@@ -278,8 +278,7 @@ static void kick_engines(Vcpu *c)
 void vcpu_kick(Vcpu *c)
 {
     atomic_store(&c->kicked, true);
-    if (vcpu_is_self(c))
-        return;
+    /* Itself too: a register write that does not come through vcpu_io (CR8, x2APIC) may have let an interrupt through. */
     if (atomic_load(&c->in_guest)) {
         kick_engines(c);
         return;

@@ -33,7 +33,10 @@ static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *ret_flags)
 {
     TcgEc *ec = opaque;
     MemMap rd, wr;
+    const CpuIntcOps *intc = ec->c->intc.ops;
     *ret_flags = 0;
+    if (intc && intc->mmio_page && intc->mmio_page(ec->c->intc.opaque) == (gpa & ~(uint64_t)(TCG_PAGE_SIZE - 1)))
+        return NULL;
     if (!as_translate(space_of(ec), gpa, false, &rd) || rd.len < TCG_PAGE_SIZE)
         return NULL;
     if (!as_translate(space_of(ec), gpa, true, &wr) || wr.host != rd.host || wr.readonly || rd.readonly)
