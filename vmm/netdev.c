@@ -109,8 +109,9 @@ uint64_t netport_dropped(const NetPort *p)
 /* Taken, 0 = full, or negative. */
 static ssize_t deliver(NetPort *to, const struct iovec *iov, unsigned n_iov, const NetOffload *off)
 {
-    if (to->lock && devlock_held(to->lock))     /* a device wired to itself */
-        return -1;
+    /* @to's owner is sending itself and we are the back end's answer (ARP, DHCP): it waits until the owner flushes. */
+    if (to->lock && devlock_held(to->lock))
+        return 0;
     if (!devlock_enter(to->lock))
         return -1;
     ssize_t r = to->ops->receive(to->opaque, iov, n_iov, off);

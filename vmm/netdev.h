@@ -11,7 +11,8 @@
  * Ethernet between two NetPorts: a NIC's and a back end's (user network, tap, socket; or a second NIC in tests). Symmetric.
  *
  * Locks: a NIC sends with its device lock held (device -> back end). A back end sends without its own lock. The core takes a
- * port's DevLock around its hooks, unless the sender of the packet holds that very lock (loopback is refused).
+ * port's DevLock around its hooks. If the calling thread holds it already (a back end answers from inside receive), the frame
+ * is queued: a NIC looks at !netport_can_send(netport_peer(own port)) after sending, and flushes later.
  */
 typedef struct NetPort NetPort;
 

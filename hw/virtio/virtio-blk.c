@@ -288,10 +288,11 @@ static bool parse(VirtioBlk *s, BlkReq *r)
 static void blk_queue(VirtQueue *vq)
 {
     VirtioBlk *s = blk(vq->v);
+    unsigned count = 0;
     do {
         BlkReq *r;
         virtq_set_notification(vq, false);
-        while ((r = virtq_pop(vq, sizeof(*r)))) {
+        while (virtq_budget(vq, &count) && (r = virtq_pop(vq, sizeof(*r)))) {
             if (!parse(s, r)) {
                 virtq_drop(&r->elem, 0);
                 req_free(r);
@@ -300,7 +301,7 @@ static void blk_queue(VirtQueue *vq)
             submit(r);
         }
         virtq_set_notification(vq, true);
-    } while (!virtq_empty(vq));
+    } while (count <= 2u * vq->num && !virtq_empty(vq));
 }
 
 /* ---- configuration ---- */

@@ -40,10 +40,13 @@ void virtq_le_desc(VirtqDesc *d);
 /* virtq-packed.c. Gather maps the chain at slot @pos into the scratch; head and slots are outputs. */
 bool virtq_packed_gather(VirtQueue *vq, uint16_t pos, bool wrap, uint16_t *ret_head, uint16_t *ret_slots);
 bool virtq_packed_empty(VirtQueue *vq);
-void virtq_packed_push(VirtQueue *vq, uint16_t head, uint16_t slots, uint32_t len);
+/* Write the used descriptor at @slot without its flags; then publish it. */
+void virtq_packed_fill(VirtQueue *vq, uint16_t slot, uint16_t head, uint32_t len);
+void virtq_packed_publish(VirtQueue *vq, uint16_t slot, bool wrap, uint32_t len);
 bool virtq_packed_want_interrupt(VirtQueue *vq);
 void virtq_packed_set_notification(VirtQueue *vq, bool on);
 
 int eventfd_make(void);         /* -1 if the host has none left: notifications then arrive as plain writes */
 void eventfd_drain(int fd);
+void eventfd_ring(int fd);
 void eventfd_close(int fd);

@@ -138,12 +138,19 @@ typedef struct VirtqElem {
 void *virtq_pop(VirtQueue *vq, size_t size);
 /* Give the buffer back: @written bytes from the start of the writable part changed. Frees nothing. Stale elements are only unmapped. */
 void virtq_push(VirtqElem *e, uint64_t written);
+/* Several buffers that the driver must see at once, in order (all of one queue). */
+void virtq_push_many(VirtqElem *const *e, const uint64_t *written, unsigned n);
 /* Undo the latest pop(s), last first: the buffers count as not taken. Unmaps. */
 void virtq_unpop(VirtqElem *e);
 /* Unmap without giving back (stale after a reset, device going away). @written as for push. */
 void virtq_drop(VirtqElem *e, uint64_t written);
 /* Free what virtq_pop returned; unmapped before. */
 void virtq_free(VirtqElem *e);
+/*
+ * For queue hooks that serve a ring in a loop: true while it may take another buffer. Bounds what one notification can cost, however
+ * fast other vCPUs refill the ring; then the rest is done on the device's loop. @count starts at 0.
+ */
+bool virtq_budget(VirtQueue *vq, unsigned *count);
 /* Interrupt the guest if it wants to know of what was pushed. */
 void virtq_notify(VirtQueue *vq);
 bool virtq_empty(VirtQueue *vq);

@@ -70,14 +70,16 @@ bool virtq_packed_gather(VirtQueue *vq, uint16_t pos, bool wrap, uint16_t *ret_h
     return false;
 }
 
-void virtq_packed_push(VirtQueue *vq, uint16_t head, uint16_t slots, uint32_t len)
+void virtq_packed_fill(VirtQueue *vq, uint16_t slot, uint16_t head, uint32_t len)
 {
-    uint64_t slot = slot_addr(vq, vq->used_idx);
-    uint16_t flags = vq->used_wrap ? F_AVAIL | F_USED : 0;
-    virtq_store(vq, slot + DESC_ID, 2, head);
-    virtq_store(vq, slot + DESC_LEN, 4, len);
-    atomic_thread_fence(memory_order_release);
-    virtq_store(vq, slot + DESC_FLAGS, 2, flags | (len ? VRING_DESC_F_WRITE : 0));
+    virtq_store(vq, slot_addr(vq, slot) + DESC_ID, 2, head);
+    virtq_store(vq, slot_addr(vq, slot) + DESC_LEN, 4, len);
+}
+
+void virtq_packed_publish(VirtQueue *vq, uint16_t slot, bool wrap, uint32_t len)
+{
+    uint16_t flags = wrap ? F_AVAIL | F_USED : 0;
+    virtq_store(vq, slot_addr(vq, slot) + DESC_FLAGS, 2, flags | (len ? VRING_DESC_F_WRITE : 0));
 }
 
 /* The driver event area: disabled, always, or when slot (off, wrap) is used (2.8.14). */

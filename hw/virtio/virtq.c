@@ -23,6 +23,14 @@ void eventfd_drain(int fd)
     while (read(fd, &n, sizeof(n)) == sizeof(n)) { }
 }
 
+void eventfd_ring(int fd)
+{
+    uint64_t one = 1;
+    /* EAGAIN: the counter is full, so it has been rung already. */
+    if (write(fd, &one, sizeof(one)) < 0)
+        return;
+}
+
 void eventfd_close(int fd)
 {
     if (fd >= 0)
@@ -353,23 +361,59 @@ void virtq_unpop(VirtqElem *e)
     vq->avail_wrap = virtq_is_packed(vq) ? e->pos_wrap : vq->avail_wrap;
 }
 
+/* The first one's flags last: the driver looks at the slots in order. */
+static void push_packed(VirtQueue *vq, VirtqElem *const *e, const uint64_t *written, unsigned n)
+{
+    uint16_t first = vq->used_idx;
+    bool first_wrap = vq->used_wrap;
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t len = (uint32_t)MIN(written[i], UINT32_MAX);
+        virtq_packed_fill(vq, vq->used_idx, e[i]->head, len);
+        atomic_thread_fence(memory_order_release);
+        if (i)
+            virtq_packed_publish(vq, vq->used_idx, vq->used_wrap, len);
+        advance_packed(&vq->used_idx, &vq->used_wrap, e[i]->slots, vq->num);
+    }
+    atomic_thread_fence(memory_order_release);
+    virtq_packed_publish(vq, first, first_wrap, (uint32_t)MIN(written[0], UINT32_MAX));
+}
+
+static void push_split(VirtQueue *vq, VirtqElem *const *e, const uint64_t *written, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t slot = vq->used + 4 + 8 * (uint64_t)(vq->used_idx & (vq->num - 1));
+        virtq_store(vq, slot, 4, e[i]->head);
+        virtq_store(vq, slot + 4, 4, MIN(written[i], UINT32_MAX));
+        vq->used_idx++;
+    }
+    atomic_thread_fence(memory_order_release);
+    virtq_store(vq, vq->used + 2, 2, vq->used_idx);
+}
+
+void virtq_push_many(VirtqElem *const *e, const uint64_t *written, unsigned n)
+{
+    VirtQueue *vq = e[0]->vq;
+    for (unsigned i = 0; i < n; i++)
+        virtq_drop(e[i], written[i]);
+    if (e[0]->generation != vq->generation || !virtq_usable(vq))
+        return;
+    if (virtq_is_packed(vq))
+        push_packed(vq, e, written, n);
+    else
+        push_split(vq, e, written, n);
+}
+
 void virtq_push(VirtqElem *e, uint64_t written)
 {
-    VirtQueue *vq = e->vq;
-    virtq_drop(e, written);
-    if (e->generation != vq->generation || !virtq_usable(vq))
-        return;
-    uint32_t len = (uint32_t)MIN(written, UINT32_MAX);
-    if (virtq_is_packed(vq)) {
-        virtq_packed_push(vq, e->head, e->slots, len);
-        advance_packed(&vq->used_idx, &vq->used_wrap, e->slots, vq->num);
-        return;
-    }
-    virtq_store(vq, vq->used + 4 + 8 * (uint64_t)(vq->used_idx & (vq->num - 1)), 4, e->head);
-    virtq_store(vq, vq->used + 8 + 8 * (uint64_t)(vq->used_idx & (vq->num - 1)), 4, len);
-    atomic_thread_fence(memory_order_release);
-    vq->used_idx++;
-    virtq_store(vq, vq->used + 2, 2, vq->used_idx);
+    virtq_push_many(&e, &written, 1);
+}
+
+bool virtq_budget(VirtQueue *vq, unsigned *count)
+{
+    if (vq->event_fd < 0 || (*count)++ < 2u * vq->num)
+        return true;
+    eventfd_ring(vq->event_fd);
+    return false;
 }
 
 void virtq_free(VirtqElem *e)
