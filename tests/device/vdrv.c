@@ -55,8 +55,9 @@ static void negotiate(Vdrv *d, uint64_t wanted)
 
 void vdrv_init(Vdrv *d, Rig *r, Device *dev, bool legacy, uint64_t wanted)
 {
-    *d = (Vdrv){ .r = r, .dev = dev, .devfn = rig_devfn(dev), .legacy = legacy, .heap = 0x200000 };
+    *d = (Vdrv){ .r = r, .dev = dev, .devfn = rig_devfn(dev), .legacy = legacy };
     unsigned slot = d->devfn >> 3;
+    d->heap = 0x100000 + (slot & 7) * 0x1c0000ull;     /* each device its own, a resumed one looks at its rings */
     d->mmio = 0xfe000000u + slot * 0x10000;
     d->io = (uint16_t)(0xc000 + slot * 0x100);
     rig_cfg_write(r, d->devfn, PCI_BASE_ADDRESS_0, 4, d->io);
