@@ -10,7 +10,7 @@
  *
  * @vm is what vm_init made, @ec what vcpu_init made. State lives in Vcpu.state (cpu/<isa>/state.h); engines fetch and write back by groups:
  *  - groups_valid: the struct holds the current value; groups_dirty: the struct is newer than the engine.
- *  - at the start of vcpu_run an engine that keeps state elsewhere writes back the dirty groups, and clears both masks.
+ *  - before vcpu_run vmm calls state_in with the dirty groups; an engine that keeps state elsewhere then clears groups_valid when it runs.
  *  - an engine that runs on the struct itself (tcg) leaves everything valid and, as assistant, marks what it changed dirty.
  */
 typedef struct Machine Machine;
@@ -126,7 +126,10 @@ struct AccelOps {
 
     /* vCPU at rest or own thread. Engine -> struct: makes @groups valid (first completes a pending exit). */
     bool (*state_out)(void *ec, uint32_t groups, GError **err);
-    /* Struct -> engine: all dirty groups, now (else vcpu_run does it). */
+    /*
+     * Struct -> engine: takes over @groups and clears their dirty bits. Own thread, before vcpu_run when something is dirty, and before
+     * each vcpu_step: then guest memory, too, may have changed without page flags noticing (another engine ran). NULL: vcpu_run looks itself.
+     */
     bool (*state_in)(void *ec, uint32_t groups, GError **err);
     int (*set_debug)(void *ec, const VcpuDebug *dbg);       /* 0 or -errno; NULL: cannot */
 

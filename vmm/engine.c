@@ -229,6 +229,9 @@ bool engine_handover(Vcpu *c, VmExit *x)
     VcpuStep limit = { .max_insns = MAX(h.n, 1), .until_user = h.kind == HANDOVER_UNTIL_USER };
     VmExit sx = { 0 };
     uint64_t done = 0;
+    /* The assistant has not seen what the guest did meanwhile, in its registers and in memory. */
+    if (c->assist->state_in && !c->assist->state_in(c->assist_ec, c->type->groups_all, NULL))
+        return no_help(x, "and the assistant engine refuses the state", m);
     c->assist->vcpu_step(c->assist_ec, &limit, &sx, &done);
     c->stats.handovers++;
     c->stats.handover_insns += done;

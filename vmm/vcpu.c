@@ -176,6 +176,10 @@ static bool run_once(Vcpu *c, VmExit *x)
         *x = c->priv->failed;
         return engine_handover(c, x);
     }
+    if (*c->groups_dirty && c->accel->state_in && !c->accel->state_in(c->ec, *c->groups_dirty, NULL)) {
+        x->kind = EXIT_FAIL_ENTRY;
+        return true;
+    }
     c->accel->vcpu_run(c->ec, x);
     g_assert((unsigned)x->kind < EXIT_KIND_MAX && !exit_table[x->kind].inside);
     if (x->kind != EXIT_EMULATION_FAILED)

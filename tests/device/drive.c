@@ -244,7 +244,7 @@ void drive_run(Drive *d, DriveBytes *b, unsigned n)
 {
     for (unsigned i = 0; i < n && more(b); i++) {
         switch (next8(b) % 16) {
-        case 0: mclock_advance(machine_clock(d->rig.m), (int64_t)next(b, 3) * 100); break;
+        case 0: mclock_advance(machine_clock(d->rig.m), (int64_t)next(b, 3) * 10); break;
         case 1: poke_ram(d, b); break;
         case 2: access_config(d, b, true); break;
         case 3: access_config(d, b, false); break;

@@ -110,9 +110,8 @@ static void copy_run(void *opaque, VmExit *x)
 {
     DummyEc *ec = opaque;
     DummyState *s = ec->c->state;
-    if (s->groups_dirty)
-        ec->regs = *s;
-    s->groups_valid = s->groups_dirty = 0;
+    g_assert(!s->groups_dirty);
+    s->groups_valid = 0;
     run(ec->c, &ec->regs, false, x);
 }
 
@@ -126,6 +125,15 @@ static bool copy_out(void *opaque, uint32_t groups, GError **err)
     return true;
 }
 
+static bool copy_in(void *opaque, uint32_t groups, GError **err)
+{
+    DummyEc *ec = opaque;
+    DummyState *s = ec->c->state;
+    ec->regs = *s;
+    s->groups_dirty = 0;
+    return true;
+}
+
 static bool always(const AccelConfig *cfg, AccelInfo *ret, GError **err)
 {
     return true;
@@ -133,7 +141,7 @@ static bool always(const AccelConfig *cfg, AccelInfo *ret, GError **err)
 
 const AccelOps dummy_copy = {
     .name = "copy", .priority = 1, .probe = always, .vm_init = vm_init, .vcpu_init = vcpu_init, .vcpu_fini = g_free,
-    .vcpu_run = copy_run, .state_out = copy_out,
+    .vcpu_run = copy_run, .state_out = copy_out, .state_in = copy_in,
 };
 
 /* ---- inplace ---- */
