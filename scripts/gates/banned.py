@@ -23,7 +23,7 @@ RULES = [
      'err errx warn warnx =stdout =stderr', LIBRARIES, (), 'a library never prints: util/log.h, or a GError'),
     ('system popen', PRODUCT, (), 'no shell in the product'),
     ('G_DEFINE_QUARK', PRODUCT, (), 'keeps a writable static: a function around g_quark_from_static_string does not'),
-    ('signal', PRODUCT, (), 'use sigaction'),
+    ('signal', LIBRARIES, (), 'use sigaction'),
 ]
 
 

@@ -13,6 +13,19 @@ static void level(void *opaque, unsigned n, bool on)
     counts[n + 2] = on;
 }
 
+static void test_state(Rig *r, Device *pm)
+{
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    rig_out(r, BASE + 0x0e, 2, 0x55aa);
+    CHECK(device_save(pm, out, NULL));
+    device_reset(pm);
+    machine_flush_work(r->m);
+    CHECK_EQ(rig_in(r, BASE + 0x0e, 2), 0xffff);
+    CHECK(device_load(pm, out->data, out->len, NULL));
+    machine_flush_work(r->m);
+    CHECK_EQ(rig_in(r, BASE + 0x0e, 2), 0x55aa);
+}
+
 int main(void)
 {
     Rig r;
@@ -59,16 +72,7 @@ int main(void)
     rig_out(&r, SMB, 1, 4);
     CHECK_EQ(rig_in(&r, SMB, 1), 0);
 
-    g_autoptr(GByteArray) out = g_byte_array_new();
-    rig_out(&r, BASE + 0x0e, 2, 0x55aa);
-    CHECK(device_save(pm, out, NULL));
-    device_reset(pm);
-    machine_flush_work(r.m);
-    CHECK_EQ(rig_in(&r, BASE + 0x0e, 2), 0xffff);
-    CHECK(device_load(pm, out->data, out->len, NULL));
-    machine_flush_work(r.m);
-    CHECK_EQ(rig_in(&r, BASE + 0x0e, 2), 0x55aa);
-
+    test_state(&r, pm);
     rig_out(&r, BASE + 4, 2, PIIX4_SLP_TYP_S5 << 10 | 1 << 13);
     rig_settle(&r);
     CHECK_EQ(machine_state(r.m), MACHINE_SHUTDOWN);
