@@ -381,11 +381,20 @@ void gen_preserve_slot(Gen *g, unsigned slot, IrVal except)
     g->n_alias[slot] = (uint8_t)first;
 }
 
+/* Operands of the instruction itself stay where they are: it reads them before the slots change. */
 void gen_preserve_all(Gen *g)
 {
+    const IrInsn *i = &g->u->insn[g->at];
+    const IrVal own[4] = { i->a, i->b, i->c, i->d };
+    Loc keep[4];
+    for (unsigned n = 0; n < 4; n++)
+        keep[n] = g->loc[own[n]];
     for (unsigned s = 0; s < g->u->n_slots; s++)
         if (g->n_alias[s])
             gen_preserve_slot(g, s, 0);
+    for (unsigned n = 0; n < 4; n++)
+        if (own[n] && g->loc[own[n]].kind == L_NONE)
+            g->loc[own[n]] = keep[n];
 }
 
 void gen_spill_temps(Gen *g)
