@@ -366,6 +366,48 @@ static void test_snapshot(void)
     g_ptr_array_unref(t.data);
 }
 
+/* ---- everything at once ---- */
+
+static void storm_step(Rig *r, GRand *rand, _Atomic int *n)
+{
+    EchoItem *it;
+    switch (g_rand_int(rand) % 10) {
+    case 0: machine_pause(r->m, PAUSE_USER); break;
+    case 1: machine_request_reset(r->m, CAUSE_HOST_MONITOR); break;
+    case 2: machine_request_switch(r->m, g_rand_int(rand) & 1 ? &dummy_copy : &dummy_inplace); break;
+    case 3: mem_region_set_enabled(device_pio(&r->echo->dev, 0), g_rand_int(rand) & 1); break;
+    case 4: vcpu_raise(machine_vcpu(r->m, g_rand_int(rand) % 3), VCPU_EV_INTR, 0); break;
+    case 5: g_free(machine_exit_stats(r->m)); break;
+    case 6: machine_request_pause(r->m, PAUSE_DEBUG); break;
+    case 7: machine_io_error(r->m, "echo0"); break;
+    case 8:
+        it = g_new(EchoItem, 1);
+        *it = (EchoItem){ r->echo, 1 };
+        machine_run_work(r->m, echo_item, it);
+        break;
+    default: machine_queue_work(r->m, noop_item, n); break;
+    }
+}
+
+static void test_storm(unsigned seed)
+{
+    static const DummyInsn code[] = { { OP_INC, 0 }, { OP_OUT, 0x100 }, { OP_HARD, 0 }, { OP_IN, 0x104 }, { OP_HLT, 0 }, { OP_INC, 0 } };
+    Rig r;
+    _Atomic int n = 0;
+    GRand *rand = g_rand_new_with_seed(seed);
+    rig_up(&r, code, 6, 3, &dummy_copy, &dummy_inplace);
+    machine_set_exit_timing(r.m, true);
+    for (unsigned i = 0; i < 400; i++) {
+        storm_step(&r, rand, &n);
+        machine_cont(r.m, NULL);
+        vcpu_raise(machine_vcpu(r.m, i % 3), VCPU_EV_NMI, 0);
+        while (loop_iterate(r.loop, false))
+            ;
+    }
+    rig_down(&r);
+    g_rand_free(rand);
+}
+
 /* ---- two machines in one process ---- */
 
 static void *whole_life(void *opaque)
@@ -397,6 +439,8 @@ int main(void)
     test_switch();
     test_remap_while_running();
     test_snapshot();
+    for (unsigned seed = 1; seed <= 5; seed++)
+        test_storm(seed);
     test_two_machines();
     puts("machine: ok");
     return 0;
