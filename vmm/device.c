@@ -336,6 +336,7 @@ unsigned device_n_pio(const Device *dev) { return dev->priv->pio->len; }
 unsigned device_n_inputs(const Device *dev) { return dev->priv->inputs->len; }
 MemSystem *device_mem(Device *dev) { return dev->priv->machine->mem; }
 IrqFabric *device_fabric(Device *dev) { return dev->priv->machine->fabric; }
+InputHub *device_input_hub(Device *dev) { return dev->priv->machine->input; }
 
 /* ---- ways up ---- */
 

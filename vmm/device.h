@@ -8,6 +8,7 @@
 #include "util/log.h"
 #include "util/loop.h"
 #include "vmm/clock.h"
+#include "vmm/input.h"
 #include "vmm/irq.h"
 #include "vmm/memory.h"
 
@@ -171,6 +172,7 @@ void device_request(Device *dev, DeviceRequest what, uint64_t arg);
 /* MSI through the machine's fabric. */
 void device_msi(Device *dev, uint64_t addr, uint32_t data);
 IrqFabric *device_fabric(Device *dev);
+InputHub *device_input_hub(Device *dev);
 /* The guest broke the protocol: counted, rate-limited message under -d guest_errors. Lock held or not. */
 void device_guest_error(Device *dev, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* ---- state of one device ---- */
