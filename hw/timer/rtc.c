@@ -423,7 +423,8 @@ static void rtc_unrealize(Device *dev)
 static bool rtc_post_load(Device *dev, unsigned version, GError **err)
 {
     Rtc *r = (Rtc *)dev;
-    if (llabs(r->offset_ns / NS_PER_SEC) > SEC_LIMIT || llabs(r->held_ns / NS_PER_SEC) > SEC_LIMIT) {
+    int64_t now;
+    if (__builtin_add_overflow(wall_ns(r), r->offset_ns, &now) || llabs(now / NS_PER_SEC) > SEC_LIMIT || llabs(r->held_ns / NS_PER_SEC) > SEC_LIMIT) {
         g_set_error(err, g_quark_from_static_string("rtc"), 0, "rtc: time out of range");
         return false;
     }
