@@ -351,12 +351,13 @@ void gen_free_dead(Gen *g)
 }
 
 /* The slot is about to change: give values that name its present content a place of their own. */
-void gen_preserve_slot(Gen *g, unsigned slot, IrVal except)
+/* @operands: the instruction's own operands are still to be read, so a value whose last use is here stays where it is. */
+static void preserve_slot(Gen *g, unsigned slot, IrVal except, bool operands)
 {
     unsigned first = 0;
     for (unsigned n = 0; n < g->n_alias[slot]; n++) {
         IrVal v = g->alias[slot][n];
-        if (v == except) {
+        if (v == except || (operands && g->u->insn[v].last == g->at)) {
             g->alias[slot][first++] = v;
             continue;
         }
@@ -381,20 +382,13 @@ void gen_preserve_slot(Gen *g, unsigned slot, IrVal except)
     g->n_alias[slot] = (uint8_t)first;
 }
 
-/* Operands of the instruction itself stay where they are: it reads them before the slots change. */
+void gen_preserve_slot(Gen *g, unsigned slot, IrVal except) { preserve_slot(g, slot, except, false); }
+
 void gen_preserve_all(Gen *g)
 {
-    const IrInsn *i = &g->u->insn[g->at];
-    const IrVal own[4] = { i->a, i->b, i->c, i->d };
-    Loc keep[4];
-    for (unsigned n = 0; n < 4; n++)
-        keep[n] = g->loc[own[n]];
     for (unsigned s = 0; s < g->u->n_slots; s++)
         if (g->n_alias[s])
-            gen_preserve_slot(g, s, 0);
-    for (unsigned n = 0; n < 4; n++)
-        if (own[n] && g->loc[own[n]].kind == L_NONE)
-            g->loc[own[n]] = keep[n];
+            preserve_slot(g, s, 0, true);
 }
 
 void gen_spill_temps(Gen *g)
