@@ -4,6 +4,7 @@
 
 #include "cpu/x86/state.h"
 #include "tcg/guest/x86/translate.h"
+#include "tcg/vops.h"
 #include "util/bits.h"
 
 #include "tcg/x86_opcodes_tab.h"

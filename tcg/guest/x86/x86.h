@@ -19,7 +19,8 @@ enum {
     X86S_FOP, X86S_FIP, X86S_FDP,                               /* I16 I64 I64 */
     X86S_INT_SHADOW,                                            /* I8 */
     X86S_MM0,                                                   /* 8 MMX registers: fpr[n].mant, V64 (physical = MMX number) */
-    X86S_VEC0 = X86S_MM0 + 8,                                   /* 16 vector registers, V256 */
+    X86S_MMEXP0 = X86S_MM0 + 8,                                 /* their sign and exponent fields, I16: all ones after an MMX write */
+    X86S_VEC0 = X86S_MMEXP0 + 8,                                /* 16 vector registers, V256 */
     X86_SLOTS = X86S_VEC0 + 16
 };
 extern const IrSlot x86_slots[X86_SLOTS];

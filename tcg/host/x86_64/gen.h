@@ -97,6 +97,7 @@ bool gen_int(Gen *g, IrInsn *i);
 bool gen_mem(Gen *g, IrInsn *i);
 bool gen_ctl(Gen *g, IrInsn *i);
 bool gen_vec(Gen *g, IrInsn *i);
+bool gen_vop(Gen *g, IrInsn *i);
 void gen_slow_paths(Gen *g);
 void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm);
 void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm);

@@ -39,5 +39,5 @@ bool gen_vec(Gen *g, IrInsn *i)
         gen_vzext(g, i);
         return true;
     }
-    return false;
+    return i->op == IR_VOP && gen_vop(g, i);
 }

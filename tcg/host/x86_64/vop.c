@@ -1,0 +1,161 @@
+/* Vector operations: one host instruction each, by the table in tcg/vops.def. */
+#include "tcg/host/x86_64/gen.h"
+#include "tcg/vops.h"
+
+typedef enum Form { BIN, BINI, UN, UNI, SBIN, SBINI, WIDEN, NARROW, TRI, FMA, FROMI, FROMI0, TOI, TOIMR, TOFL, INS, TOII, TOIIMR, INS128, EXT128,
+                    SHI2, SHI3, SHI4, SHI6, SHI7 } Form;
+typedef struct VopEnc { uint32_t enc; uint8_t form; } VopEnc;
+
+static const VopEnc vop_enc[VOPS] = {
+#define VOP(name, form, enc) [VOP_##name] = { enc, form },
+#include "tcg/vops.def"
+#undef VOP
+};
+
+static unsigned L_of(IrType t) { return t == IRT_V256 ? O_L : 0; }
+
+/* Second operand from memory where it lies there and is not needed again. */
+static bool src_mem(Gen *g, IrVal v, IrType need, Mem *m)
+{
+    Loc l = g->loc[v];
+    if (g->u->insn[v].type != need || need == IRT_V64 || gen_live_after(g, v))
+        return false;
+    if (l.kind == L_SLOT)
+        *m = gen_slot_mem(g, l.n);
+    else if (l.kind == L_VSPILL)
+        *m = gen_env(g, offsetof(TcgEnv, vspill) + 32 * l.n);
+    else
+        return false;
+    return true;
+}
+
+/* reg, vvvv, r/m = v */
+static void emit_src(Gen *g, unsigned op, unsigned reg, unsigned vvvv, IrVal v, IrType need)
+{
+    Mem m;
+    if (src_mem(g, v, need, &m))
+        asm_vrm(&g->a, op, reg, vvvv, m);
+    else
+        asm_vrr(&g->a, op, reg, vvvv, gen_xreg(g, v));
+}
+
+static bool gen_vop_vec(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
+{
+    unsigned op = e->enc | L_of(i->type), a, dst;
+    switch (e->form) {
+    case BIN: case BINI: case SBIN: case SBINI:
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        emit_src(g, op, dst, a, i->b, e->form >= SBIN ? IRT_NONE : i->type);
+        break;
+    case UN: case UNI:
+        dst = gen_xtmp(g);
+        emit_src(g, op, dst, NOREG, i->a, i->type);
+        break;
+    case WIDEN:
+        dst = gen_xtmp(g);
+        emit_src(g, op, dst, NOREG, i->a, IRT_NONE);
+        break;
+    case NARROW:
+        dst = gen_xtmp(g);
+        emit_src(g, e->enc | L_of(g->u->insn[i->a].type), dst, NOREG, i->a, g->u->insn[i->a].type);
+        break;
+    case TRI:
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        unsigned c = gen_xreg(g, i->c);
+        emit_src(g, op, dst, a, i->b, i->type);
+        imm = c << 4;
+        a8(&g->a, imm);
+        gen_xdef(g, dst);
+        return true;
+    case FMA:
+        dst = gen_xtmp(g);
+        a = gen_xreg(g, i->a);
+        asm_vrr(&g->a, 0x6f | M_0F | P_F3 | L_of(i->type), dst, NOREG, a);
+        a = gen_xreg(g, i->b);
+        asm_vrr(&g->a, op, dst, a, gen_xreg(g, i->c));
+        break;
+    case SHI2: case SHI3: case SHI4: case SHI6: case SHI7: {
+        static const uint8_t digit[] = { [SHI2] = 2, [SHI3] = 3, [SHI4] = 4, [SHI6] = 6, [SHI7] = 7 };
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        asm_vrr(&g->a, op, digit[e->form], dst, a);
+        a8(&g->a, imm);
+        gen_xdef(g, dst);
+        return true;
+    }
+    case INS128:
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        emit_src(g, e->enc | O_L, dst, a, i->b, IRT_V128);
+        a8(&g->a, imm);
+        gen_xdef(g, dst);
+        return true;
+    case EXT128:
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        asm_vrr(&g->a, e->enc | O_L, a, NOREG, dst);
+        a8(&g->a, imm);
+        gen_xdef(g, dst);
+        return true;
+    default:
+        return false;
+    }
+    if (e->form == BINI || e->form == UNI || e->form == SBINI)
+        a8(&g->a, imm);
+    gen_xdef(g, dst);
+    return true;
+}
+
+static bool gen_vop_int(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
+{
+    unsigned a, dst, w;
+    switch (e->form) {
+    case FROMI: case INS:
+        a = gen_xreg(g, i->a);
+        unsigned b = gen_reg(g, i->b);
+        dst = gen_xtmp(g);
+        w = g->u->insn[i->b].type == IRT_I64 ? O_W : 0;
+        asm_vrr(&g->a, e->enc | w, dst, a, b);
+        if (e->form == INS)
+            a8(&g->a, imm);
+        gen_xdef(g, dst);
+        return true;
+    case FROMI0:
+        b = gen_reg(g, i->a);
+        dst = gen_xtmp(g);
+        w = g->u->insn[i->a].type == IRT_I64 ? O_W : 0;
+        asm_vrr(&g->a, e->enc | w, dst, NOREG, b);
+        gen_xdef(g, dst);
+        return true;
+    case TOI: case TOIMR: case TOII: case TOIIMR:
+        a = gen_xreg(g, i->a);
+        dst = gen_dst(g, 0);
+        w = (i->type == IRT_I64 ? O_W : 0) | L_of(g->u->insn[i->a].type);
+        if (e->form == TOIMR || e->form == TOIIMR)
+            asm_vrr(&g->a, e->enc | w, a, NOREG, dst);
+        else
+            asm_vrr(&g->a, e->enc | w, dst, NOREG, a);
+        if (e->form >= TOII)
+            a8(&g->a, imm);
+        gen_def(g, dst);
+        return true;
+    case TOFL:
+        gen_clobber_flags(g);
+        a = gen_xreg(g, i->a);
+        asm_vrr(&g->a, e->enc | L_of(g->u->insn[i->a].type), a, NOREG, gen_xreg(g, i->b));
+        gen_set_flags(g, (IrVal)g->at);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool gen_vop(Gen *g, IrInsn *i)
+{
+    unsigned n = i->imm & 0xffff, imm = i->imm >> 16 & 255;
+    if (n >= VOPS)
+        return false;
+    return gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm);
+}

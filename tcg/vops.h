@@ -1,0 +1,9 @@
+#pragma once
+
+/* Numbers of the vector operations, see vops.def. */
+enum VopId {
+#define VOP(name, form, enc) VOP_##name,
+#include "tcg/vops.def"
+#undef VOP
+    VOPS
+};
