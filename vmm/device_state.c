@@ -24,6 +24,14 @@ static void save_section(Device *dev, const DeviceSection *s, GByteArray *out)
     store_le32(out->data + start - 4, out->len - start);
 }
 
+static void save_all(Device *dev, GByteArray *out)
+{
+    for (const DeviceSection *s = dev->klass->base_state; s && s->name; s++)
+        save_section(dev, s, out);
+    for (const DeviceSection *s = dev->klass->state; s && s->name; s++)
+        save_section(dev, s, out);
+}
+
 bool device_has_state(const Device *dev)
 {
     return dev->klass->state || dev->klass->base_state;
@@ -37,10 +45,8 @@ bool device_save(Device *dev, GByteArray *out, GError **err)
         return false;
     }
     bool ok = !k->can_save || k->can_save(dev, err);
-    for (const DeviceSection *s = k->base_state; ok && s && s->name; s++)
-        save_section(dev, s, out);
-    for (const DeviceSection *s = k->state; ok && s && s->name; s++)
-        save_section(dev, s, out);
+    if (ok)
+        save_all(dev, out);
     devlock_leave(dev->lock);
     return ok;
 }
@@ -138,10 +144,17 @@ bool device_load(Device *dev, const uint8_t *data, size_t len, GError **err)
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "device '%s' is gone", dev->id);
         return false;
     }
+    /* A refused stream has left half of itself behind, which even reset may trip over (a clock keeps its time): put back what was sane. */
+    g_autoptr(GByteArray) sane = g_byte_array_new();
+    save_all(dev, sane);
     GError *why = NULL;
     bool ok = load_all(dev, &c, &why);
-    if (!ok && k->reset)
-        k->reset(dev);
+    if (!ok) {
+        Cursor back = { .p = sane->data, .end = sane->data + sane->len };
+        load_all(dev, &back, NULL);
+        if (k->reset)
+            k->reset(dev);
+    }
     devlock_leave(dev->lock);
     if (!ok)
         g_propagate_prefixed_error(err, why, "device '%s': ", dev->id);
