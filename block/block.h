@@ -216,6 +216,7 @@ char *block_create_help(const char *format);
 typedef struct BlockCheck {
     uint64_t corruptions, leaks, errors;        /* errors: the check itself failed there (I/O) */
     uint64_t corruptions_fixed, leaks_fixed;
+    uint64_t stale_flags;       /* of the corruptions: "refcount is one" not noted; costs a copy, harms nothing */
     uint64_t total_clusters, allocated_clusters, fragmented_clusters, compressed_clusters;
     uint64_t image_end;
     void (*message)(void *opaque, const char *line);    /* may be NULL */

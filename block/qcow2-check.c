@@ -367,6 +367,7 @@ static void fix_copied(Check *c, bool *ret_changed, uint64_t *entry, uint64_t re
         c->out->corruptions_fixed++;
     } else {
         c->out->corruptions++;
+        c->out->stale_flags += !copied;
     }
 }
 

@@ -1,0 +1,378 @@
+/*
+ * What a crash leaves behind. A random workload on a qcow2 image in memory, every write and flush remembered. Then for
+ * every prefix of that log, and for random legal reorderings of what came since the last flush, the image is opened,
+ * checked (leaks at most), compared (what was flushed is there, what was not is old or new), and written to again.
+ *
+ * STATES=n: crash states in all (default 1000). A second run in which flushes inside the commit are ignored must find
+ * damage: the test of the test.
+ */
+#include "tests/block/memlog.h"
+
+#include <string.h>
+
+enum { DISK_MAX = 4 << 20, MAX_OPS = 400, N_SNAPSHOTS = 3 };
+
+typedef struct Config {
+    const char *name;
+    uint64_t size, max_write;
+    unsigned ops;
+    bool snapshots, resize;
+    const char *options[6];
+} Config;
+
+static const Config configs[] = {
+    { "512", 192 << 10, 6000, 60, true, true, { "cluster_size=512", NULL } },
+    { "512 refcount 1", 192 << 10, 6000, 60, false, true, { "cluster_size=512", "refcount_bits=1", NULL } },
+    { "512 refcount 64", 192 << 10, 6000, 60, true, true, { "cluster_size=512", "refcount_bits=64", NULL } },
+    { "512 v2", 192 << 10, 6000, 60, true, false, { "cluster_size=512", "compat=0.10", NULL } },
+    { "512 lazy", 192 << 10, 6000, 50, false, true, { "cluster_size=512", "lazy_refcounts=on", NULL } },
+    { "4k", 1 << 20, 40000, 60, true, true, { "cluster_size=4k", NULL } },
+    { "16k extended", 1 << 20, 40000, 60, true, true, { "cluster_size=16k", "extended_l2=on", NULL } },
+    { "64k", 2 << 20, 200000, 40, true, true, { "cluster_size=64k", NULL } },
+    { "2M", 4 << 20, 100000, 12, true, false, { "cluster_size=2M", NULL } },
+};
+
+typedef struct Op {             /* what a range may read as from here on */
+    uint64_t offset, len;
+    uint8_t *data;              /* NULL: zeros */
+    guint first_event;          /* events in the log when it began */
+    uint64_t size;              /* length of the disk after it */
+} Op;
+
+typedef struct Flushed {        /* a flush that returned */
+    guint event;                /* events in the log then */
+    unsigned op;                /* operations before it */
+    uint8_t *data;
+    uint64_t size;
+} Flushed;
+
+typedef struct Crash {
+    const Config *config;
+    BlockCtx *ctx;
+    GRand *rand;
+    Memlog log, state, base;
+    BlockNode *node;
+    uint8_t *model, *buf;
+    uint64_t size;
+    Op ops[MAX_OPS];
+    unsigned n_ops;
+    Flushed flushed[MAX_OPS];
+    unsigned n_flushed;
+    struct { char *name; uint8_t *data; uint64_t size; } snapshots[N_SNAPSHOTS];
+    bool quiet;                 /* damage is expected */
+    unsigned damaged, states;
+} Crash;
+
+static uint64_t rnd(Crash *c, uint64_t below)
+{
+    return (uint64_t)(g_rand_double(c->rand) * (double)below);
+}
+
+static BlockNode *open_image(Crash *c, Memlog *m, const char *snapshot, GError **err)
+{
+    BlockOpenOpts o = { .format = "qcow2", .writable = !snapshot, .discard = true, .snapshot = snapshot };
+    BlockNode *file = memlog_node(c->ctx, m), *node = block_open_on(file, &o, err);
+    block_unref(file);
+    return node;
+}
+
+/* ---- the workload ---- */
+
+static Op *op_begin(Crash *c, uint64_t offset, uint64_t len, const uint8_t *data)
+{
+    Op *op = &c->ops[c->n_ops++];
+    *op = (Op){ offset, len, data ? g_memdup2(data, len) : NULL, c->log.events->len, c->size };
+    return op;
+}
+
+static void model_set(Crash *c, const Op *op)
+{
+    if (op->data)
+        memcpy(c->model + op->offset, op->data, op->len);
+    else
+        memset(c->model + op->offset, 0, op->len);
+}
+
+static void do_write(Crash *c, int kind)
+{
+    uint64_t len = rnd(c, c->config->max_write) + 1, offset;
+    len = MIN(len, c->size);
+    offset = rnd(c, c->size - len + 1);
+    int fill = g_rand_int_range(c->rand, 1, 256), r;
+    for (uint64_t i = 0; i < len; i++)
+        c->buf[i] = (uint8_t)(fill + (i >> 9));
+    Op *op = op_begin(c, offset, len, kind == 0 ? c->buf : NULL);
+    if (kind == 0)
+        r = block_pwrite(c->node, offset, c->buf, len, 0);
+    else if (kind == 1)
+        r = block_pwrite_zeroes(c->node, offset, len, rnd(c, 2) ? BLOCK_REQ_MAY_UNMAP : 0);
+    else
+        r = block_pdiscard(c->node, offset, len);
+    CHECK(r == 0);
+    if (kind < 2)
+        model_set(c, op);
+    else
+        CHECK(block_pread(c->node, offset, c->model + offset, len) == 0);
+}
+
+static void flushed_now(Crash *c)
+{
+    c->flushed[c->n_flushed++] = (Flushed){ c->log.events->len, c->n_ops, g_memdup2(c->model, DISK_MAX), c->size };
+}
+
+static void do_snapshot(Crash *c)
+{
+    GError *err = NULL;
+    unsigned i = (unsigned)rnd(c, N_SNAPSHOTS);
+    if (!c->snapshots[i].name) {
+        c->snapshots[i].name = g_strdup_printf("s%u", c->n_ops);
+        c->snapshots[i].data = g_memdup2(c->model, DISK_MAX);
+        c->snapshots[i].size = c->size;
+        BlockSnapshot sn = { .name = c->snapshots[i].name };
+        op_begin(c, 0, 0, NULL);
+        CHECK_OK(block_snapshot_create(c->node, &sn, &err), err);
+    } else if (rnd(c, 2)) {
+        uint64_t old = c->size;
+        Op *op = op_begin(c, 0, MAX(old, c->snapshots[i].size), c->snapshots[i].data);
+        CHECK_OK(block_snapshot_apply(c->node, c->snapshots[i].name, &err), err);
+        c->size = op->size = c->snapshots[i].size;
+        memcpy(c->model, c->snapshots[i].data, DISK_MAX);
+    } else {
+        op_begin(c, 0, 0, NULL);
+        CHECK_OK(block_snapshot_delete(c->node, c->snapshots[i].name, &err), err);
+        g_clear_pointer(&c->snapshots[i].name, g_free);
+        g_clear_pointer(&c->snapshots[i].data, g_free);
+    }
+}
+
+static void do_resize(Crash *c)
+{
+    GError *err = NULL;
+    uint64_t size = (rnd(c, c->config->size * 2 / 512) + 1) * 512, lo = MIN(size, c->size), hi = MAX(size, c->size);
+    Op *op = op_begin(c, lo, hi - lo, NULL);
+    CHECK_OK(block_resize(c->node, size, BLOCK_PREALLOC_OFF, &err), err);
+    model_set(c, op);
+    c->size = op->size = size;
+}
+
+static void workload(Crash *c)
+{
+    for (unsigned i = 0; i < c->config->ops; i++) {
+        uint64_t k = rnd(c, 100);
+        if (k < 55)
+            do_write(c, 0);
+        else if (k < 63)
+            do_write(c, 1);
+        else if (k < 71)
+            do_write(c, 2);
+        else if (k < 77 && c->config->snapshots)
+            do_snapshot(c);
+        else if (k < 81 && c->config->resize)
+            do_resize(c);
+        else {
+            CHECK(block_flush(c->node) == 0);
+            flushed_now(c);
+        }
+    }
+    CHECK(block_close(c->node) == 0);
+    flushed_now(c);
+}
+
+static void setup(Crash *c, const Config *config, GRand *rand)
+{
+    GError *err = NULL;
+    *c = (Crash){ .config = config, .rand = rand, .ctx = block_ctx_new(1), .size = config->size };
+    c->model = g_malloc0(DISK_MAX);
+    c->buf = g_malloc0(DISK_MAX);
+    memlog_init(&c->log, true);
+    memlog_init(&c->state, false);
+    memlog_init(&c->base, false);
+    g_autofree char *dir = g_dir_make_tmp("tandem-crash-XXXXXX", NULL), *path = g_build_filename(dir, "a.qcow2", NULL), *data = NULL;
+    BlockCreateOpts o = { .format = "qcow2", .name = path, .size = c->size, .have_size = true, .options = config->options,
+                          .cache = BLOCK_CACHE_UNSAFE };
+    gsize len;
+    CHECK_OK(block_create(c->ctx, &o, NULL, &err), err);
+    CHECK(g_file_get_contents(path, &data, &len, NULL));
+    MemlogEvent e = { MEMLOG_WRITE, 0, len, (uint8_t *)data };
+    memlog_apply(&c->log, &e, NULL);
+    memlog_copy(&c->base, &c->log);
+    remove(path);
+    remove(dir);
+    c->node = open_image(c, &c->log, NULL, &err);
+    CHECK_OK(c->node, err);
+    flushed_now(c);
+    c->flushed[0].event = 0;
+}
+
+static void teardown(Crash *c)
+{
+    for (unsigned i = 0; i < c->n_ops; i++)
+        g_free(c->ops[i].data);
+    for (unsigned i = 0; i < c->n_flushed; i++)
+        g_free(c->flushed[i].data);
+    for (unsigned i = 0; i < N_SNAPSHOTS; i++) {
+        g_free(c->snapshots[i].name);
+        g_free(c->snapshots[i].data);
+    }
+    memlog_clear(&c->log);
+    memlog_clear(&c->state);
+    memlog_clear(&c->base);
+    block_ctx_free(c->ctx);
+    g_free(c->model);
+    g_free(c->buf);
+}
+
+/* ---- one crash ---- */
+
+static bool damage(Crash *c, guint event, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+
+static bool damage(Crash *c, guint event, const char *fmt, ...)
+{
+    c->damaged++;
+    if (c->quiet)
+        return false;
+    va_list ap;
+    va_start(ap, fmt);
+    g_autofree char *what = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    CHECK(false, "%s: crash at event %u of %u: %s", c->config->name, event, c->log.events->len, what);
+    return false;
+}
+
+static bool possible(const Crash *c, const Flushed *f, guint event, uint64_t i, uint8_t value)
+{
+    for (unsigned k = f->op; k < c->n_ops && c->ops[k].first_event <= event; k++) {
+        const Op *op = &c->ops[k];
+        if (i >= op->offset && i < op->offset + op->len && value == (op->data ? op->data[i - op->offset] : 0))
+            return true;
+    }
+    return false;
+}
+
+static bool possible_size(const Crash *c, const Flushed *f, guint event, uint64_t size)
+{
+    bool ok = size == f->size;
+    for (unsigned k = f->op; !ok && k < c->n_ops && c->ops[k].first_event <= event; k++)
+        ok = size == c->ops[k].size;
+    return ok;
+}
+
+static bool verify_content(Crash *c, BlockNode *node, const Flushed *f, guint event)
+{
+    uint64_t size = block_length(node);
+    if (!possible_size(c, f, event, size))
+        return damage(c, event, "the disk has %" PRIu64 " bytes", size);
+    int r = block_pread(node, 0, c->buf, size);
+    if (r < 0)
+        return damage(c, event, "cannot be read: %s", g_strerror(-r));
+    for (uint64_t i = 0; i < size; i++)
+        if (c->buf[i] != (i < f->size ? f->data[i] : 0) && !possible(c, f, event, i, c->buf[i]))
+            return damage(c, event, "byte %#" PRIx64 " is %#x, was flushed as %#x", i, c->buf[i], f->data[i]);
+    return true;
+}
+
+static void print_line(void *opaque, const char *line)
+{
+    if (opaque && !g_str_has_prefix(line, "Leaked"))
+        fprintf(stderr, "%s\n", line);
+}
+
+static bool verify_check(Crash *c, BlockNode *node, guint event, const char *when)
+{
+    BlockCheck check = { .message = print_line, .opaque = c->quiet ? NULL : c };
+    int r = block_check(node, 0, &check);
+    if (r < 0 || check.errors || check.corruptions > check.stale_flags)
+        return damage(c, event, "check %s: %" PRIu64 " corruptions (%d)", when, check.corruptions, r);
+    return true;
+}
+
+/* Life goes on: writes must not make it worse. */
+static bool write_again(Crash *c, BlockNode *node, guint event)
+{
+    for (int i = 0; i < 6; i++) {
+        uint64_t len = MIN(rnd(c, c->config->max_write) + 1, block_length(node)), offset = rnd(c, block_length(node) - len + 1);
+        memset(c->buf, 0x55, len);
+        int r = block_pwrite(node, offset, c->buf, len, 0);
+        if (r < 0)
+            return damage(c, event, "cannot be written to: %s", g_strerror(-r));
+    }
+    return block_flush(node) == 0 && verify_check(c, node, event, "after new writes");
+}
+
+static void verify(Crash *c, guint event)
+{
+    GError *err = NULL;
+    const Flushed *f = &c->flushed[0];
+    for (unsigned i = 1; i < c->n_flushed && c->flushed[i].event <= event; i++)
+        f = &c->flushed[i];
+    c->states++;
+    BlockNode *node = open_image(c, &c->state, NULL, &err);
+    if (!node) {
+        damage(c, event, "cannot be opened: %s", err->message);
+        g_clear_error(&err);
+        return;
+    }
+    if (verify_check(c, node, event, "at once") && verify_content(c, node, f, event))
+        write_again(c, node, event);
+    block_unref(node);
+}
+
+/* With @no_barriers the flushes inside a commit count for nothing: only those that an operation ended with. */
+static bool is_barrier(const Crash *c, guint i, bool no_barriers)
+{
+    if (g_array_index(c->log.events, MemlogEvent, i).kind != MEMLOG_FLUSH)
+        return false;
+    for (unsigned k = 0; no_barriers && k < c->n_flushed; k++)
+        if (c->flushed[k].event == i + 1)
+            return true;
+    return !no_barriers;
+}
+
+static void crash_everywhere(Crash *c, unsigned states, bool no_barriers)
+{
+    guint n = c->log.events->len, since = 0;
+    double per_event = (double)states / (n + 1), due = 0;
+    for (guint i = 0; i <= n; i++) {
+        /* base: everything up to the last barrier. */
+        for (due += per_event; due >= 1; due--) {
+            memlog_copy(&c->state, &c->base);
+            bool reorder = g_rand_int_range(c->rand, 0, 4) > 0;
+            for (guint k = since; k < i; k++)
+                memlog_apply(&c->state, &g_array_index(c->log.events, MemlogEvent, k), reorder ? c->rand : NULL);
+            verify(c, i);
+        }
+        if (i < n && is_barrier(c, i, no_barriers)) {
+            for (guint k = since; k < i; k++)
+                memlog_apply(&c->base, &g_array_index(c->log.events, MemlogEvent, k), NULL);
+            since = i + 1;
+        }
+    }
+}
+
+int main(void)
+{
+    uint32_t seed = getenv("SEED") ? (uint32_t)strtoul(getenv("SEED"), NULL, 10) : g_random_int();
+    unsigned states = getenv("STATES") ? (unsigned)atoi(getenv("STATES")) : 1000, total = 0, found = 0;
+    const char *only = getenv("CONFIG");
+    printf("SEED=%u STATES=%u\n", seed, states);
+    fflush(stdout);
+    for (unsigned i = 0; i < G_N_ELEMENTS(configs); i++) {
+        if (only && strcmp(only, configs[i].name))
+            continue;
+        for (int planted = 0; planted < 2; planted++) {
+            GRand *rand = g_rand_new_with_seed(seed + i);
+            Crash c;
+            setup(&c, &configs[i], rand);
+            workload(&c);
+            c.quiet = planted;
+            crash_everywhere(&c, states / G_N_ELEMENTS(configs) / (planted ? 4 : 1) + 1, planted);
+            total += planted ? 0 : c.states;
+            found += c.damaged;
+            teardown(&c);
+            g_rand_free(rand);
+        }
+    }
+    printf("%u crash states; %u damaged ones with the barriers taken away\n", total, found);
+    CHECK(found || only, "taking the barriers away does no harm: the test is blind");
+    return 0;
+}
