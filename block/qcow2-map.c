@@ -159,6 +159,8 @@ static int map_common(Qcow2 *s, uint64_t offset, uint64_t max, bool cached_only,
     max = MIN(max, table_span - (offset & (table_span - 1)));
     if (l1_index >= s->h.l1_size)
         return -EIO;
+    if (s->external && s->data_file == s->file)
+        return -ENOTSUP;        /* opened without its data file, only to be described */
     int r = check_l1(s, s->l1[l1_index]);
     if (r < 0)
         return r;
@@ -188,6 +190,8 @@ int q_map_cached(Qcow2 *s, uint64_t offset, uint64_t max, Qcow2Map *ret_map)
 
 int q_l2_for_write(Qcow2 *s, uint64_t offset, Qcow2Table **ret_table)
 {
+    if (s->external && s->data_file == s->file)
+        return -ENOTSUP;
     uint64_t l1_index = offset >> (s->cluster_bits + s->l2_bits), place, n;
     if (l1_index >= s->h.l1_size)
         return -EIO;

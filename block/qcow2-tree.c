@@ -68,10 +68,24 @@ static int check_l1_entry(Qcow2 *s, uint64_t entry)
     return 0;
 }
 
+/* Two entries of one L1 table with one L2 table: damage, and a way to make a small file cost hours. */
+static int check_duplicates(Qcow2 *s, const uint64_t *l1, uint32_t n)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t offset = l1[i] & Q_OFFSET_MASK;
+        if (offset && !g_hash_table_add(seen, g_memdup2(&offset, sizeof(offset))))
+            return q_corrupt(s, "two L1 entries point to one L2 table", offset);
+    }
+    return 0;
+}
+
 int q_tree_add(Qcow2 *s, const uint64_t *l1, uint32_t n, int delta)
 {
     uint32_t i, done = 0;
-    int r = 0;
+    int r = check_duplicates(s, l1, n);
+    if (r < 0)
+        return r;
     for (i = 0; i < n; i++) {
         done = 0;
         if (!(l1[i] & Q_OFFSET_MASK))

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SECTOR = 512 };
+enum { SECTOR = 512, MEMLOG_MAX = 64 << 20 };
 
 void memlog_init(Memlog *m, bool remember)
 {
@@ -121,7 +121,8 @@ static int mem_readv(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io
 
 static int mem_writev(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io, unsigned flags)
 {
-    CHECK(offset < 1ull << 32 && len < 1ull << 30, "write at %#" PRIx64, offset);
+    if (offset > MEMLOG_MAX || len > MEMLOG_MAX - offset)
+        return -ENOSPC;
     uint8_t *data = g_malloc(len);
     biov_to_buf(io, data, len);
     return change(node, MEMLOG_WRITE, offset, len, data);
@@ -129,7 +130,7 @@ static int mem_writev(BlockNode *node, uint64_t offset, uint64_t len, BlockIov i
 
 static int mem_write_zeroes(BlockNode *node, uint64_t offset, uint64_t len, unsigned flags)
 {
-    return change(node, MEMLOG_ZERO, offset, len, NULL);
+    return offset > MEMLOG_MAX || len > MEMLOG_MAX - offset ? -ENOSPC : change(node, MEMLOG_ZERO, offset, len, NULL);
 }
 
 static int mem_discard(BlockNode *node, uint64_t offset, uint64_t len)
@@ -147,7 +148,7 @@ static int mem_flush(BlockNode *node)
 
 static int mem_resize(BlockNode *node, uint64_t length, BlockPrealloc prealloc, GError **err)
 {
-    return change(node, MEMLOG_TRUNCATE, 0, length, NULL);
+    return length > MEMLOG_MAX ? -ENOSPC : change(node, MEMLOG_TRUNCATE, 0, length, NULL);
 }
 
 static const BlockFormat memlog_format = {

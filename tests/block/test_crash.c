@@ -273,7 +273,7 @@ static bool verify_content(Crash *c, BlockNode *node, const Flushed *f, guint ev
 
 static void print_line(void *opaque, const char *line)
 {
-    if (opaque && !g_str_has_prefix(line, "Leaked"))
+    if (opaque && !g_str_has_prefix(line, "Leaked") && !strstr(line, "OFLAG"))
         fprintf(stderr, "%s\n", line);
 }
 
@@ -290,7 +290,9 @@ static bool verify_check(Crash *c, BlockNode *node, guint event, const char *whe
 static bool write_again(Crash *c, BlockNode *node, guint event)
 {
     for (int i = 0; i < 6; i++) {
-        uint64_t len = MIN(rnd(c, c->config->max_write) + 1, block_length(node)), offset = rnd(c, block_length(node) - len + 1);
+        uint64_t len = rnd(c, c->config->max_write) + 1;
+        len = MIN(len, block_length(node));
+        uint64_t offset = rnd(c, block_length(node) - len + 1);
         memset(c->buf, 0x55, len);
         int r = block_pwrite(node, offset, c->buf, len, 0);
         if (r < 0)
