@@ -27,7 +27,7 @@ typedef struct BlockFormat BlockFormat;
 
 /* A context with up to @max_workers threads (0: a sensible default), started on demand. */
 BlockCtx *block_ctx_new(unsigned max_workers);
-/* All nodes opened in it must be gone. */
+/* All nodes opened in it must be gone. It holds a reference on every Loop that requests named. */
 void block_ctx_free(BlockCtx *ctx);
 
 /* ---- requests ---- */

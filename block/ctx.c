@@ -1,4 +1,5 @@
 #include "block/format.h"
+#include "block/uring.h"
 
 /*
  * The worker pool. A worker takes jobs until there are none and then sleeps; a job never waits for another job (child
@@ -16,6 +17,7 @@ struct BlockCtx {
     GPtrArray *threads;
     unsigned idle, max;
     bool stop;
+    GHashTable *rings;          /* Loop -> BlockUring, NULL where the host has none */
 };
 
 static void *pool_thread(void *opaque)
@@ -48,6 +50,7 @@ BlockCtx *block_ctx_new(unsigned max_workers)
     g_cond_init(&ctx->work);
     g_queue_init(&ctx->jobs);
     ctx->threads = g_ptr_array_new();
+    ctx->rings = g_hash_table_new(NULL, NULL);
     ctx->max = max_workers ? max_workers : 16;
     return ctx;
 }
@@ -63,6 +66,12 @@ void block_ctx_free(BlockCtx *ctx)
     for (unsigned i = 0; i < ctx->threads->len; i++)
         g_thread_join(g_ptr_array_index(ctx->threads, i));
     g_ptr_array_free(ctx->threads, TRUE);
+    GHashTableIter it;
+    void *ring;
+    g_hash_table_iter_init(&it, ctx->rings);
+    while (g_hash_table_iter_next(&it, NULL, &ring))
+        block_uring_free(ring);
+    g_hash_table_destroy(ctx->rings);
     g_cond_clear(&ctx->work);
     g_mutex_clear(&ctx->lock);
     g_free(ctx);
@@ -84,4 +93,16 @@ void block_ctx_run(BlockCtx *ctx, LoopFn *fn, void *opaque)
             g_assert(ctx->threads->len);        /* the host refuses even the first thread */
     }
     g_mutex_unlock(&ctx->lock);
+}
+
+BlockUring *block_ctx_uring(BlockCtx *ctx, Loop *loop)
+{
+    void *ring = NULL;
+    g_mutex_lock(&ctx->lock);
+    if (!g_hash_table_lookup_extended(ctx->rings, loop, NULL, &ring)) {
+        ring = block_uring_new(loop);
+        g_hash_table_insert(ctx->rings, loop, ring);
+    }
+    g_mutex_unlock(&ctx->lock);
+    return ring;
 }

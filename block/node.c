@@ -1,6 +1,8 @@
 #include "block/format.h"
+#include "block/uring.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* ---- children and the bottom of every request: plain blocking calls ---- */
@@ -155,11 +157,60 @@ static void req_work(void *opaque)
     bn_req_complete(req, node_exec(req->node, req->op, req->flags, req->offset, req->len, io));
 }
 
+/* ---- without a worker ---- */
+
+static bool can_inline(const BlockNode *node, const BlockReq *req)
+{
+    if ((req->op != BLOCK_READ && req->op != BLOCK_WRITE) || req->flags || !node->format->inline_begin || !req->len || req->niov > IOV_MAX)
+        return false;
+    if (req->op == BLOCK_WRITE && (node->opts.detect_zeroes || !g_atomic_int_get(&((BlockNode *)node)->write_cache)))
+        return false;
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < req->niov; i++)
+        sum += req->iov[i].iov_len;
+    return sum == req->len;
+}
+
+static bool start_inline(BlockReq *req)
+{
+    BlockNode *node = req->node;
+    const BlockFormat *f = node->format;
+    int fd;
+    uint64_t offset;
+    BlockUring *ring = can_inline(node, req) ? block_ctx_uring(node->ctx, req->loop) : NULL;
+    if (!ring || !f->inline_begin(node, req, &fd, &offset))
+        return false;
+    if (block_uring_submit(ring, req, fd, offset))
+        return true;
+    if (f->inline_end)
+        f->inline_end(node, req);
+    return false;
+}
+
+void bn_inline_done(BlockReq *req, int res)
+{
+    BlockNode *node = req->node;
+    if (node->format->inline_end)
+        node->format->inline_end(node, req);
+    if (res >= 0 && (uint64_t)res != req->len) {
+        /* The end of the file, a signal, a full disk: rare, and the pool knows how to go on. */
+        block_ctx_run(node->ctx, req_work, req);
+        return;
+    }
+    req->ret = res < 0 ? res : 0;
+    int64_t ns = clock_now_ns(&clock_host) - req->start_ns;
+    g_mutex_lock(&node->lock);
+    node->stats.inline_reqs++;
+    g_mutex_unlock(&node->lock);
+    stats_add(node, req->op, req->len, req->ret, ns);
+    req_done(req);
+}
+
 static void req_start(BlockReq *req)
 {
     if ((unsigned)req->op >= BLOCK_OPS || req_check(req->node, req->op, req->offset, req->len) < 0)
         bn_req_complete(req, (unsigned)req->op >= BLOCK_OPS ? -EINVAL : req_check(req->node, req->op, req->offset, req->len));
-    else
+    else if (!start_inline(req))
         block_ctx_run(req->node->ctx, req_work, req);
 }
 

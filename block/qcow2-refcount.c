@@ -137,7 +137,7 @@ int q_refcount_set(Qcow2 *s, uint64_t cluster, uint64_t value)
 
 /* ---- clusters known to be metadata ---- */
 
-enum { META_CHUNK_BITS = 15 };
+enum { META_CHUNK_BITS = 9 };       /* small: a hostile L1 table can make for one chunk an entry */
 
 static uint8_t *meta_chunk(Qcow2 *s, uint64_t cluster, bool create)
 {

@@ -44,20 +44,27 @@ static bool read_tables(Qcow2 *s, GError **err)
 
 /* Where guest data must never go. L2 tables of snapshots are not in it (finding them means reading all their L1 tables);
  * their refcounts, and the check for it, protect them. */
+static void mark(Qcow2 *s, uint64_t offset, uint64_t bytes)
+{
+    /* What lies outside of the file is somebody's fantasy; the use of it fails in its own time. */
+    if (offset < s->file_end && bytes <= Q_MAX_L1_BYTES)
+        q_meta_mark(s, offset, bytes, true);
+}
+
 static void mark_metadata(Qcow2 *s)
 {
-    q_meta_mark(s, 0, s->cluster_size, true);
-    q_meta_mark(s, s->h.l1_table_offset, s->h.l1_size * 8ull, true);
-    q_meta_mark(s, s->h.refcount_table_offset, s->reftable_entries * 8ull, true);
+    mark(s, 0, s->cluster_size);
+    mark(s, s->h.l1_table_offset, s->h.l1_size * 8ull);
+    mark(s, s->h.refcount_table_offset, s->reftable_entries * 8ull);
     for (uint32_t i = 0; i < s->h.l1_size; i++)
         if (s->l1[i] & Q_OFFSET_MASK)
-            q_meta_mark(s, s->l1[i] & Q_OFFSET_MASK, s->cluster_size, true);
+            mark(s, s->l1[i] & Q_OFFSET_MASK, s->cluster_size);
     for (uint32_t i = 0; i < s->reftable_entries; i++)
         if (s->reftable[i] & ~Q_REFTABLE_RESERVED)
-            q_meta_mark(s, s->reftable[i] & ~Q_REFTABLE_RESERVED, s->cluster_size, true);
+            mark(s, s->reftable[i] & ~Q_REFTABLE_RESERVED, s->cluster_size);
     for (guint i = 0; i < s->snapshots->len; i++) {
         const Qcow2Snapshot *sn = g_ptr_array_index(s->snapshots, i);
-        q_meta_mark(s, sn->l1_offset, sn->l1_size * 8ull, true);
+        mark(s, sn->l1_offset, sn->l1_size * 8ull);
     }
 }
 
