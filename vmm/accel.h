@@ -106,6 +106,11 @@ struct AccelOps {
     void (*vm_fini)(void *vm);
     /* A view changed (MemListener.changed); work item, vCPUs parked. vmm registers it, the engine does not. */
     void (*memory_changed)(void *vm, AddressSpace *as, const FlatView *old, const FlatView *new_view);
+    /*
+     * At a full switch to this engine, vCPUs parked: the guest ran on another engine, whose writes may have set no page flags. Forget what
+     * was made of memory contents. NULL: keeps no such thing. (For single hand-overs the engine sees to it in vcpu_step.)
+     */
+    void (*guest_ran_elsewhere)(void *vm);
     /* MemListener.revoke: any thread. NULL: engine has no direct entries of its own. */
     void (*pages_revoke)(void *vm, PageClient client, uint64_t ram_addr, uint64_t len);
     /* Doorbells of a mapped region changed; vCPUs parked. NULL: the core rings them. */

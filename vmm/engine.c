@@ -267,6 +267,8 @@ static bool switch_now(Machine *m, unsigned to, GError **err)
     if (m->switch_hook && !m->switch_hook(m, m->slot[from].ops, m->slot[from].vm, m->slot[to].ops, m->slot[to].vm, m->switch_opaque, err))
         return false;
     m->current = to;
+    if (m->slot[to].ops->guest_ran_elsewhere)
+        m->slot[to].ops->guest_ran_elsewhere(m->slot[to].vm);
     for (guint i = 0; i < m->vcpus->len; i++) {
         Vcpu *c = g_ptr_array_index(m->vcpus, i);
         void *ec = c->ec;

@@ -14,5 +14,6 @@ typedef struct TcgGuest {
     void (*state_written)(Vcpu *c);                      /* somebody else wrote the state: nothing cached of it holds */
 } TcgGuest;
 
+extern const AccelOps accel_tcg;
 extern const TcgGuest tcg_guest_x86;
 const TcgGuest *tcg_guest_find(const char *cpu_type);

@@ -14,6 +14,7 @@ typedef struct TcgVm {
     Machine *m;
     TcgContext *ctx;
     GMutex lock;
+    GMutex step_lock;          /* as the assistant: one vCPU at a time, so that it may flush what all share */
     GHashTable *code_pages;    /* ram_addr page -> gpa page (uint64_t values in pointers' clothing: allocated) */
 } TcgVm;
 
@@ -184,6 +185,7 @@ static bool tcg_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
     vm->m = m;
     vm->ctx = ctx;
     g_mutex_init(&vm->lock);
+    g_mutex_init(&vm->step_lock);
     vm->code_pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
     mem_pages_set_hook(machine_mem(m), PAGE_CODE, code_hook, vm);
     *ret_vm = vm;
@@ -197,6 +199,7 @@ static void tcg_vm_fini(void *opaque)
     tcg_free(vm->ctx);
     g_hash_table_unref(vm->code_pages);
     g_mutex_clear(&vm->lock);
+    g_mutex_clear(&vm->step_lock);
     g_free(vm);
 }
 
@@ -276,9 +279,14 @@ static void tcg_vcpu_run(void *opaque, VmExit *x)
     }
 }
 
-static void tcg_vcpu_step(void *opaque, const VcpuStep *limit, VmExit *x, uint64_t *ret_done)
+static void tcg_guest_ran_elsewhere(void *opaque)
 {
-    TcgEc *ec = opaque;
+    TcgVm *vm = opaque;
+    tcg_flush_mappings(vm->ctx);
+}
+
+static void step(TcgEc *ec, const VcpuStep *limit, VmExit *x, uint64_t *ret_done)
+{
     uint64_t done = 0;
     x->kind = EXIT_STEPPED;
     while (done < limit->max_insns) {
@@ -300,6 +308,23 @@ static void tcg_vcpu_step(void *opaque, const VcpuStep *limit, VmExit *x, uint64
     }
     *ret_done = done;
     *ec->c->groups_dirty |= ec->c->type->groups_all;
+}
+
+/*
+ * As the assistant of an engine that sets no page flags, translations from the last time may be of bytes that are there no more.
+ * No vCPU runs here except under step_lock then, so everything can go. A debugger's step on our own machine needs none of this.
+ */
+static void tcg_vcpu_step(void *opaque, const VcpuStep *limit, VmExit *x, uint64_t *ret_done)
+{
+    TcgEc *ec = opaque;
+    bool assistant = ec->c->accel != &accel_tcg;
+    if (assistant) {
+        g_mutex_lock(&ec->vm->step_lock);
+        tcg_flush_mappings(ec->vm->ctx);
+    }
+    step(ec, limit, x, ret_done);
+    if (assistant)
+        g_mutex_unlock(&ec->vm->step_lock);
 }
 
 static void tcg_vcpu_kick(void *opaque)
@@ -341,7 +366,7 @@ static char *tcg_stats_text(void *opaque)
 
 const AccelOps accel_tcg = {
     .name = "tcg", .priority = 10, .isa = NULL, .probe = tcg_probe_host, .vm_init = tcg_vm_init, .vm_fini = tcg_vm_fini,
-    .memory_changed = tcg_memory_changed, .pages_revoke = tcg_pages_revoke, .vcpu_init = tcg_vcpu_init, .vcpu_fini = tcg_vcpu_fini,
+    .memory_changed = tcg_memory_changed, .guest_ran_elsewhere = tcg_guest_ran_elsewhere, .pages_revoke = tcg_pages_revoke, .vcpu_init = tcg_vcpu_init, .vcpu_fini = tcg_vcpu_fini,
     .vcpu_run = tcg_vcpu_run, .vcpu_step = tcg_vcpu_step, .vcpu_kick = tcg_vcpu_kick, .state_out = tcg_state_out, .state_in = tcg_state_in,
     .stats = tcg_stats_text,
 };
