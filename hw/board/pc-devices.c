@@ -1,0 +1,199 @@
+/* What the PC is made of: the tables of addresses and interrupt numbers, and the wiring of the chips. */
+#include <string.h>
+
+#include "hw/board/pc-internal.h"
+#include "util/bits.h"
+
+enum { NO_IRQ = -1, MAX_PORTS = 4, MAX_IRQS = 3 };
+
+/* Port and MMIO region n of a device go to ports[n] (0 = unused) and mmio; output n drives interrupt irq[n]. */
+typedef struct IsaDesc {
+    const char *klass, *id;
+    bool optional;              /* left out if this build lacks it */
+    uint16_t ports[MAX_PORTS];
+    uint64_t mmio;
+    int8_t irq[MAX_IRQS];
+    size_t keep;                /* offset of a Device * in Pc, 0 = none */
+} IsaDesc;
+
+static const IsaDesc chips[] = {
+    { "i8259", "pic", false, { 0x20, 0xa0, 0x4d0 }, 0, { NO_IRQ, NO_IRQ, NO_IRQ }, offsetof(Pc, pic) },
+    { "ioapic", "ioapic", false, { 0 }, PC_IOAPIC, { NO_IRQ, NO_IRQ, NO_IRQ }, offsetof(Pc, ioapic) },
+    { "apicbus", "apicbus", false, { 0 }, 0, { NO_IRQ, NO_IRQ, NO_IRQ }, offsetof(Pc, apicbus) },
+    { "gsi", "gsi", false, { 0 }, 0, { NO_IRQ, NO_IRQ, NO_IRQ }, offsetof(Pc, gsi) },
+};
+
+static const IsaDesc isa[] = {
+    { "i8254", "pit", false, { 0x40, 0x61 }, 0, { 0, NO_IRQ, NO_IRQ }, offsetof(Pc, pit) },
+    { "mc146818", "rtc", true, { 0x70 }, 0, { 8, NO_IRQ, NO_IRQ }, offsetof(Pc, rtc) },
+    { "i8042", "kbd", true, { 0x60, 0x64 }, 0, { 1, 12, NO_IRQ }, offsetof(Pc, kbd) },
+    { "hpet", "hpet", true, { 0 }, PC_HPET, { NO_IRQ, NO_IRQ, NO_IRQ }, offsetof(Pc, hpet) },
+    { "fw_cfg", "fw_cfg", true, { 0x510, 0x514 }, 0, { NO_IRQ, NO_IRQ, NO_IRQ }, 0 },
+};
+
+static const struct { uint16_t port; int8_t irq; } serials[PC_SERIALS] = { { 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 } };
+
+uint16_t pc_serial_port(unsigned n)
+{
+    return serials[n].port;
+}
+
+uint8_t pc_serial_irq(unsigned n)
+{
+    return (uint8_t)serials[n].irq;
+}
+
+/* ISA interrupts that PIIX3 can route a PIRQ to. */
+static const uint8_t pirq_targets[] = { 3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15 };
+
+static void map(Pc *pc, Device *dev, const IsaDesc *d)
+{
+    for (unsigned i = 0; i < MAX_PORTS; i++)
+        if (d->ports[i] && device_pio(dev, i))
+            mem_region_add(machine_io_root(pc->m), d->ports[i], device_pio(dev, i), 1);
+    if (d->mmio && device_mmio(dev, 0))
+        mem_region_add(machine_mem_root(pc->m), d->mmio, device_mmio(dev, 0), 1);
+    for (unsigned i = 0; i < MAX_IRQS && i < dev->n_irq; i++)
+        if (d->irq[i] != NO_IRQ)
+            irq_connect(dev->irq[i], device_input(pc->gsi, (unsigned)d->irq[i]));
+    if (d->keep)
+        *(Device **)((char *)pc + d->keep) = dev;
+}
+
+static bool make(Pc *pc, const IsaDesc *d, const char *const *props, GError **err)
+{
+    if (d->optional && !device_class_find(machine_config(pc->m)->devices, d->klass))
+        return true;
+    Device *dev = pc_device(pc, d->klass, d->id, props, NULL, err);
+    if (dev)
+        map(pc, dev, d);
+    return dev != NULL;
+}
+
+/* ---- interrupt controllers and local APICs ---- */
+
+static bool make_lapics(Pc *pc, GError **err)
+{
+    pc->lapics = g_ptr_array_new();
+    for (unsigned i = 0; i < machine_n_vcpus(pc->m); i++) {
+        g_autofree char *id = g_strdup_printf("lapic%u", i);
+        Device *dev = device_new(pc->m, &lapic_class, id, err);
+        if (!dev)
+            return false;
+        lapic_attach(dev, pc->apicbus, machine_vcpu(pc->m, i));
+        if (!device_realize(dev, NULL, err)) {
+            device_free(dev);
+            return false;
+        }
+        g_ptr_array_add(pc->lapics, dev);
+    }
+    return true;
+}
+
+static void smi_input(void *opaque, unsigned n, bool level)
+{
+    Pc *pc = opaque;
+    /* To the boot processor only: firmware sets up SMM on no other one. */
+    if (level && !pc->cfg.no_smm && machine_n_vcpus(pc->m))
+        vcpu_raise(machine_vcpu(pc->m, 0), VCPU_EV_SMI, 0);
+}
+
+static void wire_chips(Pc *pc)
+{
+    gsi_connect(pc->gsi, pc->pic, pc->ioapic);
+    irq_connect(pc->pic->irq[0], device_input(pc->apicbus, APICBUS_INTR));
+    apicbus_connect(pc->apicbus, pc->pic, &pc->ioapic, 1);
+}
+
+/* ---- PCI ---- */
+
+static bool make_host(Pc *pc, GError **err)
+{
+    pc->host = device_new(pc->m, &i440fx_host_class, "i440fx", err);
+    if (!pc->host)
+        return false;
+    i440fx_host_setup(pc->host, &(I440fxSetup){ .machine = pc->m, .mem_root = machine_mem_root(pc->m), .ram = pc->ram, .io_root = machine_io_root(pc->m),
+                                                .dma = machine_as_mem(pc->m) });
+    if (!device_realize(pc->host, NULL, err))
+        return false;
+    mem_region_add(machine_io_root(pc->m), 0xcf8, device_mmio(pc->host, 0), 1);
+    mem_region_add(machine_mem_root(pc->m), 0, i440fx_pci_mem(pc->host), -1);
+    return true;
+}
+
+static bool make_pci(Pc *pc, GError **err)
+{
+    static const struct { const char *klass, *id, *addr; bool optional; size_t keep; } functions[] = {
+        { "i440fx", "i440fx-fn", "0.0", false, 0 },
+        { "PIIX3", "piix3", "1.0", false, offsetof(Pc, piix3) },
+        { "piix3-ide", "ide", "1.1", true, 0 },
+        { "PIIX4_PM", "pm", "1.3", false, offsetof(Pc, pm) },
+    };
+    Bus *bus = &i440fx_bus(pc->host)->bus;
+    for (unsigned i = 0; i < ARRAY_LEN(functions); i++) {
+        if (functions[i].optional && !device_class_find(machine_config(pc->m)->devices, functions[i].klass))
+            continue;
+        Device *dev = pc_device(pc, functions[i].klass, functions[i].id, (const char *[]){ "addr", functions[i].addr, NULL }, bus, err);
+        if (!dev)
+            return false;
+        if (functions[i].keep)
+            *(Device **)((char *)pc + functions[i].keep) = dev;
+        /* The IDE function in compatibility mode: its channels have fixed interrupts. */
+        if (!strcmp(functions[i].klass, "piix3-ide"))
+            for (unsigned n = 0; n < 2 && n < dev->n_irq; n++)
+                irq_connect(dev->irq[n], device_input(pc->gsi, 14 + n));
+    }
+    return true;
+}
+
+static void wire_pci(Pc *pc)
+{
+    piix3_connect(pc->piix3);
+    for (unsigned i = 0; i < ARRAY_LEN(pirq_targets); i++)
+        irq_connect(pc->piix3->irq[pirq_targets[i]], device_input(pc->gsi, pirq_targets[i]));
+    irq_connect(pc->pm->irq[0], device_input(pc->gsi, PC_SCI));
+    pc->smi = irq_wire_new(machine_fabric(pc->m), smi_input, pc, 0);
+    irq_connect(pc->pm->irq[1], pc->smi);
+    mem_region_add(machine_io_root(pc->m), 0xb2, device_pio(pc->pm, 0), 1);
+    machine_set_powerdown_hook(pc->m, piix4_pm_power_button, pc->pm);
+    pc->smm = as_new(machine_mem(pc->m), "smm", i440fx_smm_root(pc->host));
+    for (unsigned i = 0; i < machine_n_vcpus(pc->m); i++)
+        machine_vcpu(pc->m, i)->smm = pc->smm;
+}
+
+bool pc_make_chips(Pc *pc, GError **err)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(chips); i++)
+        if (!make(pc, &chips[i], NULL, err))
+            return false;
+    if (!make_lapics(pc, err))
+        return false;
+    wire_chips(pc);
+    if (!make_host(pc, err) || !make_pci(pc, err))
+        return false;
+    wire_pci(pc);
+    return true;
+}
+
+/* ---- ISA ---- */
+
+static bool make_serials(Pc *pc, GError **err)
+{
+    for (unsigned i = 0; i < PC_SERIALS; i++) {
+        if (!pc->cfg.serial[i])
+            continue;
+        g_autofree char *id = g_strdup_printf("com%u", i + 1);
+        IsaDesc d = { "isa-serial", id, false, { serials[i].port }, 0, { serials[i].irq, NO_IRQ, NO_IRQ }, 0 };
+        if (!make(pc, &d, (const char *[]){ "chardev", pc->cfg.serial[i], NULL }, err))
+            return false;
+    }
+    return true;
+}
+
+bool pc_make_isa(Pc *pc, GError **err)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(isa); i++)
+        if (!make(pc, &isa[i], NULL, err))
+            return false;
+    return make_serials(pc, err);
+}
