@@ -1,0 +1,111 @@
+/* tandem: runs one machine. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "tools/setup.h"
+
+void tandem_say(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    g_autofree char *msg = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "tandem: %s\n", msg);
+}
+
+static int fail(GError *err)
+{
+    tandem_say("%s", err ? err->message : "failed");
+    g_clear_error(&err);
+    return 1;
+}
+
+static void on_event(void *opaque, Machine *m, const MachineEvent *ev)
+{
+    Tandem *t = opaque;
+    if (ev->kind == MACHINE_EV_SHUTDOWN && ev->state == MACHINE_SHUTDOWN)
+        loop_quit(t->loop);
+    if (ev->kind == MACHINE_EV_STATE && ev->state == MACHINE_PAUSED && ev->reason == PAUSE_INTERNAL_ERROR)
+        tandem_say("the guest cannot go on (internal error); 'info stats' in the monitor says more, Ctrl-A x quits");
+}
+
+/* SIGTERM, SIGINT, SIGHUP: the power button first, the end at once the second time. */
+static void on_signal(void *opaque, GIOCondition ready)
+{
+    Tandem *t = opaque;
+    struct signalfd_siginfo si;
+    while (read(t->signal_fd, &si, sizeof(si)) == sizeof(si)) {
+        bool running = t->machine && machine_state(t->machine) == MACHINE_RUNNING;
+        if (t->signals++ || !running || si.ssi_signo == SIGHUP) {
+            loop_quit(t->loop);
+            continue;
+        }
+        tandem_say("%s: power button pressed; once more ends at once", si.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+        machine_request_powerdown(t->machine);
+    }
+}
+
+/* Before any thread is made, so that all inherit it. */
+static bool block_signals(Tandem *t, GError **err)
+{
+    sigset_t set;
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+    t->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (t->signal_fd < 0) {
+        g_set_error(err, G_FILE_ERROR, g_file_error_from_errno(errno), "cannot watch signals: %s", g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static bool run(Tandem *t, GError **err)
+{
+    t->signal_watch = loop_fd_new(t->loop, t->signal_fd, G_IO_IN, on_signal, t);
+    machine_listen(t->machine, on_event, t);
+    if (!t->o.paused && !machine_cont(t->machine, err))
+        return false;
+    loop_run(t->loop);
+    return true;
+}
+
+/* Texts that options ask for instead of a run. */
+static bool asked_for_help(const TandemOptions *o, char **ret_text, GError **err)
+{
+    for (unsigned i = 0; i < o->devices->len; i++)
+        if (tandem_device_help(g_ptr_array_index(o->devices, i), ret_text, err))
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    Tandem t = { .signal_fd = -1 };
+    g_autofree char *text = NULL;
+    GError *err = NULL;
+    int status = 1;
+    OptionsResult r = options_parse(&t.o, argc, argv, &text, &err);
+    if (r == OPTIONS_RUN && asked_for_help(&t.o, &text, &err))
+        r = err ? OPTIONS_BAD : OPTIONS_DONE;
+    if (r == OPTIONS_DONE) {
+        fputs(text, stdout);
+        status = 0;
+    } else if (r == OPTIONS_BAD || !block_signals(&t, &err) || !tandem_setup(&t, &err) || !run(&t, &err)) {
+        tandem_free(&t);        /* the terminal first, or the message is garbled */
+        return fail(err);
+    } else {
+        status = machine_exit_status(t.machine);
+    }
+    tandem_free(&t);
+    return status;
+}
