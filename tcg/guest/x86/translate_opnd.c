@@ -122,7 +122,7 @@ void x86_check_fetch(X86Tr *t)
     ir_brcond(u, IRC_A, ir_cmp(u, IRT_I64, last, limit), x86_cold_raise(t, X86_GP));
 }
 
-IrVal x86_seg_linear(X86Tr *t, unsigned seg, IrVal off, unsigned bytes, bool write)
+static IrVal seg_linear(X86Tr *t, unsigned seg, IrVal off, unsigned bytes, bool write)
 {
     IrUnit *u = t->u;
     if (x86_64bit(t))
@@ -133,6 +133,14 @@ IrVal x86_seg_linear(X86Tr *t, unsigned seg, IrVal off, unsigned bytes, bool wri
         check_segment(t, seg, off, bytes, write);
     IrVal v = ir_bin(u, IR_ADD, IRT_I32, ir_trunc(u, IRT_I32, off), ir_get(u, IRT_I32, X86S_ES_BASE + seg));
     return ir_zext(u, IRT_I64, IRT_I32, v);
+}
+
+IrVal x86_seg_linear(X86Tr *t, unsigned seg, IrVal off, unsigned bytes, bool write)
+{
+    IrVal lin = seg_linear(t, seg, off, bytes, write);
+    if (t->mode & X86M_DR && bytes)            /* data breakpoints: noted here, raised by db_trap when the instruction is done */
+        x86_call(t, X86H_db_data, lin, x86_k(t, bytes), x86_k(t, write), 0);
+    return lin;
 }
 
 IrVal x86_mem(X86Tr *t, unsigned bytes, bool write)
