@@ -3,6 +3,7 @@
 #include <linux/pci_regs.h>
 #include <string.h>
 
+#include "hw/storage/ide.h"
 #include "vmm/chardev.h"
 #include "vmm/netdev.h"
 
@@ -91,38 +92,53 @@ static void add_isa_bus(Rig *r)
     machine_own(r->m, bus, plain_bus_free);
 }
 
+static Device *add(Rig *r, const DeviceClass *k, const char *id, const char *drive, const char *bus)
+{
+    Device *dev = device_new(r->m, k, id, NULL);
+    CHECK(dev && (!drive || device_set_prop(dev, "drive", drive, NULL)));
+    CHECK(device_realize(dev, bus ? machine_bus(r->m, bus) : NULL, NULL));
+    return dev;
+}
+
 static bool make(Drive *d, const DeviceClass *k, GError **err)
 {
     add_objects(&d->rig);
     add_isa_bus(&d->rig);
+    if (k->bus == BUS_IDE)
+        d->host = add(&d->rig, &piix3_ide_class.dev, "ide", NULL, NULL);
     Device *dev = device_new(d->rig.m, k, "dut", err);
     if (!dev || !set_props(dev, err) || !device_realize(dev, NULL, err)) {
         device_free(dev);
         return false;
     }
     d->dev = dev;
+    if (k == &piix3_ide_class.dev) {
+        rig_drive(&d->rig, "y", 1 << 20, true);
+        d->kids[0] = add(&d->rig, &ide_hd_class, "hd", "x", "ide.0");
+        d->kids[1] = add(&d->rig, &ide_cd_class, "cd", "y", "ide.1");
+    }
     return true;
 }
 
 /* ---- windows ---- */
 
-static void map_plain(Drive *d)
+static void map_plain(Drive *d, Device *dev)
 {
-    for (unsigned i = 0; i < device_n_mmio(d->dev); i++) {
-        MemRegion *mr = device_mmio(d->dev, i);
+    for (unsigned i = 0; i < device_n_mmio(dev); i++) {
+        MemRegion *mr = device_mmio(dev, i);
         if (mr && !mem_region_is_mapped(mr))
             mem_region_add(machine_mem_root(d->rig.m), 0xd0000000 + i * 0x1000000ull, mr, 1);
     }
-    for (unsigned i = 0; i < device_n_pio(d->dev); i++) {
-        MemRegion *mr = device_pio(d->dev, i);
+    for (unsigned i = 0; i < device_n_pio(dev); i++) {
+        MemRegion *mr = device_pio(dev, i);
         if (mr && !mem_region_is_mapped(mr))
             mem_region_add(machine_io_root(d->rig.m), 0x3000 + i * 0x400, mr, 1);
     }
 }
 
-static void map_bars(Drive *d)
+static void map_bars(Drive *d, Device *dev)
 {
-    PciDevice *pci = (PciDevice *)d->dev;
+    PciDevice *pci = (PciDevice *)dev;
     for (unsigned i = 0; i < 6; i++) {
         uint32_t addr = pci->bar[i].type == PCI_BAR_IO ? 0xc000 + i * 0x400 : 0xe0000000 + i * 0x1000000;
         if (pci->bar[i].type != PCI_BAR_NONE)
@@ -177,10 +193,14 @@ bool drive_init(Drive *d, const DeviceClass *k, char **ret_why)
         return false;
     }
     connect_outputs(d);
-    map_plain(d);
+    map_plain(d, d->dev);
+    if (d->host)
+        map_plain(d, d->host);
     rig_settle(&d->rig);
     if (k->bus == BUS_PCI)
-        map_bars(d);
+        map_bars(d, d->dev);
+    if (d->host)
+        map_bars(d, d->host);
     find_windows(d);
     rig_run(&d->rig);
     return true;

@@ -18,6 +18,8 @@ typedef struct DriveWindow {
 typedef struct Drive {
     Rig rig;
     Device *dev;
+    Device *host;               /* the controller whose bus it needs, or NULL */
+    Device *kids[2];            /* on its buses, or NULL */
     GArray *windows;            /* DriveWindow: where the device answers */
     IrqWire **wires;            /* of outputs that nobody else had connected */
     unsigned n_wires;

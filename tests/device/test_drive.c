@@ -72,6 +72,8 @@ static void unplug(Drive *d)
 {
     if (strcmp(d->dev->id, "dut") || d->dev->klass->fabric)
         return;
+    device_free(d->kids[0]);
+    device_free(d->kids[1]);
     device_unrealize(d->dev);
     DriveBytes b = { .rand = NULL };
     rig_settle(&d->rig);
