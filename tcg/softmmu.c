@@ -6,6 +6,8 @@
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
 
 static TlbSpace *cur_space(TcgCpu *cpu) { return cpu->spaces[cpu->space]; }
+/* The entries of all regimes in one row, as filled[] counts them. */
+static TlbEntry *space_entries(TlbSpace *s) { return &s->e[0][0]; }
 
 static TlbEntry *tlb_at(TcgCpu *cpu, uint64_t va, unsigned regime)
 {
@@ -458,7 +460,7 @@ void tcg_space_drop(TcgCpu *cpu, TlbSpace *s)
                 s->e[r][n].gpa = 0;
     } else {
         for (unsigned n = 0; n < s->n_filled; n++)
-            s->e[0][s->filled[n]] = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
+            space_entries(s)[s->filled[n]] = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
     }
     s->n_filled = 0;
     s->has_large = false;
@@ -580,7 +582,7 @@ void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa)
                 continue;
             unsigned count = s->n_filled > TLB_FILLED ? TCG_REGIMES * TLB_SIZE : s->n_filled;
             for (unsigned k = 0; k < count; k++) {
-                TlbEntry *e = &s->e[0][s->n_filled > TLB_FILLED ? k : s->filled[k]];
+                TlbEntry *e = &space_entries(s)[s->n_filled > TLB_FILLED ? k : s->filled[k]];
                 if ((e->gpa & PAGE_MASK) == gpa && e->wtag != TLB_NONE)
                     __atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_SEQ_CST);
             }
@@ -595,7 +597,7 @@ void tcg_revoke_all_writes(TcgContext *ctx)
         TcgCpu *cpu = ctx->cpus->pdata[c];
         for (unsigned n = 0; n < TLB_SPACES; n++)
             for (unsigned k = 0; k < TCG_REGIMES * TLB_SIZE; k++)
-                __atomic_store_n(&cpu->spaces[n]->e[0][k].wtag, TLB_NONE, __ATOMIC_SEQ_CST);
+                __atomic_store_n(&space_entries(cpu->spaces[n])[k].wtag, TLB_NONE, __ATOMIC_SEQ_CST);
     }
     pthread_mutex_unlock(&ctx->lock);
 }
