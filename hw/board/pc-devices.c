@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "hw/board/pc-internal.h"
+#include "hw/isa/isa.h"
+#include "hw/misc/fw_cfg.h"
 #include "util/bits.h"
 
 enum { NO_IRQ = -1, MAX_PORTS = 4, MAX_IRQS = 3 };
@@ -25,10 +27,11 @@ static const IsaDesc chips[] = {
 
 static const IsaDesc isa[] = {
     { "i8254", "pit", false, { 0x40, 0x61 }, 0, { 0, NO_IRQ, NO_IRQ }, offsetof(Pc, pit) },
-    { "mc146818", "rtc", true, { 0x70 }, 0, { 8, NO_IRQ, NO_IRQ }, offsetof(Pc, rtc) },
-    { "i8042", "kbd", true, { 0x60, 0x64 }, 0, { 1, 12, NO_IRQ }, offsetof(Pc, kbd) },
+    { "mc146818", "rtc", false, { 0x70 }, 0, { 8, NO_IRQ, NO_IRQ }, offsetof(Pc, rtc) },
+    { "i8042", "kbd", false, { 0x60, 0x64 }, 0, { 1, 12, NO_IRQ }, offsetof(Pc, kbd) },
+    { "port92", "port92", false, { 0x92 }, 0, { NO_IRQ, NO_IRQ, NO_IRQ }, offsetof(Pc, port92) },
     { "hpet", "hpet", true, { 0 }, PC_HPET, { NO_IRQ, NO_IRQ, NO_IRQ }, offsetof(Pc, hpet) },
-    { "fw_cfg", "fw_cfg", true, { 0x510, 0x514 }, 0, { NO_IRQ, NO_IRQ, NO_IRQ }, 0 },
+    { "fw_cfg", "fw_cfg", false, { 0x510, 0x514 }, 0, { NO_IRQ, NO_IRQ, NO_IRQ }, offsetof(Pc, fw_cfg) },
 };
 
 static const struct { uint16_t port; int8_t irq; } serials[PC_SERIALS] = { { 0x3f8, 4 }, { 0x2f8, 3 }, { 0x3e8, 4 }, { 0x2e8, 3 } };
@@ -190,10 +193,82 @@ static bool make_serials(Pc *pc, GError **err)
     return true;
 }
 
+/*
+ * The A20 gate: keyboard controller and port 92h are ORed. Off, the second MiB shows the first; what real hardware does to the other odd
+ * ones nobody looks at.
+ */
+static void a20_input(void *opaque, unsigned n, bool level)
+{
+    mem_region_set_enabled(((Pc *)opaque)->a20_off, !level);
+}
+
+static void wire_a20(Pc *pc)
+{
+    enum { MIB = 0x100000 };
+    pc->a20_off = mem_region_new_alias(machine_mem(pc->m), "a20-off", pc->ram, 0, MIB);
+    mem_region_set_enabled(pc->a20_off, false);
+    mem_region_add(machine_mem_root(pc->m), MIB, pc->a20_off, 2);
+    pc->a20 = irq_wire_new(machine_fabric(pc->m), a20_input, pc, 0);
+    irq_connect(pc->kbd->irq[2], pc->a20);
+    irq_connect(pc->port92->irq[0], pc->a20);
+}
+
+/* What firmware finds out through numbered items and CMOS. */
+static void tell_firmware(Pc *pc)
+{
+    static const char letters[] = "acdn";
+    uint8_t raw[8], uuid[16] = { 0 };
+    fw_cfg_setup(pc->fw_cfg, pc->m);
+    store_le64(raw, pc->low_bytes);
+    fw_cfg_set_item(pc->fw_cfg, FW_CFG_RAM_SIZE, raw, 8);
+    store_le16(raw, (uint16_t)machine_n_vcpus(pc->m));
+    fw_cfg_set_item(pc->fw_cfg, FW_CFG_NB_CPUS, raw, 2);
+    fw_cfg_set_item(pc->fw_cfg, FW_CFG_MAX_CPUS, raw, 2);
+    store_le16(raw, pc->cfg.boot_menu);
+    fw_cfg_set_item(pc->fw_cfg, FW_CFG_BOOT_MENU, raw, 2);
+    store_le16(raw, 1);
+    fw_cfg_set_item(pc->fw_cfg, FW_CFG_NOGRAPHIC, raw, 2);
+    fw_cfg_set_item(pc->fw_cfg, FW_CFG_UUID, uuid, sizeof(uuid));
+    /* Boot order as nibbles: 1 floppy, 2 disk, 3 CD-ROM, 4 network; 0x38 bit 0: do not look for a floppy's signature. */
+    uint8_t order[3] = { 0 };
+    const char *o = pc->cfg.boot_order ? pc->cfg.boot_order : "cd";
+    for (unsigned i = 0; i < 3 && o[i]; i++)
+        order[i] = (uint8_t)(strchr(letters, o[i]) - letters + 1);
+    rtc_set_cmos(pc->rtc, 0x3d, (uint8_t)(order[0] | order[1] << 4));
+    rtc_set_cmos(pc->rtc, 0x38, (uint8_t)(order[2] << 4 | 1));
+}
+
+/* Memory sizes where firmware since the AT keeps them: KiB up to 64 MiB, 64 KiB units from 16 MiB, 64 KiB units above 4 GiB. */
+static void tell_cmos_memory(Pc *pc)
+{
+    uint64_t ext = (pc->low_bytes - MIN(pc->low_bytes, 0x100000ull)) >> 10, above16 = pc->low_bytes > 16 << 20 ? (pc->low_bytes - (16 << 20)) >> 16 : 0;
+    uint64_t high = pc->high_bytes >> 16;
+    const struct { uint8_t at; uint64_t v; } words[] = { { 0x15, 640 }, { 0x17, MIN(ext, 65535ull) }, { 0x30, MIN(ext, 65535ull) }, { 0x34, MIN(above16, 65535ull) } };
+    for (unsigned i = 0; i < ARRAY_LEN(words); i++) {
+        rtc_set_cmos(pc->rtc, words[i].at, (uint8_t)words[i].v);
+        rtc_set_cmos(pc->rtc, words[i].at + 1u, (uint8_t)(words[i].v >> 8));
+    }
+    for (unsigned i = 0; i < 3; i++)
+        rtc_set_cmos(pc->rtc, 0x5b + i, (uint8_t)(high >> 8 * i));
+    rtc_set_cmos(pc->rtc, 0x5f, (uint8_t)(machine_n_vcpus(pc->m) - 1));
+    rtc_set_cmos(pc->rtc, 0x14, 0x06);          /* equipment: FPU, mouse port */
+}
+
+static bool make_debugcon(Pc *pc, GError **err)
+{
+    IsaDesc d = { "debugcon", "debugcon", false, { 0x402, 0xe9 }, 0, { NO_IRQ, NO_IRQ, NO_IRQ }, 0 };
+    const char *props[] = { "chardev", pc->cfg.debugcon, NULL };
+    return make(pc, &d, pc->cfg.debugcon ? props : NULL, err);
+}
+
 bool pc_make_isa(Pc *pc, GError **err)
 {
+    isa_bus_new(pc->m, pc->gsi);
     for (unsigned i = 0; i < ARRAY_LEN(isa); i++)
         if (!make(pc, &isa[i], NULL, err))
             return false;
-    return make_serials(pc, err);
+    wire_a20(pc);
+    tell_firmware(pc);
+    tell_cmos_memory(pc);
+    return make_debugcon(pc, err) && make_serials(pc, err);
 }

@@ -9,6 +9,7 @@
 #include "hw/pci/i440fx.h"
 #include "hw/pci/piix3.h"
 #include "hw/pci/piix4_pm.h"
+#include "hw/timer/rtc.h"
 
 /* The map (i440FX as virtual machines have it). */
 #define PC_LOW_MAX 0xe0000000ull        /* RAM below 4 GiB: up to 3.5 GiB if that is all ... */
@@ -30,9 +31,10 @@ typedef struct Pc {
     uint64_t ram_bytes, low_bytes, high_bytes;
     MemRegion *ram;             /* all of it; windows on it are in the memory map */
     AddressSpace *smm;
-    Device *host, *piix3, *pm, *gsi, *pic, *ioapic, *apicbus, *pit, *rtc, *hpet, *kbd;
+    Device *host, *piix3, *pm, *gsi, *pic, *ioapic, *apicbus, *pit, *rtc, *hpet, *kbd, *port92, *fw_cfg;
     GPtrArray *lapics;
-    IrqWire *smi;
+    IrqWire *smi, *a20;
+    MemRegion *a20_off;         /* first MiB once more at the second */
     void *cpu_model;            /* X86CpuModel *, of all vCPUs */
     E820Entry e820[PC_MAX_E820];
     unsigned n_e820;

@@ -62,6 +62,7 @@ static void pc_free(void *opaque)
     Pc *pc = opaque;
     boot_plan_clear(&pc->plan);
     as_free(pc->smm);
+    mem_region_unref(pc->a20_off);
     mem_region_unref(pc->ram);
     if (pc->lapics)
         g_ptr_array_unref(pc->lapics);
