@@ -4,6 +4,7 @@
 #include "hw/board/pc-internal.h"
 #include "hw/isa/isa.h"
 #include "hw/misc/fw_cfg.h"
+#include "hw/timer/hpet.h"
 #include "util/bits.h"
 
 enum { NO_IRQ = -1, MAX_PORTS = 4, MAX_IRQS = 3 };
@@ -267,6 +268,8 @@ bool pc_make_isa(Pc *pc, GError **err)
     for (unsigned i = 0; i < ARRAY_LEN(isa); i++)
         if (!make(pc, &isa[i], NULL, err))
             return false;
+    if (pc->hpet)               /* stands between the 8254, the RTC and their interrupts */
+        hpet_connect(pc->hpet, pc->pit, pc->rtc, pc->gsi);
     wire_a20(pc);
     tell_firmware(pc);
     tell_cmos_memory(pc);
