@@ -125,6 +125,16 @@ static bool make_host(Pc *pc, GError **err)
     return true;
 }
 
+/* The IDE function in compatibility mode: its channels have fixed ports and interrupts. */
+static void wire_ide(Pc *pc, Device *ide)
+{
+    static const uint16_t ports[] = { 0x1f0, 0x170, 0x3f6, 0x376 };
+    for (unsigned i = 0; i < ARRAY_LEN(ports); i++)
+        mem_region_add(machine_io_root(pc->m), ports[i], device_pio(ide, i), 1);
+    for (unsigned i = 0; i < 2; i++)
+        irq_connect(ide->irq[i], device_input(pc->gsi, 14 + i));
+}
+
 static bool make_pci(Pc *pc, GError **err)
 {
     static const struct { const char *klass, *id, *addr; bool optional; size_t keep; } functions[] = {
@@ -142,10 +152,8 @@ static bool make_pci(Pc *pc, GError **err)
             return false;
         if (functions[i].keep)
             *(Device **)((char *)pc + functions[i].keep) = dev;
-        /* The IDE function in compatibility mode: its channels have fixed interrupts. */
         if (!strcmp(functions[i].klass, "piix3-ide"))
-            for (unsigned n = 0; n < 2 && n < dev->n_irq; n++)
-                irq_connect(dev->irq[n], device_input(pc->gsi, 14 + n));
+            wire_ide(pc, dev);
     }
     return true;
 }
