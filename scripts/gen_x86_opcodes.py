@@ -105,7 +105,7 @@ def main():
         while pos < len(ent) and ent[pos][0] * 256 + ent[pos][1] == k:
             m |= ent[pos][7]
             pos += 1
-        has.append(int(m or k // 256 >= 2))
+        has.append(int(m or (k // 256 >= 2 and k != MAPS.index('V1') * 256 + 0x77)))   # VZEROUPPER alone has none
     firsts.append(pos)
     t += ['    ' + ', '.join(map(str, firsts[i:i + 16])) + ',' for i in range(0, len(firsts), 16)]
     t += ['};', 'static const uint8_t op_modrm[X86_MAPS * 256] = {']

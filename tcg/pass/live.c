@@ -5,6 +5,13 @@
 #include <string.h>
 
 #include "tcg/tcg-internal.h"
+#include "tcg/vops.h"
+
+static const bool vop_fp[VOPS] = {
+#define VOP(name, form, enc, fp) [VOP_##name] = fp,
+#include "tcg/vops.def"
+#undef VOP
+};
 
 enum { SLOT_MAX = 256 };
 
@@ -137,10 +144,10 @@ void ir_pass_live(IrUnit *u, const GuestIsa *isa)
     observe_all(&l);
     for (unsigned at = u->n - 1; at > 0; at--) {
         IrInsn *i = &u->insn[at];
-        bool keep = ir_op_info[i->op].flags & IRF_S || i->uses;
+        bool keep = ir_op_info[i->op].flags & IRF_S || i->uses || (i->op == IR_VOP && vop_fp[i->imm & 0xffff]);
         if (i->op == IR_RPUT)
             keep = live_put(&l, i);
-        if (i->type == IRT_FL && i->op != IR_BRCOND && i->op != IR_RPUT && !i->fl_need)
+        if (i->type == IRT_FL && i->op != IR_VOP && i->op != IR_BRCOND && i->op != IR_RPUT && !i->fl_need)
             keep = false;
         if (!keep) {
             if (i->op == IR_FLAGS)

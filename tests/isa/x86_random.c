@@ -2,7 +2,7 @@
  * Random user-level integer instructions, run by the host CPU and by the translator in the same place of memory; registers,
  * flags (but for those that opcodes.def calls undefined), memory and the faulting instruction must agree.
  *
- *   x86_random [SEED [ROUNDS]]      prints what was covered
+ *   x86_random [SEED [ROUNDS [vector]]]      prints what was covered; vector: SSE, AVX and MMX instead, with their registers and MXCSR
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 #include "tcg/guest/x86/translate.h"
 #include "util/bits.h"
 
-enum { RAM_SIZE = 8 << 20, MAX_SEQ = 8, CODE_OFF = 0x100000, DATA_OFF = 0x200000, DATA_SIZE = 0x2000, STACK_OFF = 0x210000, IDT_OFF = 0x300000,
+enum { RAM_SIZE = 8 << 20, MAX_SEQ = 8, CODE_OFF = 0x100000, DATA_OFF = 0x200000, DATA_SIZE = 0x2000, STACK_OFF = 0x210000, VEC_OFF = 0x204000, IDT_OFF = 0x300000,
        STUB_OFF = 0x301000, IST_OFF = 0x310000, TSS_OFF = 0x302000, GDT_OFF = 0x303000, PT_OFF = 0x400000 };
 static const uint64_t BASE = 0x10000000;       /* of RAM, in the host's and in the guest's address space */
 
@@ -30,6 +30,8 @@ static struct {
     uint64_t rng;
     uint8_t *seen;
     unsigned mismatches;
+    bool vector;
+    volatile bool native;
 } T;
 
 static uint64_t rnd(void)
@@ -68,6 +70,10 @@ __asm__(".text\n.globl native_go\nnative_go:\n"
 static void on_signal(int sig, siginfo_t *si, void *opaque)
 {
     ucontext_t *uc = opaque;
+    if (!T.native) {           /* the translator itself: die as it would */
+        signal(sig, SIG_DFL);
+        return;
+    }
     greg_t *g = uc->uc_mcontext.gregs;
     static const int order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                    REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
@@ -86,11 +92,14 @@ static void run_native(Regs *r, uint64_t start)
         native_regs[n] = r->gpr[order[n]];
     native_regs[16] = r->flags;
     native_target = start;
+    T.native = true;
     if (sigsetjmp(T.back, 1)) {
+        T.native = false;
         *r = T.fault;
         return;
     }
     native_go();
+    T.native = false;
     for (int n = 0; n < 16; n++)
         r->gpr[n] = native_regs[n];
     r->flags = native_regs[16];
@@ -213,6 +222,22 @@ static bool wanted(const X86Op *op)
     return !strncmp(op->name, "cmov", 4) || !strncmp(op->name, "set", 3);
 }
 
+/* SSE, AVX and MMX: everything that works on their registers and does not save or load state as a whole. */
+static bool wanted_vector(const X86Op *op)
+{
+    static const char *const not[] = { "ldmxcsr", "vldmxcsr", "stmxcsr", "vstmxcsr", "fxsave", "fxrstor", "lfence", "mfence", "sfence", "movnti", "clflush", "clwb", "clflushopt" };
+    static const char *const features[] = { "mmx", "sse", "sse2", "pni", "ssse3", "sse4_1", "sse4_2", "avx", "avx2", "fma", "f16c", "aes", "vaes", "pclmulqdq", "vpclmulqdq", "sha_ni", "gfni" };
+    for (unsigned n = 0; n < ARRAY_LEN(not); n++)
+        if (!strcmp(op->name, not[n]))
+            return false;
+    if (!strncmp(op->name, "prefetch", 8) || !op->feature || !strncmp(op->name, "crc32", 5))
+        return false;
+    for (unsigned n = 0; n < ARRAY_LEN(features); n++)
+        if (!strcmp(x86_feature_names[op->feature], features[n]))
+            return true;
+    return false;
+}
+
 static unsigned mov_imm(uint8_t *p, unsigned reg, uint64_t v)
 {
     p[0] = 0x48 | reg >> 3;
@@ -237,8 +262,12 @@ static bool make_bytes(const X86Op *op, uint8_t *b, X86Insn *in)
         b[n++] = 0xc4;
         b[n++] = (uint8_t)((rnd() & 0xe0) | (op->map - X86_MAP_V1 + 1));
         b[n++] = (uint8_t)((rnd() & 0xf8) | pfx);
-        if (op->accept >> (X86K_L + 1) & 1 ? 0 : 1)
+        if (!(op->accept >> (X86K_L + 1) & 1))
             b[n - 1] &= ~4;
+        if (!(op->accept >> X86K_L & 1))
+            b[n - 1] |= 4;
+        if (!(op->accept >> 31 & 1))
+            b[n - 1] |= 0x78;
     } else {
         if (rnd() % 8 == 0)
             b[n++] = 0x67;
@@ -319,7 +348,7 @@ static bool aim(const X86Insn *in, uint8_t *b, unsigned *io_n)
     return true;
 }
 
-typedef struct Program { uint8_t b[512]; unsigned n, last_at; uint8_t undef; const X86Op *ops[MAX_SEQ]; unsigned n_ops; } Program;
+typedef struct Program { uint8_t b[1024]; unsigned n, last_at; uint8_t undef; const X86Op *ops[MAX_SEQ]; unsigned n_ops; } Program;
 
 static void add_insn(Program *p, const X86Op *op)
 {
@@ -398,13 +427,71 @@ static bool compare(const Program *p, const Regs *before, const Regs *n, const R
         what = "memory";
     if (what)
         report(p, before, n, t, what);
+    for (unsigned k = 0, shown = 0; what && k < DATA_SIZE + 0x10000 && shown < 4; k += 8)
+        if (memcmp(native_ram + DATA_OFF + k, T.ram + DATA_OFF + k, 8)) {
+            printf("  memory %#lx native %016lx tcg %016lx\n", (unsigned long)(BASE + DATA_OFF + k), (unsigned long)*(uint64_t *)(native_ram + DATA_OFF + k),
+                   (unsigned long)*(uint64_t *)(T.ram + DATA_OFF + k));
+            shown++;
+        }
     return !what;
+}
+
+/* All vector registers and MXCSR between registers and memory at VEC_OFF; MMX only on its way out (EMMS follows). */
+static void vector_state(Program *p, bool load)
+{
+    p->n += mov_imm(p->b + p->n, X86_RSI, BASE + VEC_OFF + (load ? 0 : 0x400));
+    for (unsigned r = 0; r < 16; r++) {
+        uint8_t ins[9] = { 0xc4, (uint8_t)(r < 8 ? 0xe1 : 0x61), 0x7c, (uint8_t)(load ? 0x10 : 0x11), (uint8_t)(0x86 | (r & 7) << 3) };
+        uint32_t disp = 32 * r;
+        memcpy(ins + 5, &disp, 4);
+        memcpy(p->b + p->n, ins, 9);
+        p->n += 9;
+    }
+    uint8_t mx[7] = { 0x0f, 0xae, (uint8_t)(load ? 0x96 : 0x9e), 0, 2 };
+    memcpy(p->b + p->n, mx, 7);
+    p->n += 7;
+    for (unsigned r = 0; r < 8; r++) {
+        uint8_t ins[7] = { 0x0f, (uint8_t)(load ? 0x6f : 0x7f), (uint8_t)(0x86 | r << 3), (uint8_t)(8 * r), 3 };
+        memcpy(p->b + p->n, ins, 7);
+        p->n += 7;
+    }
+    if (!load) {
+        memcpy(p->b + p->n, "\x0f\x77", 2);
+        p->n += 2;
+    }
+}
+
+static uint64_t lane(void)
+{
+    static const double d[] = { 0, 1, -1, 1.5, 3e38, 1e-310, 4e-320, 1e300, -2147483648.0, 2147483647.5, 9.3e18 };
+    static const float f[] = { 0, 1, -2.5f, 1e38f, 1e-40f, 3e9f };
+    uint64_t v = interesting();
+    if (rnd() % 3 == 0)
+        memcpy(&v, &d[rnd() % ARRAY_LEN(d)], 8);
+    else if (rnd() % 3 == 0)
+        for (int k = 0; k < 2; k++)
+            memcpy((uint8_t *)&v + 4 * k, &f[rnd() % ARRAY_LEN(f)], 4);
+    if (rnd() % 16 == 0)
+        v |= 0x7ff0000000000000ull;
+    return v;
+}
+
+static void vector_inputs(void)
+{
+    for (unsigned k = 0; k < 0x200; k += 8)
+        put64(VEC_OFF + k, lane());
+    for (unsigned k = 0x300; k < 0x340; k += 8)
+        put64(VEC_OFF + k, lane());
+    uint32_t mxcsr = 0x1f80 | (uint32_t)(rnd() & 0xe000) * (rnd() % 2) | (rnd() % 4 ? 0 : 0x40);
+    memcpy(T.ram + VEC_OFF + 0x200, &mxcsr, 4);
 }
 
 static void one_round(TcgContext *ctx, TcgCpu *cpu, X86State *s, const X86Op **ops, unsigned n_ops, uint8_t *native_ram, unsigned round)
 {
     Program p = { .n = 0 };
     unsigned count = 1 + rnd() % (MAX_SEQ / 2);
+    if (T.vector)
+        vector_state(&p, true);
     for (unsigned k = 0; k < count; k++) {
         if (p.n_ops && p.undef) {              /* flags undefined by the one before must not flow on */
             static const uint8_t cmp[] = { 0x48, 0x39, 0xc8 };
@@ -416,13 +503,16 @@ static void one_round(TcgContext *ctx, TcgCpu *cpu, X86State *s, const X86Op **o
     }
     if (!p.n_ops)
         return;
+    if (T.vector)
+        vector_state(&p, false);
     Regs before = { .vector = -1 }, n, t;
     for (int k = 0; k < 16; k++)
         before.gpr[k] = interesting();
     before.gpr[X86_RSP] = BASE + STACK_OFF + 8 * (rnd() % 64);
     before.flags = 0x202 | (rnd() & (X86_CF | X86_PF | X86_AF | X86_ZF | X86_SF | X86_OF | (rnd() % 4 ? 0 : X86_DF)));
     for (unsigned k = 0; k < DATA_SIZE; k += 8)
-        put64(DATA_OFF + k, interesting());
+        put64(DATA_OFF + k, T.vector ? lane() : interesting());
+    vector_inputs();
     memset(T.ram + STACK_OFF - 0x10000 + DATA_SIZE, (int)rnd(), 0x1000);
     memcpy(T.ram + CODE_OFF, p.b, p.n);
     static const uint8_t jmp[6] = { 0xff, 0x25 };
@@ -455,6 +545,7 @@ int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
     unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 60000, n_ops = 0, covered = 0;
+    T.vector = argc > 3 && !strcmp(argv[3], "vector");
     T.rng = seed * 0x9e3779b97f4a7c15ull | 1;
     T.ram = mmap((void *)(uintptr_t)BASE, RAM_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (T.ram == MAP_FAILED)
@@ -465,7 +556,7 @@ int main(int argc, char **argv)
     system_tables();
     const X86Op *ops[X86_N_OPS];
     for (unsigned k = 0; k < X86_N_OPS; k++)
-        if (wanted(&x86_ops[k]) && x86_ops[k].accept >> X86K_MODE & 1 && (!x86_ops[k].feature || host_has(x86_feature_names[x86_ops[k].feature])))
+        if ((T.vector ? wanted_vector(&x86_ops[k]) : wanted(&x86_ops[k])) && x86_ops[k].accept >> X86K_MODE & 1 && (!x86_ops[k].feature || host_has(x86_feature_names[x86_ops[k].feature])))
             ops[n_ops++] = &x86_ops[k];
     static uint8_t alt[65536];
     sigaltstack(&(stack_t){ .ss_sp = alt, .ss_size = sizeof(alt) }, NULL);

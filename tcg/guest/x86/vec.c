@@ -57,7 +57,7 @@ void x86_vput(X86Tr *t, unsigned reg, IrType type, IrVal v)
 typedef enum Form { BIN, BINI, UN, UNI, SBIN, SBINI, WIDEN, NARROW, TRI, FMA, FROMI, FROMI0, TOI, TOIMR, TOFL, INS, TOII, TOIIMR, INS128, EXT128,
                     SHI2, SHI3, SHI4, SHI6, SHI7 } Form;
 static const uint8_t vop_form[VOPS] = {
-#define VOP(name, form, enc) [VOP_##name] = form,
+#define VOP(name, form, enc, fp) [VOP_##name] = form,
 #include "tcg/vops.def"
 #undef VOP
 };
@@ -74,8 +74,10 @@ void x86_e_vop(X86Tr *t)
     IrType type = x86_vtype(t);
     if (!x86_vec_ok(t))
         return;
-    bool scalar = vop_form[vop] == SBIN || vop_form[vop] == SBINI;
     unsigned n = 1, k = (unsigned)t->in.imm & 255;
+    bool scalar = vop_form[vop] == SBIN || vop_form[vop] == SBINI;
+    if (!t->in.vex && vop >= VOP_CMPPS && vop <= VOP_CMPSD)
+        k &= 7;                /* the legacy form knows eight predicates (SDM 2A, CMPPS) */
     IrVal a, b = 0;
     switch (vop_form[vop]) {
     case BIN: case BINI: case SBIN: case SBINI:

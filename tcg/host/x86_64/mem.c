@@ -92,11 +92,11 @@ static void gen_ld(Gen *g, IrInsn *i)
     Mem addr = addr_operand(g, i->a);
     unsigned t = gen_tmp(g), u = gen_tmp(g);
     bool rmw = i->mem & IRM_RMW, vec = type_vec(i->type);
+    unsigned x = vec ? gen_xtmp(g) : 0;   /* before the branch: what it spills must happen on both paths */
     SlowPath *s = lookup(g, i, addr, t, u, rmw);
     s->kind = THUNK_LD;
     Mem host = mem_bid(t, addr.base, 0, addr.disp);
     if (vec) {
-        unsigned x = gen_xtmp(g);
         gen_vec_ld(g, i, host, x);
         s->dst = (uint8_t)x;
         s->is_vec = true;
@@ -331,7 +331,7 @@ static void slow_st(Gen *g, const SlowPath *s)
     const IrInsn *i = &g->u->insn[s->at];
     slow_head(g, s);
     if (s->is_vec) {
-        gen_vec_st(g, i, ENV(g, vspill[15]), s->dst);
+        gen_vec_st(g, i, (i->mem & IRM_SIZE) > 3 ? ENV(g, vspill[15]) : ENV(g, arg[1]), s->dst);
     } else if (s->dst == NOREG) {
         asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, arg[1]));
         a32(&g->a, (uint32_t)g->u->insn[i->b].imm);

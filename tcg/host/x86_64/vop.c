@@ -7,7 +7,7 @@ typedef enum Form { BIN, BINI, UN, UNI, SBIN, SBINI, WIDEN, NARROW, TRI, FMA, FR
 typedef struct VopEnc { uint32_t enc; uint8_t form; } VopEnc;
 
 static const VopEnc vop_enc[VOPS] = {
-#define VOP(name, form, enc) [VOP_##name] = { enc, form },
+#define VOP(name, form, enc, fp) [VOP_##name] = { enc, form },
 #include "tcg/vops.def"
 #undef VOP
 };
