@@ -108,7 +108,6 @@ typedef struct BlockOpenOpts {
     bool detect_zeroes;         /* writes of zeros become WRITE_ZEROES; with discard they unmap too */
     bool repair;                /* open although marked corrupt or dirty, in order to check and repair */
     const char *snapshot;       /* id or name of an internal snapshot to read; implies read-only */
-    const char *writable_base;  /* open this one of the backing files for writing too (commit); "": the first */
 } BlockOpenOpts;
 
 /*
@@ -119,6 +118,11 @@ typedef struct BlockOpenOpts {
 BlockNode *block_open(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err);
 /* The same on top of the node @file (a reference is taken), whatever its name says. */
 BlockNode *block_open_on(BlockNode *file, const BlockOpenOpts *opts, GError **err);
+/*
+ * The same with every write kept in a temporary overlay that vanishes with the node (-snapshot): the image itself is
+ * opened read-only, whatever opts->writable says. block_commit brings the writes back on request.
+ */
+BlockNode *block_open_temporary(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err);
 BlockNode *block_ref(BlockNode *node);
 /* The last one drains, flushes (ignoring errors: flush before if you care) and closes. NULL is fine. Main thread. */
 void block_unref(BlockNode *node);
@@ -262,5 +266,14 @@ bool block_parse_bool(const char *text, bool *ret_value);       /* on off yes no
 bool block_parse_prealloc(const char *text, BlockPrealloc *ret_prealloc);
 /* Make the image refer to another backing file (NULL: none) without looking at data; the open chain stays as it is. */
 bool block_change_backing(BlockNode *node, const char *name, const char *format, GError **err);
+/*
+ * Write what the layers above @base have into @base (NULL: the backing file of @node), which is made writable for that
+ * time and grown if it is smaller. With @empty, and if @base is the immediate backing file, @node is emptied then.
+ * @progress may be NULL. Main thread; @own as in block_drain_begin: requests wait until it is done.
+ */
+typedef void BlockProgress(void *opaque, uint64_t done, uint64_t total);
+bool block_commit(BlockNode *node, BlockNode *base, bool empty, Loop *own, BlockProgress *progress, void *opaque, GError **err);
+/* Let a node be written to, or not any more. Drained. */
+bool block_set_writable(BlockNode *node, bool writable, GError **err);
 /* Drop all data of this layer, so that everything comes from the backing file; -ENOTSUP if the format cannot. */
 int block_make_empty(BlockNode *node);

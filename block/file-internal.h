@@ -16,3 +16,5 @@ typedef struct FileState {
  * before: two takers may both fail, never both succeed.
  */
 bool file_lock(int fd, const char *name, unsigned perm, unsigned unshared, GError **err);
+/* All of them. */
+void file_unlock(int fd);

@@ -54,3 +54,11 @@ bool file_lock(int fd, const char *name, unsigned perm, unsigned unshared, GErro
     return lock_set(fd, name, LOCK_PERM, perm, "", err) && lock_set(fd, name, LOCK_UNSHARED, unshared, "shared ", err) &&
            lock_nobody(fd, name, LOCK_UNSHARED, perm, "", err) && lock_nobody(fd, name, LOCK_PERM, unshared, "shared ", err);
 }
+
+void file_unlock(int fd)
+{
+    for (unsigned i = 0; i < LOCK_BITS; i++) {
+        lock_byte(fd, F_OFD_SETLK, LOCK_PERM + i, F_UNLCK, NULL);
+        lock_byte(fd, F_OFD_SETLK, LOCK_UNSHARED + i, F_UNLCK, NULL);
+    }
+}

@@ -52,6 +52,11 @@ static uint32_t direct_align(int fd)
     return 4096;
 }
 
+static unsigned perms(bool writable)
+{
+    return BLOCK_PERM_CONSISTENT_READ | (writable ? BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE : 0);
+}
+
 static bool file_setup(BlockNode *node, FileState *s, const char *path, GError **err)
 {
     struct stat st;
@@ -67,8 +72,7 @@ static bool file_setup(BlockNode *node, FileState *s, const char *path, GError *
         return false;
     }
     const BlockOpenOpts *o = &node->opts;
-    unsigned perm = BLOCK_PERM_CONSISTENT_READ | (node->read_only ? 0 : BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE);
-    if (!o->no_lock && !o->force_share && !file_lock(s->fd, path, perm, BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE, err))
+    if (!o->no_lock && !o->force_share && !file_lock(s->fd, path, perms(!node->read_only), BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE, err))
         return false;
     node->opt_io_size = 0;
     node->discard_granularity = MAX((uint32_t)st.st_blksize, 512);
@@ -96,6 +100,31 @@ static bool file_open(BlockNode *node, GError **err)
     close(s->fd);
     g_mutex_clear(&s->rmw);
     return false;
+}
+
+/* Another descriptor in place of the old one, whose locks go with it. Should the new locks be refused, the old ones come
+ * back: others can have taken none that exclude reading in between, or we are told. */
+static bool file_set_writable(BlockNode *node, bool writable, GError **err)
+{
+    FileState *s = node->state;
+    g_autofree char *path = block_path_of(node->name);
+    bool locks = !node->opts.no_lock && !node->opts.force_share;
+    int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | (s->direct ? O_DIRECT : 0)), old;
+    if (fd < 0) {
+        block_error(err, -errno, "Could not open '%s' for %s", path, writable ? "writing" : "reading");
+        return false;
+    }
+    old = s->fd;
+    if (locks)
+        file_unlock(old);
+    if (locks && !file_lock(fd, path, perms(writable), BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE, err)) {
+        close(fd);
+        file_lock(old, path, perms(!writable), BLOCK_PERM_WRITE | BLOCK_PERM_RESIZE, NULL);
+        return false;
+    }
+    s->fd = fd;
+    close(old);
+    return true;
 }
 
 static int file_close(BlockNode *node)
@@ -414,4 +443,5 @@ const BlockFormat block_format_file = {
     .resize = file_resize,
     .inline_begin = file_inline_begin,
     .info = file_info,
+    .set_writable = file_set_writable,
 };

@@ -81,6 +81,9 @@ struct BlockFormat {
     bool (*snapshot_delete)(BlockNode *node, const char *id_or_name, GError **err);
     /* Make the image refer to another backing file (NULL: none), without looking at data. */
     bool (*change_backing)(BlockNode *node, const char *name, const char *format, GError **err);
+    /* Between read-only and writable, drained; node->read_only is what it was. The file below comes first. NULL: nothing
+     * to do but to change the flag. */
+    bool (*set_writable)(BlockNode *node, bool writable, GError **err);
     int (*make_empty)(BlockNode *node); /* after a commit: drop all data of this layer */
 };
 

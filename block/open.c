@@ -185,13 +185,6 @@ static BlockNode *open_name(BlockCtx *ctx, const char *name, const BlockOpenOpts
     return node;
 }
 
-/* Is the backing file of @node, at @path, the one that is to be written to? */
-static bool is_base(const BlockNode *top, const BlockNode *node, const char *path)
-{
-    const char *base = top->opts.writable_base;
-    return base && (*base ? !strcmp(base, path) || !strcmp(base, node->backing_name) : node == top);
-}
-
 /* Open the files below @top one after the other: a chain in a loop or of absurd depth ends in an error, not in recursion. */
 static bool open_chain(BlockNode *top, GError **err)
 {
@@ -205,9 +198,8 @@ static bool open_chain(BlockNode *top, GError **err)
                         "correct it with 'rebase -u'", path, MAX_CHAIN);
             return false;
         }
-        bool base = is_base(top, node, path);
         BlockOpenOpts opts = { .format = node->backing_format, .cache = node->opts.cache, .force_share = node->opts.force_share,
-                               .no_lock = node->opts.no_lock, .writable = base, .discard = base };
+                               .no_lock = node->opts.no_lock, .discard = node->opts.discard };
         GError *why = NULL;
         node->backing = open_name(top->ctx, path, &opts, &why);
         if (!node->backing) {
@@ -225,8 +217,6 @@ static BlockNode *with_chain(BlockNode *node, GError **err)
         block_unref(node);
         return NULL;
     }
-    if (node)
-        node->opts.writable_base = NULL;        /* the caller's string */
     return node;
 }
 

@@ -72,13 +72,13 @@ static bool open_data_file(Qcow2 *s, GError **err)
 {
     BlockNode *node = s->node;
     s->data_file = s->file;
-    if (!s->external || node->opts.no_data_file)
-        return true;
     for (guint i = 0; i < s->extensions->len; i++) {
         const Qcow2Extension *e = &g_array_index(s->extensions, Qcow2Extension, i);
         if (e->type == Q_EXT_DATA_FILE && e->len && e->len <= Q_MAX_NAME)
             s->data_file_name = g_strndup((const char *)e->data, e->len);
     }
+    if (!s->external || node->opts.no_data_file)
+        return true;
     if (!s->data_file_name) {
         block_error(err, 0, "Could not open '%s': 'data-file' is required for this image, and it does not name one", node->name);
         return false;
@@ -297,6 +297,29 @@ static bool qcow2_change_backing(BlockNode *node, const char *name, const char *
     return false;
 }
 
+static bool qcow2_set_writable(BlockNode *node, bool writable, GError **err)
+{
+    Qcow2 *s = node->state;
+    if (writable) {
+        s->can_write = true;
+        bool was = node->read_only;
+        node->read_only = false;
+        bool ok = !node->opts.snapshot && open_marks(s, err) && (!s->external || block_set_writable(s->data_file, true, err));
+        if (node->opts.snapshot)
+            block_error(err, 0, "'%s': an internal snapshot cannot be written to", node->name);
+        node->read_only = was;
+        s->can_write = ok;
+        return ok;
+    }
+    int r = s->corrupt ? 0 : close_writes(s);
+    if (r < 0) {
+        block_error(err, r, "Could not write '%s'", node->name);
+        return false;
+    }
+    s->can_write = s->dirty_marked = false;
+    return !s->external || block_set_writable(s->data_file, false, err);
+}
+
 const BlockFormat block_format_qcow2 = {
     .name = "qcow2",
     .can_backing = true,
@@ -323,4 +346,5 @@ const BlockFormat block_format_qcow2 = {
     .snapshot_delete = qcow2_snapshot_delete,
     .change_backing = qcow2_change_backing,
     .make_empty = qcow2_make_empty,
+    .set_writable = qcow2_set_writable,
 };

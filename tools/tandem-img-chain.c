@@ -19,56 +19,34 @@ static int write_smart(BlockNode *node, uint64_t offset, const uint8_t *buf, uin
 
 /* ---- commit ---- */
 
-static int commit_data(BlockNode *top, BlockNode *base, bool progress)
+static void show_progress(void *opaque, uint64_t done, uint64_t total)
 {
-    g_autofree uint8_t *buf = g_malloc(BUF);
-    uint64_t length = block_length(top);
-    for (uint64_t offset = 0; offset < length;) {
-        BlockStatus st;
-        int r = block_status_chain(top, base, offset, MIN(length - offset, 1ull << 30), &st);
-        if (r == 0 && (st.flags & BLOCK_ST_ALLOCATED) && (st.flags & BLOCK_ST_ZERO)) {
-            r = block_pwrite_zeroes(base, offset, st.len, BLOCK_REQ_MAY_UNMAP);
-        } else if (r == 0 && (st.flags & BLOCK_ST_ALLOCATED)) {
-            st.len = MIN(st.len, BUF);
-            r = block_pread(top, offset, buf, st.len);
-            r = r < 0 ? r : block_pwrite(base, offset, buf, st.len, 0);
-        }
-        if (r < 0)
-            return r;
-        offset += st.len;
-        if (progress)
-            img_progress((double)offset / (double)length);
+    img_progress((double)done / (double)total);
+}
+
+static BlockNode *find_base(BlockNode *top, const char *name)
+{
+    BlockNode *base = block_backing(top), *above = top;
+    while (base && name && strcmp(block_name(base), name) && strcmp(block_backing_name(above), name)) {
+        above = base;
+        base = block_backing(base);
     }
-    return block_flush(base);
+    return base;
 }
 
 static int commit_node(Img *img, BlockNode *top, const char *base_name, bool keep, bool progress)
 {
     GError *err = NULL;
-    BlockNode *base = block_backing(top);
-    if (!base)
+    if (!block_backing(top))
         return img_error(img, "Image does not have a backing file");
-    for (; base && base_name && strcmp(block_name(base), base_name); base = block_backing(base)) {
-        const BlockNode *above = top;
-        while (block_backing(above) != base)
-            above = block_backing(above);
-        if (!strcmp(block_backing_name(above), base_name))
-            break;
-    }
+    BlockNode *base = find_base(top, base_name);
     if (!base)
         return img_error(img, "Did not find '%s' in the backing chain of '%s'", base_name, block_name(top));
-    if (block_length(base) < block_length(top) && !block_resize(base, block_length(top), BLOCK_PREALLOC_OFF, &err))
-        return img_gerror(img, err);
-    int r = commit_data(top, base, progress);
+    bool ok = block_commit(top, base, !keep, NULL, progress ? show_progress : NULL, NULL, &err);
     if (progress)
         printf("\n");
-    /* Only now is the data safe below; a layer in between keeps its own, so the top stays as it is then. */
-    if (r == 0 && !keep && base == block_backing(top)) {
-        r = block_make_empty(top);
-        r = r == -ENOTSUP ? 0 : r;
-    }
-    if (r < 0)
-        return img_error(img, "error while committing '%s': %s", block_name(top), g_strerror(-r));
+    if (!ok)
+        return img_gerror(img, err);
     img_say(img, "Image committed.\n");
     return 0;
 }
@@ -76,14 +54,14 @@ static int commit_node(Img *img, BlockNode *top, const char *base_name, bool kee
 int img_commit(Img *img, int argc, char **argv)
 {
     static const struct option longs[] = { { "quiet", no_argument, NULL, 'q' }, IMG_COMMON_LONG };
-    ImgOpen how = { .writable = true, .writable_base = "" };
+    ImgOpen how = { .writable = true };
     const char *base = NULL;
     bool keep = false, progress = false;
     for (int o; (o = getopt_long(argc, argv, ":f:t:b:dpqhr:", longs, NULL)) != -1;) {
         switch (o) {
         case 'f': how.format = optarg; break;
         case 't': how.cache = optarg; break;
-        case 'b': base = how.writable_base = optarg; break;
+        case 'b': base = optarg; break;
         case 'd': keep = true; break;
         case 'p': progress = true; break;
         case 'q': img->quiet = true; break;

@@ -163,8 +163,10 @@ static int dd_copy(Img *img, const Dd *d, BlockNode *in)
     uint64_t length = block_length(in), skip, len;
     if (__builtin_mul_overflow(d->skip, d->bs, &skip) || skip > length)
         skip = length;
-    if (!d->have_count || __builtin_mul_overflow(d->count, d->bs, &len) || len > length - skip)
-        len = length - skip;
+    /* count counts from the start of the input, skipped blocks included: unlike dd, like qemu-img dd. */
+    if (!d->have_count || __builtin_mul_overflow(d->count, d->bs, &len) || len > length)
+        len = length;
+    len -= MIN(len, skip);
     BlockCreateOpts o = { .format = d->out_format, .name = d->out, .size = len, .have_size = true, .cache = BLOCK_CACHE_WRITEBACK };
     BlockOpenOpts oo = { .format = d->out_format, .writable = true, .detect_zeroes = true, .discard = true };
     BlockNode *out = block_create(img->ctx, &o, NULL, &err) ? block_open(img->ctx, d->out, &oo, &err) : NULL;

@@ -63,8 +63,8 @@ static GVariant *info_variant(BlockNode *node, const BlockInfo *info, GPtrArray 
 
 static void print_specific(GVariant *specific)
 {
-    static const char *const order[] = { "compat", "data-file", "data-file-raw", "compression-type", "lazy-refcounts", "bitmaps",
-                                         "refcount-bits", "corrupt", "extended-l2" };
+    static const char *const order[] = { "compat", "compression-type", "lazy-refcounts", "bitmaps", "refcount-bits", "data-file",
+                                         "data-file-raw", "corrupt", "extended-l2" };
     if (!specific)
         return;
     printf("Format specific information:\n");
