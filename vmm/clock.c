@@ -80,7 +80,7 @@ int64_t mclock_now(MachineClock *c, ClockKind kind)
     switch (kind) {
     case CLOCK_KIND_VIRTUAL: return virtual_ns(c);
     case CLOCK_KIND_HOST: return host_ns();
-    default: return wall_ns();
+    default: return atomic_load_explicit(&c->manual, memory_order_relaxed) ? c->wall_at_boot + virtual_ns(c) : wall_ns();
     }
 }
 

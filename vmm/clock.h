@@ -31,7 +31,7 @@ void mclock_start(MachineClock *c);
 void mclock_stop(MachineClock *c);
 /* Loading a snapshot: set virtual time (stopped only). Timers keep their absolute deadlines. */
 void mclock_set_virtual(MachineClock *c, int64_t ns);
-/* Tests: virtual time moves only by mclock_advance(), which runs due timers in the caller. Before any start. */
+/* Tests: virtual and wall time move only by mclock_advance(), which runs due timers in the caller. Before any start. */
 void mclock_set_manual(MachineClock *c);
 void mclock_advance(MachineClock *c, int64_t ns);
 /* The clock as util/loop.h's interface, for code that knows only util; not for CLOCK_KIND_WALL. Lives as long as @c. */
