@@ -65,6 +65,5 @@ bool tandem_choose_accel(Tandem *t, GError **err)
         t->assist = probe(t, "kvm", &info, err);
     if (t->o.switch_us && !t->assist)
         return *err ? false : opt_fail(err, "-accel switch-us needs two engines, this host has one");
-    tandem_say("%s", t->accel_line);
     return true;
 }

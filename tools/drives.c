@@ -66,6 +66,11 @@ static bool add_drive(Tandem *t, const Drive *d, GError **err)
     BlockNode *node = block_open(t->block, d->file, &opts, err);
     if (!node)
         return false;
+    /* Everything can be read as raw; what has no whole sectors was hardly meant to be a disk. */
+    if (!d->format && !strcmp(block_format_name(node), "raw") && (block_length(node) % 512 || !block_length(node))) {
+        block_unref(node);
+        return opt_fail(err, "%s is not a disk image (no known format, and not whole sectors of 512 bytes); format=raw takes it anyway", d->file);
+    }
     ControlDrive *c = g_new0(ControlDrive, 1);
     *c = (ControlDrive){ .id = g_steal_pointer(&id), .node = node };
     g_ptr_array_add(t->drives, c);

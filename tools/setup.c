@@ -89,6 +89,8 @@ bool tandem_setup(Tandem *t, GError **err)
         return false;
     if (!tandem_add_devices(t, err) || (pc && !pc_finish(t->machine, err)) || !machine_complete(t->machine, err))
         return false;
+    if (pc)
+        tandem_say("%s", t->accel_line);
     if (t->o.switch_us)
         machine_set_switch_period(t->machine, (unsigned)t->o.switch_us);
     return true;

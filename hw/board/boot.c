@@ -1,5 +1,9 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "hw/board/boot-internal.h"
 #include "util/bits.h"
@@ -125,8 +129,7 @@ static bool make(BootPlan *plan, GBytes *kernel, const BootEnv *env, GError **er
         return boot_multiboot(plan, kernel, env, err);
     if (len && elf_is(p, len))
         return boot_elf(plan, kernel, env, err);
-    return boot_fail(err, "%s is not a kernel that can be booted directly; -kernel takes a bzImage, a vmlinux or PVH ELF file, or a multiboot image",
-                     env->kernel_name);
+    return boot_fail(err, "not a kernel that can be booted directly; -kernel takes a bzImage, a vmlinux or PVH ELF file, or a multiboot image");
 }
 
 bool boot_plan_make(BootPlan *plan, GBytes *kernel, const BootEnv *env, GError **err)
@@ -152,10 +155,18 @@ void boot_plan_clear(BootPlan *plan)
 
 GBytes *boot_file_open(const char *path, const char *what, GError **err)
 {
-    g_autoptr(GError) e = NULL;
-    GMappedFile *f = g_mapped_file_new(path, false, &e);
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC), code = errno;
+    if (fd >= 0 && !fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+        code = EISDIR;
+        close(fd);
+        fd = -1;
+    }
+    GMappedFile *f = fd < 0 ? NULL : g_mapped_file_new_from_fd(fd, false, NULL);
+    if (fd >= 0)
+        close(fd);
     if (!f) {
-        g_set_error(err, G_FILE_ERROR, e->code, "cannot read %s: %s", what, e->message);
+        g_set_error(err, G_FILE_ERROR, g_file_error_from_errno(code), "cannot read %s %s: %s", what, path, g_strerror(fd < 0 ? code : EIO));
         return NULL;
     }
     GBytes *b = g_mapped_file_get_bytes(f);

@@ -30,7 +30,11 @@ static bool make_plan(Pc *pc, GError **err)
         .map = pc->e820, .n_map = pc->n_e820, .rsdp = pc->acpi ? PC_BOOT_ROM : 0, .kernel_name = c->kernel, .cmdline = c->append ? c->append : "",
         .modules = modules ? (const BootModule *)modules->data : NULL, .n_modules = modules ? modules->len : 0,
     };
-    if (e || !boot_plan_make(&pc->plan, kernel, &env, &e)) {
+    if (e) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s", e->message);
+        return false;
+    }
+    if (!boot_plan_make(&pc->plan, kernel, &env, &e)) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_FAILED, "-kernel %s: %s", c->kernel, e->message);
         return false;
     }
@@ -149,6 +153,18 @@ static void setup_pci(Pc *pc)
     assign_irqs(pc, b);
 }
 
+/* 115200 8N1: a kernel that only writes characters must not find the 5 data bits of a reset 16550 (LCR = 0). */
+static void setup_serials(Pc *pc)
+{
+    AddressSpace *io = machine_as_io(pc->m);
+    for (unsigned i = 0; i < PC_SERIALS; i++) {
+        uint16_t port = pc_serial_port(i);
+        static const struct { uint8_t reg, val; } steps[] = { { 3, 0x83 }, { 0, 1 }, { 1, 0 }, { 3, 0x03 }, { 4, 0x03 } };
+        for (unsigned k = 0; pc->cfg.serial[i] && k < ARRAY_LEN(steps); k++)
+            as_store(io, port + steps[k].reg, 1, steps[k].val);
+    }
+}
+
 void pc_boot_reset(Pc *pc)
 {
     AddressSpace *as = machine_as_mem(pc->m);
@@ -158,6 +174,7 @@ void pc_boot_reset(Pc *pc)
     as_dma_store(as, 0x400, 2, 0x3f8);
     as_dma_store(as, 0x40e, 2, BOOT_EBDA >> 4);
     setup_pci(pc);
+    setup_serials(pc);
     piix4_pm_setup(pc->pm, PC_PM_BASE, PC_SMB_BASE);
     for (unsigned i = 0; i < pc->lapics->len; i++)
         lapic_virtual_wire(g_ptr_array_index(pc->lapics, i));
