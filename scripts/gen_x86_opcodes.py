@@ -19,6 +19,8 @@ MODRM = set('EGMRSCDVWUPQNT')
 # the one-hot fields of the match key, see X86K_ in decode.h
 FIELDS = [('/0 /1 /2 /3 /4 /5 /6 /7', 0), ('rm0 rm1 rm2 rm3 rm4 rm5 rm6 rm7', 8), ('mem mod3', 16), ('np 66 F3 F2', 18), ('64 no64', 22),
           ('o16 o32 o64', 24), ('W0 W1', 27), ('L0 L1', 29)]
+# features.def's ID where it is not the name in capitals
+FEATURE_ID = {'lahf': 'LAHF_LM', 'pni': 'SSE3'}
 ATTRS = {'d64': 1, 'f64': 2, 'lock': 4}
 
 
@@ -89,6 +91,8 @@ def main():
     h = ['#pragma once', '/* Made by scripts/gen_x86_opcodes.py of opcodes.def; do not edit. */', 'struct X86Tr;']
     h += ['void x86_e_%s(struct X86Tr *t);' % e for e in emits]
     h += ['/* CPUID features that instructions need, named as /proc/cpuinfo does. */', 'enum { X86F_NONE, %s, X86F_COUNT };' % ', '.join('X86F_' + f for f in feats)]
+    bits = ['X86_FEAT_' + FEATURE_ID.get(f, f.upper()) for f in feats]
+    h += ['#define X86_FEATURE_BITS 0, %s' % ', '.join(bits)]
     h += ['#define X86_FEATURE_NAMES NULL, %s' % ', '.join('"%s"' % f for f in feats)]
     h += ['enum { X86_N_OPS = %d };' % len(ent), '']
     t = ['/* Made by scripts/gen_x86_opcodes.py of opcodes.def; do not edit. */', 'const X86Op x86_ops[X86_N_OPS] = {']

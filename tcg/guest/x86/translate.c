@@ -1,5 +1,6 @@
 #include "tcg/guest/x86/translate.h"
 
+#include "cpu/x86/cpuid.h"
 #include "util/bits.h"
 
 /* The loop over a unit's instructions, and leaving it. */
@@ -200,6 +201,29 @@ static bool fetch(X86Tr *t, unsigned pos, X86DecodeResult *ret)
     return *ret != X86D_SHORT;
 }
 
+/* The CPU model has the instruction. Without BMI1 or LZCNT their prefix means nothing: BSF, BSR. LAHF and SAHF always exist outside 64-bit code. */
+static bool has_feature(const X86Tr *t)
+{
+    static const uint16_t bits[X86F_COUNT] = { X86_FEATURE_BITS };
+    unsigned f = t->in.op->feature;
+    if (!f || (f == X86F_lahf && !x86_64bit(t)))
+        return true;
+    return x86_model_has(((const X86State *)t->t->state)->model, (X86Feature)bits[f]);
+}
+
+static void emit_op(X86Tr *t)
+{
+    X86EmitFn *fn = t->in.op->emit;
+    if (has_feature(t))
+        fn(t);
+    else if (fn == x86_e_tzcnt)
+        x86_e_bsf(t);
+    else if (fn == x86_e_lzcnt)
+        x86_e_bsr(t);
+    else
+        x86_emit_ud(t);
+}
+
 static void emit_one(X86Tr *t, int64_t off)
 {
     begin_insn(t, off);
@@ -207,7 +231,7 @@ static void emit_one(X86Tr *t, int64_t off)
         x86_check_fetch(t);
     if (t->mode & X86M_DR && !t->slow)
         x86_call(t, X86H_db_insn, ir_pc(t->u, off), 0, 0, 0);
-    t->in.op->emit(t);
+    emit_op(t);
 }
 
 static void emit_cold(X86Tr *t)

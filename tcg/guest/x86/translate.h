@@ -123,3 +123,6 @@ void x86_leave_look(X86Tr *t);
 void x86_label(X86Tr *t, unsigned label);
 /* True, with #GP(0) emitted, if CPL is not 0. */
 bool x86_emit_cpl0(X86Tr *t);
+/* x87 (fpctl.c): true, with #NM emitted, if CR0 forbids it; and report an unmasked exception that is pending. */
+bool x86_fpu_refused(X86Tr *t);
+void x86_fpu_pending(X86Tr *t);
