@@ -353,12 +353,15 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         return true;
     }
     cpu->mode = cpu->isa->mode(cpu->state);
+    uint64_t came_to = cpu->isa->linear_pc(cpu->state);
     if (!cpu->isa->deliver(cpu)) {
         *why = TCG_LEAVE_HALTED;
         return true;
     }
     tcg_update_ctx(cpu);
     uint64_t va = cpu->isa->linear_pc(cpu->state);
+    if (va != came_to)         /* an interrupt came first: that is not where the jump goes */
+        cpu->link = 0;
     bool one = cpu->one_insn || single;
     TcgBlock *b = find_block(cpu, va, one);
     if (!b) {

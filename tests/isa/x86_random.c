@@ -15,7 +15,7 @@
 #include "tcg/guest/x86/translate.h"
 #include "util/bits.h"
 
-enum { RAM_SIZE = 8 << 20, MAX_SEQ = 8, CODE_OFF = 0x100000, DATA_OFF = 0x200000, DATA_SIZE = 0x2000, STACK_OFF = 0x210000, VEC_OFF = 0x204000, IDT_OFF = 0x300000,
+enum { RAM_SIZE = 8 << 20, MAX_SEQ = 48, CODE_OFF = 0x100000, DATA_OFF = 0x200000, DATA_SIZE = 0x2000, STACK_OFF = 0x210000, VEC_OFF = 0x204000, IDT_OFF = 0x300000,
        STUB_OFF = 0x301000, IST_OFF = 0x310000, TSS_OFF = 0x302000, GDT_OFF = 0x303000, PT_OFF = 0x400000 };
 static const uint64_t BASE = 0x10000000;       /* of RAM, in the host's and in the guest's address space */
 
@@ -348,7 +348,7 @@ static bool aim(const X86Insn *in, uint8_t *b, unsigned *io_n)
     return true;
 }
 
-typedef struct Program { uint8_t b[1024]; unsigned n, last_at; uint8_t undef; const X86Op *ops[MAX_SEQ]; unsigned n_ops; } Program;
+typedef struct Program { uint8_t b[2048]; unsigned n, last_at; uint8_t undef; const X86Op *ops[MAX_SEQ]; unsigned n_ops; } Program;
 
 static void add_insn(Program *p, const X86Op *op)
 {
@@ -423,7 +423,7 @@ static bool compare(const Program *p, const Regs *before, const Regs *n, const R
         what = "registers";
     else if ((n->flags ^ t->flags) & mask)
         what = "flags";
-    else if (memcmp(native_ram + DATA_OFF, T.ram + DATA_OFF, DATA_SIZE + 0x10000))
+    else if (memcmp(native_ram + DATA_OFF, T.ram + DATA_OFF, 0x30000))
         what = "memory";
     if (what)
         report(p, before, n, t, what);
@@ -489,7 +489,7 @@ static void vector_inputs(void)
 static void one_round(TcgContext *ctx, TcgCpu *cpu, X86State *s, const X86Op **ops, unsigned n_ops, uint8_t *native_ram, unsigned round)
 {
     Program p = { .n = 0 };
-    unsigned count = 1 + rnd() % (MAX_SEQ / 2);
+    unsigned count = rnd() & 1 || T.vector ? 1 + rnd() % 4 : 1 + rnd() % (MAX_SEQ - 1);
     if (T.vector)
         vector_state(&p, true);
     for (unsigned k = 0; k < count; k++) {
@@ -519,11 +519,11 @@ static void one_round(TcgContext *ctx, TcgCpu *cpu, X86State *s, const X86Op **o
     uint64_t back = (uint64_t)(uintptr_t)native_back;
     memcpy(T.ram + CODE_OFF + p.n, jmp, 6);
     memcpy(T.ram + CODE_OFF + p.n + 6, &back, 8);
-    memcpy(T.image + DATA_OFF, T.ram + DATA_OFF, DATA_SIZE + 0x10000);
+    memcpy(T.image + DATA_OFF, T.ram + DATA_OFF, 0x30000);
     n = t = before;
     run_native(&n, BASE + CODE_OFF);
-    memcpy(native_ram + DATA_OFF, T.ram + DATA_OFF, DATA_SIZE + 0x10000);
-    memcpy(T.ram + DATA_OFF, T.image + DATA_OFF, DATA_SIZE + 0x10000);
+    memcpy(native_ram + DATA_OFF, T.ram + DATA_OFF, 0x30000);
+    memcpy(T.ram + DATA_OFF, T.image + DATA_OFF, 0x30000);
     T.ram[CODE_OFF + p.n] = 0xf4;
     tcg_invalidate_range(ctx, CODE_OFF, 4096);
     if (round % 4096 == 4095)
