@@ -242,6 +242,12 @@ bool block_snapshot_create(BlockNode *node, const BlockSnapshot *snapshot, GErro
 bool block_snapshot_apply(BlockNode *node, const char *id_or_name, GError **err);
 bool block_snapshot_delete(BlockNode *node, const char *id_or_name, GError **err);
 
+/* Persistent dirty bitmaps. @granularity (bytes, 0: default) is for ADD. */
+typedef enum BlockBitmapOp { BLOCK_BITMAP_ADD, BLOCK_BITMAP_REMOVE, BLOCK_BITMAP_CLEAR, BLOCK_BITMAP_ENABLE, BLOCK_BITMAP_DISABLE } BlockBitmapOp;
+bool block_bitmap(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t granularity, GError **err);
+/* Change creation options of an existing image; opts->options, size and backing as for block_create. */
+bool block_amend(BlockNode *node, const BlockCreateOpts *opts, GError **err);
+
 typedef struct BlockInfo {
     uint32_t cluster_size;      /* 0: none */
     bool dirty, corrupt, encrypted;

@@ -84,6 +84,8 @@ struct BlockFormat {
     /* Between read-only and writable, drained; node->read_only is what it was. The file below comes first. NULL: nothing
      * to do but to change the flag. */
     bool (*set_writable)(BlockNode *node, bool writable, GError **err);
+    bool (*bitmap)(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t granularity, GError **err);
+    bool (*amend)(BlockNode *node, const BlockCreateOpts *opts, GError **err);
     int (*make_empty)(BlockNode *node); /* after a commit: drop all data of this layer */
 };
 

@@ -291,3 +291,22 @@ int block_make_empty(BlockNode *node)
 {
     return node->read_only ? -EROFS : node->format->make_empty ? node->format->make_empty(node) : -ENOTSUP;
 }
+
+static bool can_change(BlockNode *node, bool has, const char *what, GError **err)
+{
+    if (!has)
+        block_error(err, 0, "'%s': format %s has no %s", node->name, node->format->name, what);
+    else if (node->read_only)
+        block_error(err, 0, "'%s' is opened read-only", node->name);
+    return has && !node->read_only;
+}
+
+bool block_bitmap(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t granularity, GError **err)
+{
+    return can_change(node, node->format->bitmap, "bitmaps", err) && node->format->bitmap(node, op, name, granularity, err);
+}
+
+bool block_amend(BlockNode *node, const BlockCreateOpts *opts, GError **err)
+{
+    return can_change(node, node->format->amend, "options that can be amended", err) && node->format->amend(node, opts, err);
+}

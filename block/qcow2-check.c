@@ -495,3 +495,17 @@ int qcow2_check(BlockNode *node, unsigned fix, BlockCheck *check)
     g_hash_table_destroy(c.l2);
     return r;
 }
+
+int q_count_references(Qcow2 *s, Qcow2Refs **ret_refs)
+{
+    BlockCheck out = { .message = NULL };
+    Check c = { .s = s, .out = &out, .refs = q_refs_new(), .l2 = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free) };
+    int r = count_references(&c);
+    r = r == 0 && out.corruptions ? -EIO : r;
+    g_hash_table_destroy(c.l2);
+    if (r < 0)
+        q_refs_free(c.refs);
+    else
+        *ret_refs = c.refs;
+    return r;
+}

@@ -221,6 +221,7 @@ static int packed_link(Qcow2 *s, uint64_t offset, uint64_t entry)
     if (n)
         q_free_later(s, old_offset, n, !(old & Q_COMPRESSED));
     q_l2_set(s, t, index, entry, 0);
+    q_bitmaps_mark(s, offset, s->cluster_size);
     return 0;
 }
 

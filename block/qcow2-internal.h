@@ -86,6 +86,16 @@ typedef struct Qcow2Snapshot {
     uint8_t *extra;             /* all of it, also what we do not know */
 } Qcow2Snapshot;
 
+enum { Q_BITMAP_IN_USE = 1, Q_BITMAP_AUTO = 2 };
+typedef struct Qcow2Bitmap {
+    char *name;
+    uint64_t table_offset;
+    uint32_t table_size, flags, extra_size;
+    uint8_t type, granularity_bits;
+    uint8_t *extra;
+    uint8_t *bits;              /* while it is tracked; else NULL */
+} Qcow2Bitmap;
+
 enum { Q_INFLATED = 4 };        /* decompressed clusters kept */
 typedef struct Qcow2Inflated {
     uint64_t key;               /* compressed descriptor; 0: empty */
@@ -128,6 +138,8 @@ typedef struct Qcow2 {
     uint64_t compressed_next;   /* where the next compressed cluster may go; 0: take a new cluster */
 
     GPtrArray *snapshots;       /* of Qcow2Snapshot */
+    GPtrArray *bitmaps;         /* of Qcow2Bitmap */
+    bool bitmaps_tracked;
     GMutex inflate_lock;        /* protects the two below; a leaf */
     Qcow2Inflated inflated[Q_INFLATED];
     uint64_t inflate_tick;
@@ -281,6 +293,21 @@ typedef int Qcow2RefsFn(void *opaque, uint64_t first, const uint32_t *counts, ui
 int q_refs_walk(Qcow2Refs *refs, Qcow2RefsFn *fn, void *opaque);
 /* A new refcount table and new blocks, made from what is referenced, behind the end of the file. */
 int q_refcounts_rebuild(Qcow2 *s, Qcow2Refs *refs);
+
+/* ---- qcow2-bitmap.c; lock held ---- */
+bool q_bitmaps_read(Qcow2 *s, GError **err);
+int q_bitmaps_begin(Qcow2 *s);
+void q_bitmaps_mark(Qcow2 *s, uint64_t offset, uint64_t len);
+int q_bitmaps_end(Qcow2 *s);
+void q_bitmap_free(void *bitmap);
+GVariant *q_bitmaps_info(Qcow2 *s);
+bool qcow2_bitmap(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t granularity, GError **err);    /* takes the lock */
+
+/* ---- qcow2-amend.c ---- */
+bool qcow2_change_backing(BlockNode *node, const char *name, const char *format, GError **err);
+bool qcow2_amend(BlockNode *node, const BlockCreateOpts *opts, GError **err);
+/* All references but those of the refcount structures; qcow2-check.c. */
+int q_count_references(Qcow2 *s, Qcow2Refs **ret_refs);
 
 /* ---- the rest ---- */
 int qcow2_check(BlockNode *node, unsigned fix, BlockCheck *check);

@@ -291,6 +291,7 @@ int qcow2_writev(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io, un
     g_mutex_lock(&s->lock);
     q_track_begin(s, &track, offset, offset + len, false);
     int r = s->corrupt ? -EIO : s->autoclear_pending ? q_prepare(s, 0) : 0;
+    q_bitmaps_mark(s, offset, len);
     while (r == 0 && len) {
         Qcow2Map m;
         uint64_t done;
@@ -371,6 +372,8 @@ bool qcow2_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *r
             req->track = t;
         else
             g_free(t);
+        if (ok && req->op == BLOCK_WRITE)
+            q_bitmaps_mark(s, req->offset, req->len);
     }
     g_mutex_unlock(&s->lock);
     if (!ok)

@@ -380,7 +380,7 @@ static int first_change(Qcow2 *s)
     if (!s->autoclear_pending && !need_dirty)
         return 0;
     Qcow2Header old = s->h;
-    s->h.autoclear_features &= Q_AUTOCLEAR_RAW_DATA;
+    s->h.autoclear_features &= Q_AUTOCLEAR_KNOWN;
     if (need_dirty)
         s->h.incompatible_features |= Q_INCOMPAT_DIRTY;
     int r = q_header_write(s);
@@ -391,7 +391,7 @@ static int first_change(Qcow2 *s)
     }
     s->dirty_marked |= need_dirty;
     s->autoclear_pending = false;
-    return 0;
+    return q_bitmaps_begin(s);
 }
 
 int q_prepare(Qcow2 *s, uint64_t clusters)

@@ -342,6 +342,8 @@ bool qcow2_snapshot_delete(BlockNode *node, const char *id_or_name, GError **err
 
 static int apply_locked(Qcow2 *s, const Qcow2Snapshot *sn)
 {
+    if (s->bitmaps->len && sn->disk_size != s->h.size)
+        return -ENOTSUP;        /* a bitmap is as long as the disk */
     uint64_t covered = 1ull << (s->cluster_bits + s->l2_bits), needed = sn->disk_size / covered + !!(sn->disk_size % covered);
     uint64_t clusters = q_clusters(s, MAX(sn->l1_size, 1) * 8ull), place = 0;
     uint64_t *l1 = NULL, *old_l1 = s->l1;
@@ -378,6 +380,7 @@ static int apply_locked(Qcow2 *s, const Qcow2Snapshot *sn)
         return r;
     }
     s->l1 = l1;
+    q_bitmaps_mark(s, 0, MIN(s->node->length, sn->disk_size));
     s->node->length = sn->disk_size;
     q_meta_mark(s, place, clusters << s->cluster_bits, true);
     for (uint32_t i = 0; i < sn->l1_size; i++)

@@ -52,6 +52,7 @@ static int zero_clusters(Qcow2 *s, uint64_t offset, uint64_t len, ZeroHow how)
         if (r < 0)
             return r;
         uint32_t index = q_l2_index(s, offset);
+        q_bitmaps_mark(s, offset, part);
         for (uint64_t i = 0; i < part >> s->cluster_bits; i++)
             zero_cluster(s, t, index + (uint32_t)i, how);
         offset += part;

@@ -111,6 +111,8 @@ static void state_free(Qcow2 *s)
         block_unref(s->data_file);
     if (s->snapshots)
         g_ptr_array_unref(s->snapshots);
+    if (s->bitmaps)
+        g_ptr_array_unref(s->bitmaps);
     q_extensions_free(s->extensions);
     g_free(s->data_file_name);
     g_free(s->l1);
@@ -123,6 +125,7 @@ static void state_init(Qcow2 *s, BlockNode *node)
     s->file = s->data_file = node->file;
     s->extensions = g_array_new(FALSE, FALSE, sizeof(Qcow2Extension));
     s->snapshots = g_ptr_array_new_with_free_func(q_snapshot_free);
+    s->bitmaps = g_ptr_array_new_with_free_func(q_bitmap_free);
     s->tables = g_hash_table_new(g_int64_hash, g_int64_equal);
     s->meta = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
     s->frees = g_array_new(FALSE, FALSE, sizeof(Qcow2Free));
@@ -190,13 +193,13 @@ static bool qcow2_open(BlockNode *node, GError **err)
         node->length = s->h.size;
         node->discard_granularity = s->subcluster_size;
         node->opt_io_size = s->subcluster_size;
-        ok = read_tables(s, err) && q_snapshots_read(s, err) && open_data_file(s, err);
+        ok = read_tables(s, err) && q_snapshots_read(s, err) && q_bitmaps_read(s, err) && open_data_file(s, err);
     }
     if (ok) {
         mark_metadata(s);
         s->can_write = !node->read_only;
         s->free_hint = 1;
-        s->autoclear_pending = s->h.version >= 3 && (s->h.autoclear_features & ~(uint64_t)Q_AUTOCLEAR_RAW_DATA);
+        s->autoclear_pending = s->bitmaps->len || (s->h.version >= 3 && (s->h.autoclear_features & ~(uint64_t)Q_AUTOCLEAR_KNOWN));
         ok = open_marks(s, err) && load_snapshot(s, err);
     }
     if (!ok)
@@ -215,8 +218,8 @@ static int qcow2_flush(BlockNode *node)
 
 static int close_writes(Qcow2 *s)
 {
-    int r = 0;
     g_mutex_lock(&s->lock);
+    int r = q_bitmaps_end(s);
     /* The first commit makes pending frees real, the second brings their refcounts down. */
     for (int i = 0; r == 0 && i < 3 && (s->dirty_n || s->frees->len || s->l1_lo < s->l1_hi || s->reftable_lo < s->reftable_hi); i++) {
         bool waiting = s->dirty_marked;
@@ -261,6 +264,8 @@ static int qcow2_info(BlockNode *node, BlockInfo *ret_info)
         g_variant_dict_insert(&d, "corrupt", "b", ret_info->corrupt);
         g_variant_dict_insert(&d, "extended-l2", "b", s->extended);
     }
+    if (s->bitmaps->len)
+        g_variant_dict_insert_value(&d, "bitmaps", q_bitmaps_info(s));
     if (s->external) {
         if (s->data_file_name)
             g_variant_dict_insert(&d, "data-file", "s", s->data_file_name);
@@ -270,7 +275,7 @@ static int qcow2_info(BlockNode *node, BlockInfo *ret_info)
     return 0;
 }
 
-static bool qcow2_change_backing(BlockNode *node, const char *name, const char *format, GError **err)
+bool qcow2_change_backing(BlockNode *node, const char *name, const char *format, GError **err)
 {
     Qcow2 *s = node->state;
     if (s->raw_external && name) {
@@ -317,6 +322,7 @@ static bool qcow2_set_writable(BlockNode *node, bool writable, GError **err)
         return false;
     }
     s->can_write = s->dirty_marked = false;
+    s->autoclear_pending = s->bitmaps->len > 0;
     return !s->external || block_set_writable(s->data_file, false, err);
 }
 
@@ -346,5 +352,7 @@ const BlockFormat block_format_qcow2 = {
     .snapshot_delete = qcow2_snapshot_delete,
     .change_backing = qcow2_change_backing,
     .make_empty = qcow2_make_empty,
+    .bitmap = qcow2_bitmap,
+    .amend = qcow2_amend,
     .set_writable = qcow2_set_writable,
 };

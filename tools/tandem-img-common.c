@@ -190,8 +190,7 @@ static void json_children(GString *out, GVariant *v, int level, bool dict)
         }
         g_variant_unref(child);
     }
-    if (n)
-        g_string_append_printf(out, "\n%*s", 4 * level, "");
+    g_string_append_printf(out, "\n%*s", 4 * level, "");
     g_string_append_c(out, dict ? '}' : ']');
 }
 

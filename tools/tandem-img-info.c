@@ -61,6 +61,34 @@ static GVariant *info_variant(BlockNode *node, const BlockInfo *info, GPtrArray 
     return g_variant_dict_end(&d);
 }
 
+/* Nested values as qemu-img prints them: arrays as [0], [1], four blanks a level. */
+static void print_value(const char *key, GVariant *v, int level)
+{
+    printf("%*s%s:", 4 * level, "", key);
+    if (g_variant_is_of_type(v, G_VARIANT_TYPE_VARDICT)) {
+        static const char *const order[] = { "flags", "name", "granularity" };
+        printf("\n");
+        for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
+            GVariant *child = g_variant_lookup_value(v, order[i], NULL);
+            if (child)
+                print_value(order[i], child, level + 1);
+            g_clear_pointer(&child, g_variant_unref);
+        }
+    } else if (g_variant_is_of_type(v, G_VARIANT_TYPE_ARRAY)) {
+        printf("\n");
+        for (gsize i = 0; i < g_variant_n_children(v); i++) {
+            g_autofree char *name = g_strdup_printf("[%zu]", i);
+            GVariant *box = g_variant_get_child_value(v, i), *child = g_variant_get_variant(box);
+            print_value(name, child, level + 1);
+            g_variant_unref(child);
+            g_variant_unref(box);
+        }
+    } else {
+        g_autofree char *text = g_variant_is_of_type(v, G_VARIANT_TYPE_STRING) ? g_strdup(g_variant_get_string(v, NULL)) : img_json(v);
+        printf(" %s\n", text);
+    }
+}
+
 static void print_specific(GVariant *specific)
 {
     static const char *const order[] = { "compat", "compression-type", "lazy-refcounts", "bitmaps", "refcount-bits", "data-file",
@@ -72,9 +100,8 @@ static void print_specific(GVariant *specific)
         GVariant *v = g_variant_lookup_value(specific, order[i], NULL);
         if (!v)
             continue;
-        g_autofree char *text = g_variant_is_of_type(v, G_VARIANT_TYPE_STRING) ? g_strdup(g_variant_get_string(v, NULL)) : img_json(v);
         g_autofree char *key = g_strdelimit(g_strdup(order[i]), "-", ' ');
-        printf("    %s: %s\n", key, text);
+        print_value(key, v, 1);
         g_variant_unref(v);
     }
 }

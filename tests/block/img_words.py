@@ -53,6 +53,14 @@ SCRIPT = [
     "commit top.qcow2", "map top.qcow2", "compare base.qcow2 top.qcow2", "check base.qcow2", "commit flat.qcow2",
     "measure -O qcow2 top.qcow2", "measure --output=json -O qcow2 --size 10G", "measure -O raw --size 1G", "measure -O qcow2",
     "measure -O qcow2 -o cluster_size=512 --size 1G",
+    "create -f qcow2 bm.qcow2 10M", "bitmap --add bm.qcow2 b0", "bitmap --add -g 128k bm.qcow2 b1", "bitmap --disable bm.qcow2 b1",
+    "!write 1M 300k!bm.qcow2", "info bm.qcow2", "info --output=json bm.qcow2", "bitmap --add bm.qcow2 b0", "bitmap --remove bm.qcow2 zz",
+    "bitmap --remove bm.qcow2 b0", "bitmap --clear bm.qcow2 b1", "check bm.qcow2", "info bm.qcow2", "bitmap --enable bm.qcow2 b1", "create -f raw z.raw 1M", "!write 0 500k!z.raw",
+    "convert -n -O qcow2 z.raw bm.qcow2", "check bm.qcow2", "info bm.qcow2", "bitmap bm.qcow2 b1",
+    "amend -f qcow2 -o compat=0.10 small.qcow2", "create -f qcow2 -o cluster_size=4k,refcount_bits=8 am.qcow2 10M", "!write 1M 300k!am.qcow2",
+    "!write -z 2M 30k!am.qcow2", "amend -o refcount_bits=64 am.qcow2", "info am.qcow2", "check am.qcow2", "amend -o lazy_refcounts=on am.qcow2",
+    "info am.qcow2", "amend -o compat=0.10,lazy_refcounts=off am.qcow2", "info am.qcow2", "amend -o compat=0.10,lazy_refcounts=off,refcount_bits=16 am.qcow2", "info am.qcow2", "check am.qcow2", "amend -o refcount_bits=1 am.qcow2",
+    "amend -o compat=1.1,size=12M am.qcow2", "info am.qcow2", "check am.qcow2", "amend -o cluster_size=4k am.qcow2", "amend am.qcow2",
     "dd if=base.qcow2 of=dd.raw bs=64k count=3 skip=1", "info dd.raw", "dd if=base.qcow2",
 ]
 MASK = [
