@@ -28,7 +28,7 @@ install()
         return 1
     fi
     echo "packages: installing $(wc -w <<<"$need") missing: $need"
-    export DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
     apt-get -qq update
     # shellcheck disable=SC2086 # one word a package
     apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install $need >/dev/null
