@@ -261,6 +261,8 @@ void vcpu_reset(Vcpu *c)
     *c->groups_valid = *c->groups_dirty = c->type->groups_all;
     atomic_store(&c->events, 0);
     c->priv->handover_due = false;
+    /* One that slept in HLT runs again; one that waits for SIPI goes back to sleep by itself. */
+    vcpu_kick(c);
 }
 
 bool vcpu_is_self(const Vcpu *c)
