@@ -153,16 +153,23 @@ static void setup_pci(Pc *pc)
     assign_irqs(pc, b);
 }
 
-/* 115200 8N1: a kernel that only writes characters must not find the 5 data bits of a reset 16550 (LCR = 0). */
-static void setup_serials(Pc *pc)
+/*
+ * Ports as firmware leaves them. Serial lines at 115200 8N1: a kernel that only writes characters must not find the 5 data bits of a reset
+ * 16550 (LCR = 0). The timer runs, because Linux waits for its count. The 8259s are at the vectors they have had since 1981, all masked.
+ */
+static void setup_ports(Pc *pc)
 {
     AddressSpace *io = machine_as_io(pc->m);
-    for (unsigned i = 0; i < PC_SERIALS; i++) {
-        uint16_t port = pc_serial_port(i);
-        static const struct { uint8_t reg, val; } steps[] = { { 3, 0x83 }, { 0, 1 }, { 1, 0 }, { 3, 0x03 }, { 4, 0x03 } };
-        for (unsigned k = 0; pc->cfg.serial[i] && k < ARRAY_LEN(steps); k++)
-            as_store(io, port + steps[k].reg, 1, steps[k].val);
-    }
+    static const struct { uint8_t reg, val; } serial[] = { { 3, 0x83 }, { 0, 1 }, { 1, 0 }, { 3, 0x03 }, { 4, 0x03 } };
+    static const struct { uint8_t port, val; } chips[] = {
+        { 0x43, 0x34 }, { 0x40, 0 }, { 0x40, 0 },
+        { 0x20, 0x11 }, { 0x21, 0x08 }, { 0x21, 4 }, { 0x21, 1 }, { 0x21, 0xff }, { 0xa0, 0x11 }, { 0xa1, 0x70 }, { 0xa1, 2 }, { 0xa1, 1 }, { 0xa1, 0xff },
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(chips); i++)
+        as_store(io, chips[i].port, 1, chips[i].val);
+    for (unsigned i = 0; i < PC_SERIALS; i++)
+        for (unsigned k = 0; pc->cfg.serial[i] && k < ARRAY_LEN(serial); k++)
+            as_store(io, pc_serial_port(i) + serial[k].reg, 1, serial[k].val);
 }
 
 void pc_boot_reset(Pc *pc)
@@ -174,7 +181,7 @@ void pc_boot_reset(Pc *pc)
     as_dma_store(as, 0x400, 2, 0x3f8);
     as_dma_store(as, 0x40e, 2, BOOT_EBDA >> 4);
     setup_pci(pc);
-    setup_serials(pc);
+    setup_ports(pc);
     piix4_pm_setup(pc->pm, PC_PM_BASE, PC_SMB_BASE);
     for (unsigned i = 0; i < pc->lapics->len; i++)
         lapic_virtual_wire(g_ptr_array_index(pc->lapics, i));

@@ -73,8 +73,11 @@ bool pc_make_cpus(Pc *pc, GError **err)
     model->apic_hz = (uint32_t)LAPIC_TIMER_HZ;
     x86_model_finish(model);
     pc->cpu_model = model;
-    for (unsigned i = 0; i < machine_n_vcpus(pc->m); i++)
-        machine_vcpu(pc->m, i)->model = model;
+    for (unsigned i = 0; i < machine_n_vcpus(pc->m); i++) {
+        Vcpu *c = machine_vcpu(pc->m, i);
+        c->model = model;
+        ((X86State *)c->state)->model = model;
+    }
     return true;
 }
 

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""The terminal: escapes, monitor commands, reset, signals; firmware speaks on the serial line.
+
+    terminal.py PROGRAM [ACCEL]
+"""
+import os
+import signal
+import sys
+import termios
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../scripts'))
+import console  # noqa: E402
+
+PROMPT = r'\(tandem\) '
+FIRMWARE = '/usr/share/seabios/bios-256k.bin'
+
+
+def monitor(c):
+    """Every command, from the escape key on."""
+    c.send('\x01h')
+    c.expect(r'C-a x', 5)
+    c.send('\x01c')
+    c.expect(PROMPT, 5)
+    for command, answer in (('info status', 'VM status: running'), ('info version', r'tandem \d'), ('info accel', 'engine: '), ('info block', ''),
+                            ('info jit', ''), ('info stats', 'exit '), ('stop', ''), ('info status', 'VM status: paused'), ('cont', ''),
+                            ('info status', 'VM status: running'), ('help', 'system_powerdown'), ('nonsense', 'unknown command'),
+                            ('info nonsense', 'unknown command'), ('cont now', 'usage: cont'), ('sto\t\x08\x08\x08\x08\x08info status', 'VM status')):
+        c.send(command + '\r')
+        if answer:
+            c.expect(answer, 10)
+        c.expect(PROMPT, 10)
+    c.send('system_reset\r')
+    c.send('\x01c')
+    c.expect('SeaBIOS', 30)
+
+
+def case_escapes(program):
+    with console.Console(program) as c:
+        c.expect('engine ', 10)
+        c.expect('SeaBIOS', 30)
+        monitor(c)
+        c.send('\x01x')
+        assert c.wait(10) == 0
+
+
+def case_signals(program):
+    with console.Console(program) as c:
+        c.expect('SeaBIOS', 30)
+        os.kill(c.pid, signal.SIGTERM)
+        c.expect('power button', 5)
+        os.kill(c.pid, signal.SIGTERM)
+        assert c.wait(10) == 0
+
+
+def case_terminal_restored(program):
+    """Raw while it runs, afterwards as before."""
+    with console.Console(['sh', '-c', 'stty sane; echo ready; "$@"; stty -a', 'sh'] + program) as c:
+        c.expect('SeaBIOS', 30)
+        flags = termios.tcgetattr(c._fd)[3]
+        assert not flags & (termios.ICANON | termios.ECHO | termios.ISIG), flags
+        c.send('\x01x')
+        c.expect(r' icanon', 10)
+
+
+def case_no_machine(program):
+    with console.Console([program[0], '-machine', 'none', '-S', '-nodefaults', '-qmp', 'null', '-monitor', 'stdio']) as c:
+        c.expect('not yet', 5)
+        c.expect(PROMPT, 5)
+        c.send('info status\r')
+        c.expect('prelaunch', 5)
+        c.send('quit\r')
+        assert c.wait(10) == 0
+
+
+def main():
+    if not os.path.exists(FIRMWARE):
+        print('SeaBIOS is not installed')
+        sys.exit(77)
+    program = [sys.argv[1], '-accel', sys.argv[2] if len(sys.argv) > 2 else 'tcg']
+    for name, case in sorted(globals().items()):
+        if name.startswith('case_'):
+            case(program)
+            print('%s: ok' % name[5:])
+
+
+if __name__ == '__main__':
+    main()
