@@ -1,4 +1,4 @@
-"""Files of at most 800 lines, functions of at most 60; tables do not count."""
+"""Files of about 800 lines (5 % of grace), functions of at most 60; tables do not count."""
 import json
 import os
 import re
@@ -6,7 +6,7 @@ import subprocess
 
 from .tree import FOLDERS, Violation
 
-FILE_LINES, FUNCTION_LINES = 800, 60
+FILE_LINES, FUNCTION_LINES = 840, 60
 _INIT = re.compile(r'^(\s*)[^#\n;]*=\s*\{\s*(?:/\*.*)?$')
 
 

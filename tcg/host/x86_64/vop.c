@@ -76,34 +76,41 @@ static bool gen_vop_vec(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
         a = gen_xreg(g, i->b);
         asm_vrr(&g->a, op, dst, a, gen_xreg(g, i->c));
         break;
-    case SHI2: case SHI3: case SHI4: case SHI6: case SHI7: {
-        static const uint8_t digit[] = { [SHI2] = 2, [SHI3] = 3, [SHI4] = 4, [SHI6] = 6, [SHI7] = 7 };
-        a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
-        asm_vrr(&g->a, op, digit[e->form], dst, a);
-        a8(&g->a, imm);
-        gen_xdef(g, dst);
-        return true;
-    }
-    case INS128:
-        a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
-        emit_src(g, e->enc | O_L, dst, a, i->b, IRT_V128);
-        a8(&g->a, imm);
-        gen_xdef(g, dst);
-        return true;
-    case EXT128:
-        a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
-        asm_vrr(&g->a, e->enc | O_L, a, NOREG, dst);
-        a8(&g->a, imm);
-        gen_xdef(g, dst);
-        return true;
     default:
         return false;
     }
     if (e->form == BINI || e->form == UNI || e->form == SBINI)
         a8(&g->a, imm);
+    gen_xdef(g, dst);
+    return true;
+}
+
+/* Forms with an immediate that picks a lane or a count. */
+static bool gen_vop_lane(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
+{
+    unsigned op = e->enc | L_of(i->type), a, dst;
+    switch (e->form) {
+    case SHI2: case SHI3: case SHI4: case SHI6: case SHI7: {
+        static const uint8_t digit[] = { [SHI2] = 2, [SHI3] = 3, [SHI4] = 4, [SHI6] = 6, [SHI7] = 7 };
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        asm_vrr(&g->a, op, digit[e->form], dst, a);
+        break;
+    }
+    case INS128:
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        emit_src(g, e->enc | O_L, dst, a, i->b, IRT_V128);
+        break;
+    case EXT128:
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        asm_vrr(&g->a, e->enc | O_L, a, NOREG, dst);
+        break;
+    default:
+        return false;
+    }
+    a8(&g->a, imm);
     gen_xdef(g, dst);
     return true;
 }
@@ -157,5 +164,5 @@ bool gen_vop(Gen *g, IrInsn *i)
     unsigned n = i->imm & 0xffff, imm = i->imm >> 16 & 255;
     if (n >= VOPS)
         return false;
-    return gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm);
+    return gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_lane(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm);
 }

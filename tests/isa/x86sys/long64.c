@@ -330,6 +330,10 @@ static void segments(void)
         hex(gdt[20]);
         text("\n");
     }
+}
+
+static void system_segments(void)
+{
     for (arg0 = 0; arg0 < 4; arg0++) {
         run("ds null", f_ds);
         run("ss null", f_ss);
@@ -592,7 +596,7 @@ static void tlb(void)
     run("invlpg nc", f_invlpg_nc);
 }
 
-static void registers(void)
+static void msrs(void)
 {
     static const struct { u32 msr; u64 v; } w[] = {
         { 0xc0000082, 0x8000000000000000ul }, { 0xc0000082, 0x1234 }, { 0xc0000100, 0x800000000000ul }, { 0xc0000101, 0xffff800000000000ul },
@@ -613,6 +617,10 @@ static void registers(void)
         run(" rdmsr", f_rdmsr);
         wrmsr(w[i].msr, old);
     }
+}
+
+static void control(void)
+{
     u64 c0 = cr(0), c4 = cr(4);
     static const u64 x0[] = { 0x80000000, 0x20000000, 1, 0x100000000 };
     for (unsigned i = extra ? 0 : 4; i < 4; i++) {
@@ -638,6 +646,11 @@ static void registers(void)
     run("cr8", f_cr8);
     arg0 = 0;
     run("cr8 0", f_cr8);
+}
+
+static void registers(void)
+{
+    u64 c0 = cr(0), c4 = cr(4);
     run("dr4", f_dr4);
     set_cr(4, c4 | 8);
     run("dr4 de", f_dr4);
@@ -799,10 +812,13 @@ int main(void)
     setup();
     basics();
     segments();
+    system_segments();
     transfers();
     compat();
     syscalls();
     io();
+    msrs();
+    control();
     registers();
     stacks();
     debug();
