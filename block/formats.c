@@ -1,4 +1,4 @@
-#include "block/format.h"
+#include "block/ro.h"
 
 #include <string.h>
 
@@ -7,6 +7,11 @@ const BlockFormat *const block_formats[] = {
     &block_format_file,
     &block_format_raw,
     &block_format_qcow2,
+    &block_format_qcow,
+    &block_format_vdi,
+    &block_format_vhdx,
+    &block_format_vmdk,
+    &block_format_vpc,
     NULL
 };
 

@@ -41,7 +41,7 @@ static void G_GNUC_PRINTF(2, 3) say(Check *c, const char *fmt, ...)
 static bool use_range(Check *c, uint64_t offset, uint64_t bytes, uint32_t weight, const char *what)
 {
     Qcow2 *s = c->s;
-    if (offset > INT64_MAX || bytes > INT64_MAX - offset || (bytes && offset >= s->file_end)) {
+    if (offset > INT64_MAX || bytes > INT64_MAX - offset || (bytes && offset + bytes > q_align_up(s, s->file_end))) {
         damage(c, "ERROR %s: offset=%" PRIx64 " lies outside the image", what, offset);
         return false;
     }
