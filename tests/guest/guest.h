@@ -27,6 +27,9 @@ start16:
     movw %ax, %es
     movw %ax, %ss
     movw $0x7000, %sp
+    movb $3, %al                /* 8 data bits: after reset it is 5 */
+    movw $COM1 + 3, %dx
+    outb %al, %dx
 #if MODE == 16
     jmp main
 #else
@@ -114,13 +117,12 @@ first64:
 #define STR si
     /* Print the text at cs:si. Keeps nothing but segments and sp. */
 puts:
-    movw $COM1, %dx
-1:  movb %cs:(%si), %al
+    movb %cs:(%si), %al
     incw %si
     testb %al, %al
     jz 2f
-    outb %al, %dx
-    jmp 1b
+    call putc
+    jmp puts
 2:  ret
 #else
 #if MODE == 32
@@ -133,14 +135,24 @@ puts:
 #endif
 #define TEXT(reg, label) mov $label, %reg
 puts:
-    mov $COM1, %edx
-1:  lodsb
+    lodsb
     testb %al, %al
     jz 2f
-    outb %al, %dx
-    jmp 1b
+    call putc
+    jmp puts
 2:  ret
 #endif
+    /* al to the serial line, when there is room. */
+putc:
+    movb %al, %ah
+    movw $COM1 + 5, %dx
+1:  inb %dx, %al
+    testb $0x20, %al
+    jz 1b
+    movb %ah, %al
+    movw $COM1, %dx
+    outb %al, %dx
+    ret
 
     /* The number of the failed check is in bl. */
 failed:
@@ -153,7 +165,7 @@ failed:
     andb $15, %al
     call hex
     movb $10, %al
-    outb %al, %dx
+    call putc
     movb $EXIT_FAIL, %al
     jmp leave
 hex:
@@ -161,13 +173,18 @@ hex:
     cmpb $0x3a, %al
     jb 1f
     addb $0x27, %al
-1:  outb %al, %dx
-    ret
+1:  jmp putc
 passed:
     TEXT(STR, text_pass)
     call puts
     movb $EXIT_PASS, %al
 leave:
+    movb %al, %ah
+    movw $COM1 + 5, %dx
+1:  inb %dx, %al                /* until all is sent */
+    testb $0x40, %al
+    jz 1b
+    movb %ah, %al
     movw $EXIT_PORT, %dx
     outb %al, %dx
 1:  cli
