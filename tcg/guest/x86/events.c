@@ -10,8 +10,12 @@ static bool irq_open(const X86State *s)
 static void take_init(X86State *s)
 {
     bool bsp = s->msr.apic_base & 0x100;
+    uint8_t sipi = s->ev.sipi_pending, vector = s->ev.sipi_vector;
 
     x86_state_reset(s, true, bsp);
+    /* A start-up IPI that is here already came after the INIT: its sender waited for wall time, we had not run. */
+    s->ev.sipi_pending = sipi;
+    s->ev.sipi_vector = vector;
     if (!bsp)
         s->ev.mp_state = X86_MP_INIT_RECEIVED;
 }
