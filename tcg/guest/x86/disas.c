@@ -151,6 +151,10 @@ int x86_disas(const uint8_t *code, unsigned avail, uint64_t mode, uint64_t pc, c
         put(&o, "lock ");
     if (in.rep && in.op->map == X86_MAP_1 && (in.opcode & 0xfe) != 0x90)
         put(&o, in.rep == 0xf3 ? "rep " : "repne ");
+    if (in.op->map == X86_MAP_1 && in.opcode == 0x90 && !(in.rex & 1) && !in.rep) {
+        put(&o, "nop");
+        return in.len;
+    }
     put(&o, "%s", in.op->name);
     for (unsigned n = 0; n < 4 && in.op->opnd[n].kind; n++) {
         put(&o, n ? ", " : " ");
