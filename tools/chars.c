@@ -48,6 +48,8 @@ static bool open_mux(Tandem *t, const char *id, CharDev **ret, GError **err)
 
 static bool stdio_taken(const TandemOptions *o)
 {
+    if (o->debugcon && ui_chardev_is_stdio(o->debugcon))
+        return true;
     for (unsigned i = 0; i < o->monitors->len; i++)
         if (ui_chardev_is_stdio(g_ptr_array_index(o->monitors, i)))
             return true;
@@ -62,7 +64,7 @@ static bool stdio_taken(const TandemOptions *o)
 
 static bool check_stdio(const TandemOptions *o, GError **err)
 {
-    unsigned users = 0;
+    unsigned users = o->debugcon && ui_chardev_is_stdio(o->debugcon);
     for (unsigned i = 0; i < o->serials->len; i++)
         users += ui_chardev_is_stdio(g_ptr_array_index(o->serials, i));
     for (unsigned i = 0; i < o->monitors->len; i++)
@@ -131,5 +133,8 @@ bool tandem_open_chardevs(Tandem *t, GError **err)
     for (unsigned i = 0; i < t->o.chardevs->len; i++)
         if (!open_chardev(t, g_ptr_array_index(t->o.chardevs, i), err))
             return false;
+    CharDev *cd;
+    if (t->o.debugcon && !open_one(t, "debugcon", t->o.debugcon, &cd, err))
+        return false;
     return open_serials(t, err) && open_monitors(t, err);
 }

@@ -241,6 +241,7 @@ static const OptionDesc options[] = {
     FLAG("S", paused, "do not start the CPUs; 'cont' in the monitor does"),
     FLAG("nodefaults", nodefaults, "no default devices"),
     LIST("monitor", "stdio|unix:PATH,server=on|pty|null|none", monitors, "where the monitor is"),
+    TEXT("debugcon", "stdio|file:PATH|...", debugcon, "what firmware writes to its debug ports 0x402 and 0xe9"),
     LIST("qmp", "...", qmps, "accepted, but not yet there: says so"),
     CALL("d", "ITEM[,ITEM...]", set_log, "log items; help lists them"),
     TEXT("D", "FILE", log_file, "write the log there instead of to standard error"),
@@ -330,7 +331,7 @@ void options_clear(TandemOptions *o)
 {
     GPtrArray *lists[] = { o->drives, o->devices, o->netdevs, o->nics, o->chardevs, o->serials, o->monitors, o->qmps };
     char *texts[] = { o->machine, o->accel, o->accel_option, o->cpu, o->kernel, o->initrd, o->append, o->bios, o->boot, o->name, o->log_items,
-                      o->log_file, o->display, o->vga, o->uuid, o->disks[0], o->disks[1], o->disks[2], o->disks[3], o->cdrom, o->disk };
+                      o->log_file, o->display, o->vga, o->uuid, o->debugcon, o->disks[0], o->disks[1], o->disks[2], o->disks[3], o->cdrom, o->disk };
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         if (lists[i])
             g_ptr_array_unref(lists[i]);

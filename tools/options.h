@@ -10,7 +10,7 @@ typedef struct TandemOptions {
     char *machine;              /* "pc", "none" */
     char *accel;                /* "kvm:tcg", "auto"; NULL = auto */
     char *accel_option;         /* how the engine was named, for messages: "-accel", "-enable-kvm" */
-    char *cpu, *kernel, *initrd, *append, *bios, *boot, *name, *log_items, *log_file, *display, *vga, *uuid;
+    char *cpu, *kernel, *initrd, *append, *bios, *boot, *name, *log_items, *log_file, *display, *vga, *uuid, *debugcon;
     uint64_t ram_bytes, n_vcpus, max_vcpus, tb_cache_bytes;
     AccelIrqchip irqchip;
     uint64_t switch_us;         /* test option: move to the other engine every so often */

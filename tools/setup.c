@@ -61,7 +61,7 @@ static bool make_pc(Tandem *t, GError **err)
     g_autoptr(Keys) boot = keys_new(t->o.boot ? t->o.boot : "", "order");
     PcConfig pc = {
         .cpu = t->o.cpu, .kernel = t->o.kernel, .initrd = t->o.initrd, .append = t->o.append, .bios = t->o.bios, .uuid = t->o.uuid, .name = t->o.name,
-        .no_smm = t->o.smm_off, .boot_order = keys_take(boot, "order"),
+        .debugcon = t->o.debugcon ? "debugcon" : NULL, .no_smm = t->o.smm_off, .boot_order = keys_take(boot, "order"),
     };
     if (!parse_bool(keys_take(boot, "menu"), "-boot menu", &pc.boot_menu, err))
         return false;

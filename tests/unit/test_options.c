@@ -69,7 +69,7 @@ static const Case cases[] = {
     { { "-bios", "b" }, NULL },
     { { "-serial", "null", "-serial", "pty" }, NULL },
     { { "-serial=stdio" }, "unknown option" },
-    { { "-nographic" }, NULL },
+    { { "-nographic", "-debugcon", "null" }, NULL },
     { { "-chardev", "null,id=c" }, NULL },
     { { "-netdev", "user,id=n" }, NULL },
     { { "-nic", "user" }, NULL },
