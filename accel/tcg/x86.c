@@ -3,12 +3,60 @@
 #include "cpu/x86/state.h"
 #include "tcg/guest/x86/guest.h"
 #include "vmm/accel.h"
+#include "vmm/clock.h"
 #include "vmm/machine.h"
 
 #include <string.h>
 
 static bool x86_in_smm(const void *state) { return ((const X86State *)state)->ev.smm; }
 static int64_t x86_tsc_offset(const void *state) { return ((const X86State *)state)->tsc_offset; }
+
+enum { MSR_KVM_WALL_CLOCK = 0x11, MSR_KVM_SYSTEM_TIME = 0x12, MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00, MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01 };
+
+/* The guest names a place for its time page (bit 0: enabled); the rate never changes, so it is written once
+ * (Linux Documentation/virt/kvm/x86/msr.rst). */
+static void write_system_time(Vcpu *c, uint64_t where)
+{
+    X86State *s = c->state;
+    PvClockData d;
+    s->msr.kvm_system_time = where;
+    if (!(where & 1))
+        return;
+    mclock_pvclock(machine_clock(c->machine), s->tsc_offset, &d);
+    d.version = 2;
+    as_dma_write(c->mem, where & ~1ull, &d, sizeof(d));
+}
+
+static void write_wall_clock(Vcpu *c, uint64_t where)
+{
+    int64_t ns = mclock_wall_at_boot(machine_clock(c->machine));
+    uint32_t w[3] = { 2, (uint32_t)(ns / NS_PER_SEC), (uint32_t)(ns % NS_PER_SEC) };
+    ((X86State *)c->state)->msr.kvm_wall_clock = where;
+    as_dma_write(c->mem, where, w, sizeof(w));
+}
+
+static bool kvmclock_write(Vcpu *c, uint32_t reg, uint64_t value)
+{
+    if (reg == MSR_KVM_SYSTEM_TIME || reg == MSR_KVM_SYSTEM_TIME_NEW)
+        write_system_time(c, value);
+    else if (reg == MSR_KVM_WALL_CLOCK || reg == MSR_KVM_WALL_CLOCK_NEW)
+        write_wall_clock(c, value);
+    else
+        return false;
+    return true;
+}
+
+static bool kvmclock_read(const Vcpu *c, uint32_t reg, uint64_t *ret)
+{
+    const X86State *s = c->state;
+    if (reg == MSR_KVM_SYSTEM_TIME || reg == MSR_KVM_SYSTEM_TIME_NEW)
+        *ret = s->msr.kvm_system_time;
+    else if (reg == MSR_KVM_WALL_CLOCK || reg == MSR_KVM_WALL_CLOCK_NEW)
+        *ret = s->msr.kvm_wall_clock;
+    else
+        return false;
+    return true;
+}
 
 static bool x86_sysreg_read(Vcpu *c, uint32_t reg, uint64_t *ret)
 {
@@ -21,6 +69,8 @@ static bool x86_sysreg_read(Vcpu *c, uint32_t reg, uint64_t *ret)
         *ret = ops ? ops->tpr(c->intc.opaque) : ((X86State *)c->state)->cr8;
         return true;
     }
+    if (kvmclock_read(c, reg, ret))
+        return true;
     if (ops && ops->msr_read && ops->msr_read(c->intc.opaque, reg, ret))
         return true;
     VmExit x = { .kind = EXIT_MSR, .addr = reg, .size = 8 };
@@ -38,6 +88,8 @@ static bool x86_sysreg_write(Vcpu *c, uint32_t reg, uint64_t value)
         ((X86State *)c->state)->cr8 = value;
         return true;
     }
+    if (kvmclock_write(c, reg, value))
+        return true;
     if (ops && ops->msr_write && ops->msr_write(c->intc.opaque, reg, value))
         return true;
     VmExit x = { .kind = EXIT_MSR, .write = true, .addr = reg, .size = 8, .value = value };
