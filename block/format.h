@@ -44,7 +44,7 @@ bool buf_is_zero(const void *buf, uint64_t len);
 
 struct BlockFormat {
     const char *name;
-    const char *prefix;         /* protocols: "nbd://"; NULL for formats and for files */
+    const char *prefix;         /* protocols: the scheme, "nbd"; NULL for formats and for files */
     bool protocol;              /* has no node below it */
     bool can_backing;
     size_t state_size;
@@ -141,7 +141,7 @@ int block_file_truncate(BlockNode *file, uint64_t size, BlockPrealloc prealloc);
 bool block_file_create(BlockCtx *ctx, const char *name, GError **err);  /* empty; honours other processes' locks */
 char *block_path_of(const char *name);  /* "file:x" -> "x"; g_free it */
 
-extern const BlockFormat block_format_file, block_format_raw, block_format_qcow2;
+extern const BlockFormat block_format_file, block_format_nbd, block_format_raw, block_format_qcow2;
 
 /* One line: "Could not open 'NAME': ..." */
 #define BLOCK_ERROR block_error_quark()

@@ -5,6 +5,9 @@
 /* The one list of formats and protocols. Probing takes the one that is surest; raw is sure of nothing. */
 const BlockFormat *const block_formats[] = {
     &block_format_file,
+#ifdef HAVE_LIBNBD
+    &block_format_nbd,
+#endif
     &block_format_raw,
     &block_format_qcow2,
     &block_format_qcow,

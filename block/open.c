@@ -99,9 +99,12 @@ int block_close(BlockNode *node)
 
 static const BlockFormat *protocol_of(const char *name)
 {
-    for (const BlockFormat *const *f = block_formats; *f; f++)
-        if ((*f)->prefix && g_str_has_prefix(name, (*f)->prefix))
+    /* A scheme, alone or with a transport: "nbd://", "nbd+unix://". */
+    for (const BlockFormat *const *f = block_formats; *f; f++) {
+        size_t n = (*f)->prefix ? strlen((*f)->prefix) : 0;
+        if (n && g_str_has_prefix(name, (*f)->prefix) && (name[n] == ':' || name[n] == '+') && strstr(name, "://"))
             return *f;
+    }
     return &block_format_file;
 }
 
