@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "cpu/x86/cpuid.h"
 #include "tools/setup.h"
 
 void tandem_say(const char *fmt, ...)
@@ -79,9 +80,31 @@ static bool run(Tandem *t, GError **err)
     return true;
 }
 
+static char *cpu_help(void)
+{
+    GString *s = g_string_new("models:\n");
+    for (const char *const *n = x86_model_names(); *n; n++)
+        g_string_append_printf(s, "  %s\n", *n);
+    g_string_append(s, "features, with + or - in front:\n ");
+    for (unsigned i = 0, column = 0; i < X86_FEAT_END; i++) {
+        g_auto(GStrv) names = g_strsplit(x86_feature_name((X86Feature)i) ? x86_feature_name((X86Feature)i) : "", "|", 2);
+        if (names[0] && *names[0]) {
+            g_string_append_printf(s, " %s", names[0]);
+            if (++column % 10 == 0)
+                g_string_append(s, "\n ");
+        }
+    }
+    g_string_append_c(s, '\n');
+    return g_string_free(s, false);
+}
+
 /* Texts that options ask for instead of a run. */
 static bool asked_for_help(const TandemOptions *o, char **ret_text, GError **err)
 {
+    if (o->cpu && (!strcmp(o->cpu, "help") || !strcmp(o->cpu, "?"))) {
+        *ret_text = cpu_help();
+        return true;
+    }
     for (unsigned i = 0; i < o->devices->len; i++)
         if (tandem_device_help(g_ptr_array_index(o->devices, i), ret_text, err))
             return true;

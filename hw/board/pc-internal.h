@@ -58,6 +58,10 @@ bool pc_make_cpus(Pc *pc, GError **err);
 void pc_reset_cpus(Pc *pc);
 /* State of the boot processor for a direct boot. */
 void pc_boot_cpu(Pc *pc);
+/* pc-irqchip.c */
+void pc_irqchip_init(Pc *pc);
+void pc_irqchip_before_reset(Pc *pc);
+void pc_irqchip_after_reset(Pc *pc);
 /* pc-boot.c: what firmware would do, for direct boots. */
 bool pc_boot_prepare(Pc *pc, GError **err);
 void pc_boot_reset(Pc *pc);

@@ -52,9 +52,11 @@ static bool make_ram(Pc *pc, GError **err)
 static void pc_reset(void *opaque)
 {
     Pc *pc = opaque;
+    pc_irqchip_before_reset(pc);
     pc_reset_cpus(pc);
     if (pc->direct)
         pc_boot_reset(pc);
+    pc_irqchip_after_reset(pc);
 }
 
 static void pc_free(void *opaque)
@@ -85,6 +87,7 @@ bool pc_init(Machine *m, const PcConfig *cfg, GError **err)
         !pc_make_isa(pc, err))
         return false;
     machine_add_reset_hook(m, pc_reset, pc);
+    pc_irqchip_init(pc);
     return true;
 }
 
