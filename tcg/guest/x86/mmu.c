@@ -1,5 +1,6 @@
 #include "tcg/guest/x86/sys.h"
 #include "cpu/x86/cpuid.h"
+#include "tcg/guest/x86/decode.h"
 
 /* Page-table walks (SDM 3A chapter 4). Entries are read and A/D bits set in guest-physical memory, atomically. */
 
@@ -225,6 +226,30 @@ bool x86_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXla
     return walk(&w, ret) == WALK_OK;
 }
 
+/*
+ * Did the instruction reach @va through SS (a non-canonical address is then #SS, SDM 3A 6.15)? Pushes and pops are near RSP, other operands say
+ * so by their base register. The bytes are read past the soft TLB: nothing may fault here.
+ */
+static bool through_ss(X86State *s, TcgCpu *cpu, uint64_t va)
+{
+    uint8_t code[16];
+    TcgXlate x;
+    X86Insn in;
+
+    if (s->ev.injected.kind != X86_EVENT_NONE)
+        return false;
+    tcg_sync_pc(cpu);
+    if (va - s->gpr[X86_RSP] + 32 < 64)
+        return true;
+    Walk w = { .s = s, .cpu = cpu, .va = s->rip, .access = TCG_EXEC, .regime = x86_regime_now(s) };
+    if (walk(&w, &x) != WALK_OK)
+        return false;
+    unsigned off = s->rip & (TCG_PAGE_SIZE - 1), n = 0;
+    for (uint64_t v; n < sizeof(code) && off + n < TCG_PAGE_SIZE && tcg_phys_load(cpu, x.gpa + off + n, 1, &v); n++)
+        code[n] = (uint8_t)v;
+    return n && x86_decode(code, n, x86_mode_key(s), &in) == X86D_OK && in.mod != 3 && in.seg == X86_SS;
+}
+
 void x86_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
 {
     X86State *s = tcg_cpu_state(cpu);
@@ -233,7 +258,7 @@ void x86_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
 
     switch (walk(&w, &x)) {
     case WALK_NONCANONICAL:
-        x86_raise_err(s, X86_GP, x86_ext(s));
+        x86_raise_err(s, access != TCG_EXEC && through_ss(s, cpu, w.va) ? X86_SS_EXC : X86_GP, x86_ext(s));
     case WALK_FAULT:
         x86_raise_event(s, (X86Event){ .kind = X86_EVENT_EXCEPTION, .vector = X86_PF_EXC, .has_error = 1, .error = w.error,
                                        .has_payload = 1, .payload = w.va });
