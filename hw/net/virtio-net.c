@@ -300,26 +300,34 @@ static bool ctrl_mac(VirtioNet *s, uint8_t cmd, const uint8_t *d, size_t len)
     }
 }
 
+static void ctrl_command(VirtioNet *s, VirtqElem *e)
+{
+    uint8_t ack = VIRTIO_NET_ERR;
+    size_t len = (size_t)MIN(e->out_len, CTRL_MAX);
+    g_autofree uint8_t *d = g_malloc(len + 1);
+    iov_read(e->out, e->n_out, 0, d, len);
+    bool ok = false;
+    if (len >= 2 && d[0] == VIRTIO_NET_CTRL_RX)
+        ok = ctrl_rx(s, d[1], d + 2, len - 2);
+    else if (len >= 2 && d[0] == VIRTIO_NET_CTRL_MAC)
+        ok = ctrl_mac(s, d[1], d + 2, len - 2);
+    if (ok)
+        ack = VIRTIO_NET_OK;
+    virtq_push(e, iov_write(e->in, e->n_in, 0, &ack, 1));
+    virtq_free(e);
+}
+
 static void serve_ctrl(VirtioNet *s)
 {
     VirtQueue *vq = s->ctrl;
-    VirtqElem *e;
     unsigned count = 0;
-    while (virtq_budget(vq, &count) && (e = virtq_pop(vq, sizeof(*e)))) {
-        uint8_t ack = VIRTIO_NET_ERR;
-        size_t len = (size_t)MIN(e->out_len, CTRL_MAX);
-        g_autofree uint8_t *d = g_malloc(len + 1);
-        iov_read(e->out, e->n_out, 0, d, len);
-        bool ok = false;
-        if (len >= 2 && d[0] == VIRTIO_NET_CTRL_RX)
-            ok = ctrl_rx(s, d[1], d + 2, len - 2);
-        else if (len >= 2 && d[0] == VIRTIO_NET_CTRL_MAC)
-            ok = ctrl_mac(s, d[1], d + 2, len - 2);
-        if (ok)
-            ack = VIRTIO_NET_OK;
-        virtq_push(e, iov_write(e->in, e->n_in, 0, &ack, 1));
-        virtq_free(e);
-    }
+    do {
+        VirtqElem *e;
+        virtq_set_notification(vq, false);
+        while (virtq_budget(vq, &count) && (e = virtq_pop(vq, sizeof(*e))))
+            ctrl_command(s, e);
+        virtq_set_notification(vq, true);
+    } while (count <= 2u * vq->num && !virtq_empty(vq));
     virtq_notify(vq);
 }
 

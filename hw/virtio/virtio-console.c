@@ -38,20 +38,34 @@ static bool write_out(VirtioConsole *s)
     return true;
 }
 
-static void serve_tx(VirtioConsole *s)
+/* False if it stopped before the ring was empty: the back end is full, or this was enough for one notification. */
+static bool drain_tx(VirtioConsole *s, unsigned *count)
 {
-    unsigned count = 0;
-    while (s->out || virtq_budget(s->tx, &count)) {
+    while (s->out || virtq_budget(s->tx, count)) {
         if (!s->out) {
             s->out = virtq_pop(s->tx, sizeof(VirtqElem));
             s->out_done = 0;
         }
-        if (!s->out || !write_out(s))
-            break;
+        if (!s->out)
+            return true;
+        if (!write_out(s))
+            return false;
         virtq_push(s->out, 0);
         virtq_free(s->out);
         s->out = NULL;
     }
+    return false;
+}
+
+static void serve_tx(VirtioConsole *s)
+{
+    unsigned count = 0;
+    bool empty;
+    do {
+        virtq_set_notification(s->tx, false);
+        empty = drain_tx(s, &count);
+        virtq_set_notification(s->tx, true);
+    } while (empty && !virtq_empty(s->tx));
     virtq_notify(s->tx);
 }
 
@@ -67,9 +81,12 @@ static size_t chr_can_receive(void *opaque)
     VirtioConsole *s = opaque;
     VirtqElem *e = virtq_pop(s->rx, sizeof(*e));
     if (!e) {
+        /* Ask to be told of new buffers, then look once more: some may have come in between. */
         virtq_set_notification(s->rx, true);
-        return 0;
+        e = virtq_pop(s->rx, sizeof(*e));
     }
+    if (!e)
+        return 0;
     size_t room = (size_t)MIN(e->in_len, SIZE_MAX);
     virtq_unpop(e);
     virtq_free(e);

@@ -14,15 +14,19 @@ typedef struct VirtioRng {
 
 static void rng_queue(VirtQueue *vq)
 {
-    VirtqElem *e;
     unsigned count = 0;
     uint8_t buf[CHUNK];
-    while (virtq_budget(vq, &count) && (e = virtq_pop(vq, sizeof(*e)))) {
-        size_t len = (size_t)MIN(e->in_len, CHUNK);
-        random_bytes(buf, len);
-        virtq_push(e, iov_write(e->in, e->n_in, 0, buf, len));
-        virtq_free(e);
-    }
+    do {
+        VirtqElem *e;
+        virtq_set_notification(vq, false);
+        while (virtq_budget(vq, &count) && (e = virtq_pop(vq, sizeof(*e)))) {
+            size_t len = (size_t)MIN(e->in_len, CHUNK);
+            random_bytes(buf, len);
+            virtq_push(e, iov_write(e->in, e->n_in, 0, buf, len));
+            virtq_free(e);
+        }
+        virtq_set_notification(vq, true);
+    } while (count <= 2u * vq->num && !virtq_empty(vq));
     memset(buf, 0, sizeof(buf));
     virtq_notify(vq);
 }

@@ -1,6 +1,7 @@
 /* virtio-net against a port of our own, virtio-rng, virtio-console. */
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
 #include <string.h>
 
 #include "tests/device/vdrv.h"
@@ -216,7 +217,7 @@ static void test_net(Rig *r)
             CHECK_EQ(vdrv_config(&t.d, i, 1), own[i]);
         test_tx_rx(&t, p, legacy ? 10 : 12);
     }
-    net_init(&t, r, dev, false, BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_CTRL_VQ) |
+    net_init(&t, r, dev, false, BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_CTRL_VQ) |
              BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_STATUS));
     test_tx_rx(&t, p, 12);
     test_merged(&t, p);
@@ -252,16 +253,18 @@ static void test_rng(Rig *r)
     Vdrv d;
     Vq q;
     uint32_t len;
-    vdrv_init(&d, r, dev, false, 0);
+    vdrv_init(&d, r, dev, false, BIT(VIRTIO_RING_F_EVENT_IDX));
     vdrv_queue(&d, &q, 0, 8, false);
     vdrv_start(&d);
     GuestAddr a = vdrv_alloc(&d, 128, 16);
     memset(r->host + a, 0, 128);
     Buf b = { a, 64, true };
-    vq_add(&d, &q, &b, 1, false);
-    vq_kick(&d, &q);
-    vq_wait(&d, &q, &len);
-    CHECK_EQ(len, 64);
+    for (unsigned i = 0; i < 20; i++) {
+        vq_add(&d, &q, &b, 1, false);
+        vq_kick(&d, &q);
+        vq_wait(&d, &q, &len);
+        CHECK_EQ(len, 64);
+    }
     unsigned zeros = 0;
     for (unsigned i = 0; i < 64; i++)
         zeros += r->host[a + i] == 0;
@@ -299,7 +302,7 @@ static void test_console(Rig *r)
     Device *dev = rig_device(r, "virtio-console-pci", props);
     Vdrv d;
     Vq rx, tx;
-    vdrv_init(&d, r, dev, false, 0);
+    vdrv_init(&d, r, dev, false, BIT(VIRTIO_RING_F_EVENT_IDX));
     vdrv_queue(&d, &rx, 0, 16, false);
     vdrv_queue(&d, &tx, 1, 16, false);
     vdrv_start(&d);
@@ -322,6 +325,19 @@ static void test_console(Rig *r)
     uint32_t len;
     vq_wait(&d, &rx, &len);
     CHECK(len == 3 && !memcmp(r->host + a + 64, "abc", 3));
+    for (unsigned i = 0; i < 20; i++) {
+        tty.len = 0;
+        vq_add(&d, &tx, &out, 1, false);
+        vq_kick(&d, &tx);
+        vq_wait(&d, &tx, NULL);
+        CHECK_EQ(tty.len, 11);
+        tty.room = 100;
+        CHECK_EQ(chardev_can_receive(chr), 0);
+        vq_add(&d, &rx, &in, 1, false);
+        vq_kick(&d, &rx);
+        CHECK_EQ(chardev_receive(chr, (const uint8_t *)"abc", 3), 3);
+        vq_wait(&d, &rx, &len);
+    }
     CHECK(machine_del_device(r->m, "con0", NULL));
     rig_settle(r);
     CHECK(machine_remove_object(r->m, "chardev", "c0", NULL));

@@ -200,8 +200,21 @@ uint16_t vq_add(Vdrv *d, Vq *q, const Buf *bufs, unsigned n, bool indirect)
     return head;
 }
 
+static bool wants_kick(Vdrv *d, Vq *q)
+{
+    uint16_t old = q->kicked_idx;
+    if (q->packed)
+        return true;
+    q->kicked_idx = q->avail_idx;
+    if (d->features & BIT(VIRTIO_RING_F_EVENT_IDX))
+        return vring_need_event(load_le16(d->r->host + q->used + 4 + 8 * q->num), q->avail_idx, old);
+    return !(load_le16(d->r->host + q->used) & VRING_USED_F_NO_NOTIFY);
+}
+
 void vq_kick(Vdrv *d, Vq *q)
 {
+    if (!wants_kick(d, q))
+        return;
     if (d->legacy)
         rig_out(d->r, d->io + VIRTIO_PCI_QUEUE_NOTIFY, 2, q->index);
     else

@@ -6,7 +6,7 @@
 typedef struct Vq {
     uint16_t index, num, vector;
     GuestAddr desc, avail, used;
-    uint16_t avail_idx, seen_used, next_desc;
+    uint16_t avail_idx, kicked_idx, seen_used, next_desc;
     bool packed, wrap;
     uint16_t slot;
     uint16_t slots_of[VIRTQ_MAX_NUM];   /* packed: length of chain id */
@@ -37,6 +37,7 @@ void vdrv_set_config(Vdrv *d, unsigned off, unsigned size, uint32_t val);
 GuestAddr vdrv_alloc(Vdrv *d, uint32_t bytes, uint32_t align);
 /* Make a chain available (not yet notified); returns its id. @indirect: through a table. */
 uint16_t vq_add(Vdrv *d, Vq *q, const Buf *bufs, unsigned n, bool indirect);
+/* Notify, unless event index or flag say that the device does not want it: as a driver that saves exits. */
 void vq_kick(Vdrv *d, Vq *q);
 /* Wait for the next used element. */
 uint16_t vq_wait(Vdrv *d, Vq *q, uint32_t *ret_len);
