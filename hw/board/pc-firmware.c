@@ -76,6 +76,7 @@ bool pc_firmware_files(Pc *pc, GError **err)
     if (!pc_make_tables(pc, err))
         return false;
     put_e820(pc);
+    pc_bootorder(pc);
     machine_set_fw_file(pc->m, "etc/acpi/tables", pc->acpi->data->data, pc->acpi->data->len);
     put_array(pc->m, "etc/acpi/rsdp", acpi_loader_rsdp(pc->acpi));
     put_array(pc->m, "etc/table-loader", acpi_loader_script(pc->acpi));

@@ -58,6 +58,8 @@ bool pc_make_cpus(Pc *pc, GError **err);
 void pc_reset_cpus(Pc *pc);
 /* State of the boot processor for a direct boot. */
 void pc_boot_cpu(Pc *pc);
+/* pc-bootorder.c: of the devices that are there. */
+void pc_bootorder(Pc *pc);
 /* pc-irqchip.c */
 void pc_irqchip_init(Pc *pc);
 void pc_irqchip_before_reset(Pc *pc);
