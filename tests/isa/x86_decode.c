@@ -99,8 +99,10 @@ static bool same_name(const char *ours, const char *theirs)
         { "je", "jz" }, { "jne", "jnz" }, { "ja", "jnbe" }, { "jge", "jnl" }, { "jg", "jnle" }, { "setae", "setnb" }, { "sete", "setz" }, { "setne", "setnz" },
         { "seta", "setnbe" }, { "setge", "setnl" }, { "setg", "setnle" }, { "cmovae", "cmovnb" }, { "cmove", "cmovz" }, { "cmovne", "cmovnz" }, { "cmova", "cmovnbe" },
         { "cmovge", "cmovnl" }, { "cmovg", "cmovnle" }, { "salc", "salc" }, { "prefetch", "prefetchnta" }, { "prefetch", "prefetcht0" }, { "prefetch", "prefetcht1" },
-        { "prefetch", "prefetcht2" }, { "sysret", "sysretd" }, { "xchg", "nop" }, { "wbinvd", "invd" }, { "ud", "ud" } };
-    if (!strcmp(ours, theirs) || !strcmp(ours, "nop") || !strcmp(ours, "prefetch") || !strcmp(ours, "prefetchw"))
+        { "prefetch", "prefetcht2" }, { "sysret", "sysretd" }, { "xchg", "nop" }, { "wbinvd", "invd" }, { "fneni", "feni8087_nop" }, { "fndisi", "fdisi8087_nop" }, { "fnsetpm", "fsetpm287_nop" },
+        { "fxsave", "fxsave64" }, { "fxrstor", "fxrstor64" }, { "xsave", "xsave64" }, { "xrstor", "xrstor64" }, { "xsaveopt", "xsaveopt64" }, { "xsavec", "xsavec64" },
+        { "xsaves", "xsaves64" }, { "xrstors", "xrstors64" }, { "movd", "movq" }, { "vmovd", "vmovq" } };
+    if (!strcmp(ours, theirs) || !strncmp(ours, "x87_", 4) || !strcmp(ours, "nop") || !strcmp(ours, "prefetch") || !strcmp(ours, "prefetchw"))
         return true;
     for (unsigned n = 0; n < sizeof(pairs) / sizeof(pairs[0]); n++)
         if (!strcmp(ours, pairs[n][0]) && !strcmp(theirs, pairs[n][1]))
@@ -127,7 +129,8 @@ static bool refused_later(const X86Insn *in)
     for (unsigned n = 0; n < 2; n++)
         if (in->op->opnd[n].kind == X86O_S || in->op->opnd[n].kind == X86O_C || in->op->opnd[n].kind == X86O_D)
             return true;
-    return !strcmp(in->op->name, "nop");
+    /* x87 has one line an opcode, its emitter looks at the rest. */
+    return !strcmp(in->op->name, "nop") || !strncmp(in->op->name, "x87_", 4);
 }
 
 typedef struct Tally { unsigned n, both, length, name, ours_only, theirs_only; } Tally;
