@@ -93,6 +93,7 @@ static void mux_receive(void *opaque, const uint8_t *buf, size_t len)
     for (size_t i = 0; i < len; i++) {
         if (m->escaped) {
             m->escaped = false;
+            deliver(m);         /* what was typed before belongs to the channel that had the focus then */
             command(m, buf[i]);
         } else if (buf[i] == ESCAPE) {
             m->escaped = true;
