@@ -93,10 +93,8 @@ static bool take_vex(Cursor *c, X86Insn *in, uint8_t first, unsigned *ret_map, u
     in->vex = 1;
     in->vex_l = b2 >> 2 & 1;
     in->vvvv = ~b2 >> 3 & 15;
-    if (in->mode != X86M_CODE64) {
+    if (in->mode != X86M_CODE64)
         in->rex = 0;           /* W stays: it selects among vector instructions here too */
-        in->vvvv &= 7;
-    }
     *ret_map = X86_MAP_V1 + map - 1;
     return map >= 1 && map <= 3;
 }
@@ -281,6 +279,8 @@ X86DecodeResult x86_decode(const uint8_t *code, unsigned avail, uint64_t mode, X
     in->len = (uint8_t)c.pos;
     if (!in->op)
         return X86D_UD;
+    if (in->mode != X86M_CODE64)
+        in->vvvv &= 7;         /* only now: where there is no such operand all four bits count */
     if (in->mode == X86M_CODE64 && in->op->attrs & (X86A_D64 | X86A_F64) && (in->opsize == 2 || in->op->attrs & X86A_F64))
         in->opsize = 3;
     in->seg = X86_DS;
