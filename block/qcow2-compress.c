@@ -121,29 +121,48 @@ int q_read_packed(Qcow2 *s, uint64_t entry, uint64_t in_cluster, uint64_t len, B
 
 /* ---- writing ---- */
 
-static uint64_t deflate_zlib(uint8_t *out, uint64_t max, const uint8_t *in, uint32_t len)
+/* What a run of clusters is compressed with: setting it up costs more than a small cluster does. */
+typedef struct Packer {
+    z_stream z;
+    ZSTD_CCtx *zstd;
+    bool has_z;
+    uint8_t *in, *out;
+} Packer;
+
+static bool packer_init(const Qcow2 *s, Packer *p)
 {
-    z_stream z = { 0 };
-    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -DEFLATE_WINDOW, 9, Z_DEFAULT_STRATEGY) != Z_OK)
-        return 0;
-    z.next_in = (Bytef *)in;
-    z.avail_in = len;
-    z.next_out = out;
-    z.avail_out = (uInt)max;
-    int r = deflate(&z, Z_FINISH);
-    uint64_t n = r == Z_STREAM_END ? max - z.avail_out : 0;
-    deflateEnd(&z);
-    return n;
+    *p = (Packer){ .in = g_try_malloc(s->cluster_size), .out = g_try_malloc(s->cluster_size) };
+    if (s->h.compression_type == Q_COMPRESS_ZSTD)
+        p->zstd = ZSTD_createCCtx();
+    else
+        p->has_z = deflateInit2(&p->z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -DEFLATE_WINDOW, 9, Z_DEFAULT_STRATEGY) == Z_OK;
+    return p->in && p->out && (p->zstd || p->has_z);
 }
 
-/* Bytes of compressed data, 0: it does not get smaller. */
-static uint64_t compress_cluster(const Qcow2 *s, uint8_t *out, const uint8_t *in)
+static void packer_clear(Packer *p)
+{
+    if (p->has_z)
+        deflateEnd(&p->z);
+    ZSTD_freeCCtx(p->zstd);
+    g_free(p->in);
+    g_free(p->out);
+}
+
+/* Bytes of compressed data in p->out, 0: it does not get smaller. */
+static uint64_t compress_cluster(const Qcow2 *s, Packer *p)
 {
     uint64_t max = s->cluster_size - 1;
-    if (s->h.compression_type != Q_COMPRESS_ZSTD)
-        return deflate_zlib(out, max, in, s->cluster_size);
-    size_t n = ZSTD_compress(out, max, in, s->cluster_size, ZSTD_CLEVEL_DEFAULT);
-    return ZSTD_isError(n) ? 0 : n;
+    if (p->zstd) {
+        size_t n = ZSTD_compressCCtx(p->zstd, p->out, max, p->in, s->cluster_size, ZSTD_CLEVEL_DEFAULT);
+        return ZSTD_isError(n) ? 0 : n;
+    }
+    if (deflateReset(&p->z) != Z_OK)
+        return 0;
+    p->z.next_in = p->in;
+    p->z.avail_in = s->cluster_size;
+    p->z.next_out = p->out;
+    p->z.avail_out = (uInt)max;
+    return deflate(&p->z, Z_FINISH) == Z_STREAM_END ? max - p->z.avail_out : 0;
 }
 
 /*
@@ -225,14 +244,14 @@ static int packed_link(Qcow2 *s, uint64_t offset, uint64_t entry)
     return 0;
 }
 
-/* @in: one whole cluster of guest data. */
-static int write_packed_cluster(Qcow2 *s, uint64_t offset, const uint8_t *in, uint8_t *out)
+/* p->in: one whole cluster of guest data. */
+static int write_packed_cluster(Qcow2 *s, uint64_t offset, Packer *p)
 {
-    uint64_t bytes = compress_cluster(s, out, in), place;
+    uint64_t bytes = compress_cluster(s, p), place;
     if (!bytes) {
         struct iovec vec;
         uint64_t len = MIN(s->cluster_size, s->node->length - offset);
-        return qcow2_writev(s->node, offset, len, biov_buf(&vec, in, len), 0);
+        return qcow2_writev(s->node, offset, len, biov_buf(&vec, p->in, len), 0);
     }
     Qcow2Track track;
     g_mutex_lock(&s->lock);
@@ -240,7 +259,7 @@ static int write_packed_cluster(Qcow2 *s, uint64_t offset, const uint8_t *in, ui
     int r = packed_begin(s, offset, bytes, &place);
     if (r == 0) {
         g_mutex_unlock(&s->lock);
-        r = bn_write(s->file, place, out, bytes);
+        r = bn_write(s->file, place, p->out, bytes);
         g_mutex_lock(&s->lock);
         r = r < 0 ? r : packed_link(s, offset, packed_entry(s, place, bytes));
         if (r < 0)
@@ -258,19 +277,18 @@ int q_write_packed(Qcow2 *s, uint64_t offset, uint64_t len, BlockIov io)
         return -ENOTSUP;
     if ((offset & (s->cluster_size - 1)) || ((len & (s->cluster_size - 1)) && offset + len != s->node->length))
         return -EINVAL;
-    uint8_t *in = g_try_malloc(s->cluster_size), *out = g_try_malloc(s->cluster_size);
-    int r = in && out ? 0 : -ENOMEM;
+    Packer p;
+    int r = packer_init(s, &p) ? 0 : -ENOMEM;
     while (r == 0 && len) {
         uint64_t part = MIN(len, s->cluster_size);
-        biov_to_buf(io, in, part);
-        memset(in + part, 0, s->cluster_size - part);
-        r = write_packed_cluster(s, offset, in, out);
+        biov_to_buf(io, p.in, part);
+        memset(p.in + part, 0, s->cluster_size - part);
+        r = write_packed_cluster(s, offset, &p);
         offset += part;
         len -= part;
         io = biov_advance(io, part);
     }
-    g_free(in);
-    g_free(out);
+    packer_clear(&p);
     q_inflated_clear(s);
     return r;
 }

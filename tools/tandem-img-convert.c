@@ -306,7 +306,7 @@ int img_convert(Img *img, int argc, char **argv)
 {
     static const struct option longs[] = { { "target-is-zero", no_argument, NULL, IMG_OPT_OWN }, { "quiet", no_argument, NULL, 'q' },
                                            { "target-image-opts", no_argument, NULL, IMG_OPT_OWN + 1 }, IMG_COMMON_LONG };
-    Args a = { .img = img, .out_format = "raw", .sparse = DEFAULT_SPARSE, .workers = CLAMP(g_get_num_processors(), 2, 8),
+    Args a = { .img = img, .out_format = "raw", .sparse = DEFAULT_SPARSE, .workers = CLAMP(g_get_num_processors() * 2, 4, 8),
                .options = g_ptr_array_new_with_free_func(g_free) };
     Convert c = { .img = img };
     int r = 1;
