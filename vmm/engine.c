@@ -348,7 +348,15 @@ const AccelOps *accel_auto(const AccelOps *const *registry, const AccelConfig *c
         if (!(*registry)->probe(cfg, &info, &why)) {
             g_string_append_printf(reasons, "%s: %s\n", (*registry)->name, why->message);
             g_error_free(why);
-        } else if (!best || (*registry)->priority > best->priority) {
+            continue;
+        }
+        /* An engine that is slower than a translator for an ordinary guest stands behind every other. */
+        bool better = !best || (ret_info->slow_kernel_code != info.slow_kernel_code ? ret_info->slow_kernel_code : (*registry)->priority > best->priority);
+        const AccelOps *loser = better ? best : *registry;
+        const AccelInfo *lost = better ? ret_info : &info;
+        if (loser && lost->slow_kernel_code)
+            g_string_append_printf(reasons, "%s: usable, but slower here for an ordinary kernel (-accel %s takes it all the same)\n", loser->name, loser->name);
+        if (better) {
             best = *registry;
             *ret_info = info;
         }

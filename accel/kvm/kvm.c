@@ -1,0 +1,334 @@
+/* KVM as an engine, interrupt controllers in user space (kernel-irqchip=off). Linux Documentation/virt/kvm/api.rst. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "accel/kvm/kvm-internal.h"
+
+enum { KICK_SIGNAL = SIGUSR2 };
+
+bool kvm_fail(GError **err, const char *what)
+{
+    g_set_error(err, G_FILE_ERROR, g_file_error_from_errno(errno), "kvm: %s failed: %s", what, g_strerror(errno));
+    return false;
+}
+
+static bool is_pvm(void) { return access("/sys/module/kvm_pvm", F_OK) == 0; }
+
+static int open_kvm(GError **err)
+{
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION)
+        return fd;
+    if (fd >= 0) {
+        close(fd);
+        errno = ENOSYS;
+    }
+    const char *remedy = errno == ENOENT ? "is the module loaded (modprobe kvm_intel or kvm_amd), and virtualization enabled in the firmware?"
+                       : errno == EACCES ? "add yourself to the group kvm" : "another program may hold the virtualization hardware";
+    g_set_error(err, G_FILE_ERROR, g_file_error_from_errno(errno), "/dev/kvm: %s; %s", g_strerror(errno), remedy);
+    return -1;
+}
+
+static bool kvm_probe(const AccelConfig *cfg, AccelInfo *ret, GError **err)
+{
+    if (cfg && (cfg->irqchip == ACCEL_IRQCHIP_ON || cfg->irqchip == ACCEL_IRQCHIP_SPLIT)) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "kvm: kernel-irqchip=on and split are not there yet; leave it out or say off");
+        return false;
+    }
+    int fd = open_kvm(err);
+    if (fd < 0)
+        return false;
+    close(fd);
+    if (ret) {
+        memset(ret, 0, sizeof(*ret));
+        ret->hardware = !is_pvm();
+        ret->slow_kernel_code = is_pvm();
+        g_strlcpy(ret->line, is_pvm() ? "kvm without hardware support (PVM): ring 3 at full speed, kernels through the host's instruction emulator"
+                                      : "kvm with hardware support", sizeof(ret->line));
+    }
+    return true;
+}
+
+static void on_kick(int sig) { (void)sig; }
+
+static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GError **err)
+{
+    (void)cfg;
+    int kvm = open_kvm(err);
+    if (kvm < 0)
+        return false;
+    int fd = ioctl(kvm, KVM_CREATE_VM, 0);
+    if (fd < 0) {
+        kvm_fail(err, "making a VM");
+        close(kvm);
+        return false;
+    }
+    KvmVm *vm = g_new0(KvmVm, 1);
+    vm->m = m;
+    vm->kvm_fd = kvm;
+    vm->fd = fd;
+    vm->pvm = is_pvm();
+    vm->run_size = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    g_mutex_init(&vm->lock);
+    vm->refused = g_hash_table_new(NULL, NULL);
+    ioctl(fd, KVM_SET_TSS_ADDR, 0xfffbd000ul);
+    /* what KVM cannot emulate comes to us instead of killing the guest with #UD or the VM with an internal error */
+    struct kvm_enable_cap cap = { .cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = { 1 } };
+    ioctl(fd, KVM_ENABLE_CAP, &cap);
+    struct kvm_enable_cap msr = { .cap = KVM_CAP_X86_USER_SPACE_MSR, .args = { KVM_MSR_EXIT_REASON_UNKNOWN } };
+    ioctl(fd, KVM_ENABLE_CAP, &msr);
+    /* without SA_RESTART, so that KVM_RUN returns */
+    struct sigaction sa = { .sa_handler = on_kick };
+    sigaction(KICK_SIGNAL, &sa, NULL);
+    *ret_vm = vm;
+    return true;
+}
+
+static void kvm_vm_fini(void *opaque)
+{
+    KvmVm *vm = opaque;
+    close(vm->fd);
+    close(vm->kvm_fd);
+    g_hash_table_unref(vm->refused);
+    g_mutex_clear(&vm->lock);
+    g_free(vm);
+}
+
+static bool kvm_vcpu_init(void *opaque, Vcpu *c, void **ret_ec, GError **err)
+{
+    KvmVm *vm = opaque;
+    int fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)c->index);
+    if (fd < 0)
+        return kvm_fail(err, "making a vCPU");
+    void *run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (run == MAP_FAILED) {
+        kvm_fail(err, "mapping a vCPU");
+        close(fd);
+        return false;
+    }
+    KvmEc *ec = g_new0(KvmEc, 1);
+    ec->vm = vm;
+    ec->c = c;
+    ec->fd = fd;
+    ec->run = run;
+    *ret_ec = ec;
+    return true;
+}
+
+static void kvm_vcpu_fini(void *opaque)
+{
+    KvmEc *ec = opaque;
+    munmap(ec->run, ec->vm->run_size);
+    close(ec->fd);
+    g_free(ec);
+}
+
+static void kvm_vcpu_kick(void *opaque)
+{
+    KvmEc *ec = opaque;
+    __atomic_store_n(&ec->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    if (atomic_load(&ec->have_thread))
+        pthread_kill(ec->thread, KICK_SIGNAL);
+}
+
+/* First run, on the vCPU's own thread. */
+static bool first_run(KvmEc *ec, GError **err)
+{
+    if (atomic_load(&ec->have_thread))
+        return true;
+    ec->thread = pthread_self();
+    atomic_store(&ec->have_thread, true);
+    return kvm_set_cpuid(ec, err);
+}
+
+/* INIT and start-up IPI (SDM 3A 8.4.3, 9.1): the local APIC is a model here, so is this. */
+static void take_init_sipi(KvmEc *ec, uint32_t ev)
+{
+    X86State *s = ec->c->state;
+    GError *err = NULL;
+    if (!kvm_state_out(ec, X86_GROUP_ALL, &err)) {
+        g_clear_error(&err);
+        return;
+    }
+    if (ev & VCPU_EV_INIT) {
+        x86_state_reset(s, true, ec->c->index == 0);
+        if (ec->c->index)
+            s->ev.mp_state = X86_MP_INIT_RECEIVED;
+        if (ec->c->intc.ops && ec->c->intc.ops->init_sipi)
+            ec->c->intc.ops->init_sipi(ec->c->intc.opaque, true);
+    }
+    if (ev & VCPU_EV_SIPI && (s->ev.mp_state == X86_MP_UNINIT || s->ev.mp_state == X86_MP_INIT_RECEIVED)) {
+        unsigned v = atomic_load(&ec->c->sipi_vector) & 255;
+        s->seg[X86_CS].sel = (uint16_t)(v << 8);
+        s->seg[X86_CS].base = (uint64_t)v << 12;
+        s->rip = 0;
+        s->ev.mp_state = X86_MP_RUNNABLE;
+    }
+    *ec->c->groups_dirty |= X86_GROUP_ALL;
+}
+
+static void take_events(KvmEc *ec)
+{
+    uint32_t ev = vcpu_events_take(ec->c, ~0u);
+    if (ev & (VCPU_EV_INIT | VCPU_EV_SIPI))
+        take_init_sipi(ec, ev);
+    if (ev & VCPU_EV_NMI) {
+        ((X86State *)ec->c->state)->ev.mp_state = X86_MP_RUNNABLE;
+        ec->nmi = true;
+    }
+}
+
+static bool irq_pending(const KvmEc *ec)
+{
+    const CpuIntc *i = &ec->c->intc;
+    return i->ops && i->ops->pending(i->opaque);
+}
+
+/* What can be injected now is; else KVM is asked to say when it can. */
+static void inject(KvmEc *ec)
+{
+    const CpuIntc *i = &ec->c->intc;
+    if (ec->nmi) {
+        ec->nmi = false;
+        ioctl(ec->fd, KVM_NMI, 0);
+    }
+    bool pending = irq_pending(ec);
+    if (pending && ec->run->ready_for_interrupt_injection && ec->run->if_flag) {
+        int vector = i->ops->ack(i->opaque);
+        struct kvm_interrupt k = { .irq = (__u32)vector };
+        if (vector >= 0)
+            ioctl(ec->fd, KVM_INTERRUPT, &k);
+        pending = irq_pending(ec);
+    }
+    ec->run->request_interrupt_window = pending;
+    if (i->ops)
+        ec->run->cr8 = i->ops->tpr(i->opaque);
+}
+
+static bool do_io(KvmEc *ec, VmExit *x)
+{
+    ec->pending_io = !x->write || x->kind == EXIT_PIO;
+    return vcpu_io(ec->c, x);
+}
+
+static bool exit_io(KvmEc *ec)
+{
+    struct kvm_run *r = ec->run;
+    VmExit x = { .kind = EXIT_PIO, .write = r->io.direction == KVM_EXIT_IO_OUT, .size = r->io.size, .count = r->io.count, .addr = r->io.port,
+                 .data = (uint8_t *)r + r->io.data_offset };
+    return do_io(ec, &x);
+}
+
+static bool exit_mmio(KvmEc *ec)
+{
+    struct kvm_run *r = ec->run;
+    VmExit x = { .kind = EXIT_MMIO, .write = r->mmio.is_write, .size = (uint8_t)r->mmio.len, .addr = r->mmio.phys_addr, .data = r->mmio.data };
+    return do_io(ec, &x);
+}
+
+static bool exit_msr(KvmEc *ec)
+{
+    struct kvm_run *r = ec->run;
+    VmExit x = { .kind = EXIT_MSR, .write = r->exit_reason == KVM_EXIT_X86_WRMSR, .size = 8, .addr = r->msr.index, .value = r->msr.data };
+    bool leave = vcpu_io(ec->c, &x);
+    ec->pending_io = true;
+    r->msr.error = x.result != MEM_OK;
+    if (!x.write)
+        r->msr.data = x.value;
+    return leave;
+}
+
+static void emulation_failed(KvmEc *ec, VmExit *x)
+{
+    const struct kvm_run *r = ec->run;
+    x->kind = EXIT_EMULATION_FAILED;
+    x->suberror = r->internal.suberror;
+    if (r->emulation_failure.ndata >= 1 && r->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) {
+        x->n_insn = MIN(r->emulation_failure.insn_size, (__u8)sizeof(x->insn));
+        memcpy(x->insn, r->emulation_failure.insn_bytes, x->n_insn);
+    }
+}
+
+/* True: *x says why to return to vmm. */
+static bool handle_exit(KvmEc *ec, VmExit *x)
+{
+    const CpuIntc *i = &ec->c->intc;
+    if (i->ops && ec->run->cr8 != i->ops->tpr(i->opaque))
+        i->ops->set_tpr(i->opaque, (uint8_t)ec->run->cr8);
+    x->kind = EXIT_NONE;
+    switch (ec->run->exit_reason) {
+    case KVM_EXIT_IO: return exit_io(ec);
+    case KVM_EXIT_MMIO: return exit_mmio(ec);
+    case KVM_EXIT_X86_RDMSR: case KVM_EXIT_X86_WRMSR: return exit_msr(ec);
+    case KVM_EXIT_IRQ_WINDOW_OPEN: case KVM_EXIT_INTR: return false;
+    case KVM_EXIT_HLT:
+        ((X86State *)ec->c->state)->ev.mp_state = X86_MP_HALTED;
+        return false;
+    case KVM_EXIT_SHUTDOWN: x->kind = EXIT_SHUTDOWN; return true;
+    case KVM_EXIT_DEBUG: x->kind = EXIT_DEBUG; return true;
+    case KVM_EXIT_INTERNAL_ERROR: emulation_failed(ec, x); return true;
+    case KVM_EXIT_FAIL_ENTRY: x->kind = EXIT_FAIL_ENTRY; return true;
+    default:
+        x->kind = EXIT_ERROR;
+        x->error = -EIO;
+        return true;
+    }
+}
+
+static void run_error(VmExit *x, int e)
+{
+    x->kind = EXIT_ERROR;
+    x->error = e;
+}
+
+static void kvm_vcpu_run(void *opaque, VmExit *x)
+{
+    KvmEc *ec = opaque;
+    X86State *s = ec->c->state;
+    g_autoptr(GError) err = NULL;
+    if (!first_run(ec, &err)) {
+        log_warn(machine_log(ec->vm->m), "%s", err->message);
+        run_error(x, -EIO);
+        return;
+    }
+    for (;;) {
+        __atomic_store_n(&ec->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        take_events(ec);
+        x->kind = EXIT_NONE;
+        if (vcpu_must_leave(ec->c))
+            return;
+        if (s->ev.mp_state == X86_MP_HALTED && irq_pending(ec))
+            s->ev.mp_state = X86_MP_RUNNABLE;
+        if (s->ev.mp_state != X86_MP_RUNNABLE) {
+            x->kind = EXIT_HALT;
+            return;
+        }
+        if (*ec->c->groups_dirty && !kvm_state_in(ec, X86_GROUP_ALL, &err)) {
+            log_warn(machine_log(ec->vm->m), "%s", err->message);
+            run_error(x, -EIO);
+            return;
+        }
+        inject(ec);
+        *ec->c->groups_valid = 0;
+        ec->pending_io = false;
+        if (ioctl(ec->fd, KVM_RUN, 0) < 0) {
+            if (errno == EINTR || errno == EAGAIN)
+                continue;
+            run_error(x, -errno);
+            return;
+        }
+        if (handle_exit(ec, x))
+            return;
+    }
+}
+
+const AccelOps accel_kvm = {
+    .name = "kvm", .priority = 20, .isa = "x86", .probe = kvm_probe, .vm_init = kvm_vm_init, .vm_fini = kvm_vm_fini, .memory_changed = kvm_memory_changed,
+    .vcpu_init = kvm_vcpu_init, .vcpu_fini = kvm_vcpu_fini, .vcpu_run = kvm_vcpu_run, .vcpu_kick = kvm_vcpu_kick, .state_out = kvm_state_out,
+    .state_in = kvm_state_in,
+};

@@ -1,0 +1,276 @@
+/* Architectural state between the vCPU's struct and KVM, by groups. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "accel/kvm/kvm-internal.h"
+#include "cpu/x86/xsave.h"
+
+/* MSRs that travel: index and place in X86Msrs. */
+static const struct { uint32_t index; uint16_t at; } msrs[] = {
+#define MSR(i, f) { i, offsetof(X86Msrs, f) }
+    MSR(0x174, sysenter_cs), MSR(0x175, sysenter_esp), MSR(0x176, sysenter_eip), MSR(0xc0000081, star), MSR(0xc0000082, lstar),
+    MSR(0xc0000083, cstar), MSR(0xc0000084, sfmask), MSR(0xc0000102, kernel_gs_base), MSR(0x277, pat), MSR(0xc0000103, tsc_aux),
+    MSR(0x1a0, misc_enable), MSR(0x4b564d00, kvm_wall_clock), MSR(0x4b564d01, kvm_system_time),
+};
+enum { N_MSRS = G_N_ELEMENTS(msrs) };
+typedef struct MsrBlock { struct kvm_msrs head; struct kvm_msr_entry e[N_MSRS]; } MsrBlock;
+
+static void seg_from(X86Seg *d, const struct kvm_segment *k)
+{
+    *d = (X86Seg){ .base = k->base, .limit = k->limit, .sel = k->selector,
+                   .attr = (uint32_t)(k->type | k->s << 4 | k->dpl << 5 | k->present << 7 | k->avl << 12 | k->l << 13 | k->db << 14 | k->g << 15 | k->unusable << 16) };
+}
+
+static void seg_to(struct kvm_segment *k, const X86Seg *s)
+{
+    *k = (struct kvm_segment){ .base = s->base, .limit = s->limit, .selector = s->sel, .type = s->attr & 15, .s = s->attr >> 4 & 1, .dpl = s->attr >> 5 & 3,
+                               .present = s->attr >> 7 & 1, .avl = s->attr >> 12 & 1, .l = s->attr >> 13 & 1, .db = s->attr >> 14 & 1, .g = s->attr >> 15 & 1,
+                               .unusable = s->attr >> 16 & 1 };
+}
+
+static struct kvm_segment *seg_of(struct kvm_sregs *r, int n)
+{
+    struct kvm_segment *const all[X86_SEGS] = { &r->es, &r->cs, &r->ss, &r->ds, &r->fs, &r->gs, &r->ldt, &r->tr };
+    return all[n];
+}
+
+/* Registers in encoding order. */
+static __u64 *gpr_of(struct kvm_regs *r, int n)
+{
+    __u64 *const all[16] = { &r->rax, &r->rcx, &r->rdx, &r->rbx, &r->rsp, &r->rbp, &r->rsi, &r->rdi,
+                             &r->r8, &r->r9, &r->r10, &r->r11, &r->r12, &r->r13, &r->r14, &r->r15 };
+    return all[n];
+}
+
+static bool gpr_out(KvmEc *ec, X86State *s, GError **err)
+{
+    struct kvm_regs r;
+    if (ioctl(ec->fd, KVM_GET_REGS, &r) < 0)
+        return kvm_fail(err, "reading registers");
+    for (int n = 0; n < 16; n++)
+        s->gpr[n] = *gpr_of(&r, n);
+    s->rip = r.rip;
+    x86_set_rflags(s, r.rflags);
+    return true;
+}
+
+static bool gpr_in(KvmEc *ec, X86State *s, GError **err)
+{
+    struct kvm_regs r = { .rip = s->rip, .rflags = x86_rflags(s) };
+    for (int n = 0; n < 16; n++)
+        *gpr_of(&r, n) = s->gpr[n];
+    return ioctl(ec->fd, KVM_SET_REGS, &r) == 0 || kvm_fail(err, "writing registers");
+}
+
+static bool sregs_out(KvmEc *ec, X86State *s, GError **err)
+{
+    struct kvm_sregs r;
+    if (ioctl(ec->fd, KVM_GET_SREGS, &r) < 0)
+        return kvm_fail(err, "reading system registers");
+    for (int n = 0; n < X86_SEGS; n++)
+        seg_from(&s->seg[n], seg_of(&r, n));
+    s->gdt = (X86Dtr){ .base = r.gdt.base, .limit = r.gdt.limit };
+    s->idt = (X86Dtr){ .base = r.idt.base, .limit = r.idt.limit };
+    s->cr0 = r.cr0;
+    s->cr2 = r.cr2;
+    s->cr3 = r.cr3;
+    s->cr4 = r.cr4;
+    s->cr8 = r.cr8;
+    s->msr.efer = r.efer;
+    s->cpl = !(s->cr0 & X86_CR0_PE) ? 0 : s->rflags_rest & X86_VM ? 3 : X86_SEG_DPL(&s->seg[X86_SS]);
+    s->ev.tlb_flush_pending = 1;
+    return true;
+}
+
+static bool sregs_in(KvmEc *ec, X86State *s, GError **err)
+{
+    struct kvm_sregs r;
+    if (ioctl(ec->fd, KVM_GET_SREGS, &r) < 0)
+        return kvm_fail(err, "reading system registers");
+    memset(r.interrupt_bitmap, 0, sizeof(r.interrupt_bitmap));
+    for (int n = 0; n < X86_SEGS; n++)
+        seg_to(seg_of(&r, n), &s->seg[n]);
+    r.gdt.base = s->gdt.base;
+    r.gdt.limit = (__u16)s->gdt.limit;
+    r.idt.base = s->idt.base;
+    r.idt.limit = (__u16)s->idt.limit;
+    r.cr2 = s->cr2;
+    r.cr3 = s->cr3;
+    r.cr8 = s->cr8;
+    r.cr0 = s->cr0;
+    r.efer = s->msr.efer;
+    r.apic_base = s->msr.apic_base;
+    /* KVM drops its translations only if CR0, CR3, CR4 or EFER change: go through another CR4 first */
+    r.cr4 = s->cr4 ^ X86_CR4_PGE;
+    if (s->ev.tlb_flush_pending && s->cr0 & X86_CR0_PG)
+        ioctl(ec->fd, KVM_SET_SREGS, &r);
+    r.cr4 = s->cr4;
+    return ioctl(ec->fd, KVM_SET_SREGS, &r) == 0 || kvm_fail(err, "writing system registers");
+}
+
+static bool xsave_out(KvmEc *ec, X86State *s, GError **err)
+{
+    struct kvm_xsave x;
+    struct kvm_xcrs c;
+    if (ioctl(ec->fd, KVM_GET_XSAVE, &x) < 0)
+        return kvm_fail(err, "reading floating-point state");
+    if (ioctl(ec->fd, KVM_GET_XCRS, &c) == 0 && c.nr_xcrs)
+        s->xcr0 = c.xcrs[0].value;
+    x86_xsave_unpack(s, s->xcr0 | 3, (const uint8_t *)x.region);
+    return true;
+}
+
+static bool xsave_in(KvmEc *ec, X86State *s, GError **err)
+{
+    struct kvm_xsave x = { 0 };
+    struct kvm_xcrs c = { .nr_xcrs = 1, .xcrs = { { .xcr = 0, .value = s->xcr0 } } };
+    ioctl(ec->fd, KVM_SET_XCRS, &c);
+    x86_xsave_pack(s, s->xcr0 | 3, (uint8_t *)x.region);
+    return ioctl(ec->fd, KVM_SET_XSAVE, &x) == 0 || kvm_fail(err, "writing floating-point state");
+}
+
+/* The host may refuse some: each is named once, the others still go through. */
+static void msr_transfer(KvmEc *ec, X86State *s, bool set)
+{
+    for (unsigned n = 0; n < N_MSRS;) {
+        MsrBlock b = { .head.nmsrs = N_MSRS - n };
+        for (unsigned k = n; k < N_MSRS; k++)
+            b.head.entries[k - n] = (struct kvm_msr_entry){ .index = msrs[k].index, .data = *(uint64_t *)((uint8_t *)&s->msr + msrs[k].at) };
+        int done = ioctl(ec->fd, set ? KVM_SET_MSRS : KVM_GET_MSRS, &b);
+        if (done < 0)
+            return;
+        for (int k = 0; !set && k < done; k++)
+            *(uint64_t *)((uint8_t *)&s->msr + msrs[n + (unsigned)k].at) = b.head.entries[k].data;
+        n += (unsigned)done;
+        if (n < N_MSRS) {
+            g_mutex_lock(&ec->vm->lock);
+            if (g_hash_table_add(ec->vm->refused, GUINT_TO_POINTER(msrs[n].index)))
+                log_warn(machine_log(ec->vm->m), "kvm: the host refuses MSR %#x; the guest runs without it", msrs[n].index);
+            g_mutex_unlock(&ec->vm->lock);
+            n++;
+        }
+    }
+}
+
+static bool debug_out(KvmEc *ec, X86State *s)
+{
+    struct kvm_debugregs d;
+    if (ioctl(ec->fd, KVM_GET_DEBUGREGS, &d) < 0)
+        return true;
+    for (int n = 0; n < 4; n++)
+        s->dr[n] = d.db[n];
+    s->dr[6] = d.dr6;
+    s->dr[7] = d.dr7;
+    return true;
+}
+
+static bool debug_in(KvmEc *ec, X86State *s)
+{
+    struct kvm_debugregs d = { .db = { s->dr[0], s->dr[1], s->dr[2], s->dr[3] }, .dr6 = s->dr[6], .dr7 = s->dr[7] };
+    ioctl(ec->fd, KVM_SET_DEBUGREGS, &d);
+    return true;
+}
+
+static bool events_out(KvmEc *ec, X86State *s, GError **err)
+{
+    struct kvm_vcpu_events e;
+    if (ioctl(ec->fd, KVM_GET_VCPU_EVENTS, &e) < 0)
+        return kvm_fail(err, "reading events");
+    s->ev.injected = (X86Event){ 0 };
+    if (e.exception.injected)
+        s->ev.injected = (X86Event){ .kind = X86_EVENT_EXCEPTION, .vector = e.exception.nr, .has_error = e.exception.has_error_code, .error = e.exception.error_code };
+    else if (e.interrupt.injected)
+        s->ev.injected = (X86Event){ .kind = e.interrupt.soft ? X86_EVENT_SOFT : X86_EVENT_INTR, .vector = e.interrupt.nr };
+    else if (e.nmi.injected)
+        s->ev.injected = (X86Event){ .kind = X86_EVENT_NMI, .vector = X86_NMI };
+    s->ev.int_shadow = (uint8_t)((e.interrupt.shadow & KVM_X86_SHADOW_INT_STI ? X86_SHADOW_STI : 0) |
+                                 (e.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? X86_SHADOW_MOV_SS : 0));
+    s->ev.nmi_pending = e.nmi.pending != 0;
+    s->ev.nmi_masked = e.nmi.masked;
+    return true;
+}
+
+static bool events_in(KvmEc *ec, X86State *s, GError **err)
+{
+    struct kvm_vcpu_events e = { 0 };
+    const X86Event *i = &s->ev.injected;
+    if (ioctl(ec->fd, KVM_GET_VCPU_EVENTS, &e) < 0)
+        return kvm_fail(err, "reading events");
+    e.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+    e.exception.injected = i->kind == X86_EVENT_EXCEPTION;
+    e.exception.nr = i->kind == X86_EVENT_EXCEPTION ? i->vector : 0;
+    e.exception.has_error_code = i->has_error;
+    e.exception.error_code = i->error;
+    e.interrupt.injected = i->kind == X86_EVENT_INTR || i->kind == X86_EVENT_SOFT;
+    e.interrupt.nr = e.interrupt.injected ? i->vector : 0;
+    e.interrupt.soft = i->kind == X86_EVENT_SOFT;
+    e.interrupt.shadow = (__u8)((s->ev.int_shadow & X86_SHADOW_STI ? KVM_X86_SHADOW_INT_STI : 0) |
+                                (s->ev.int_shadow & X86_SHADOW_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0));
+    e.nmi.injected = i->kind == X86_EVENT_NMI;
+    e.nmi.pending = s->ev.nmi_pending;
+    e.nmi.masked = s->ev.nmi_masked;
+    return ioctl(ec->fd, KVM_SET_VCPU_EVENTS, &e) == 0 || kvm_fail(err, "writing events");
+}
+
+/* KVM finishes an I/O instruction when it is entered again: do that without running the guest. */
+static void complete_io(KvmEc *ec)
+{
+    if (!ec->pending_io)
+        return;
+    ec->pending_io = false;
+    ec->run->immediate_exit = 1;
+    ioctl(ec->fd, KVM_RUN, 0);
+    ec->run->immediate_exit = 0;
+}
+
+bool kvm_state_out(void *opaque, uint32_t groups, GError **err)
+{
+    KvmEc *ec = opaque;
+    X86State *s = ec->c->state;
+    uint32_t want = groups & ~*ec->c->groups_valid;
+    complete_io(ec);
+    if (want & X86_GROUP_GPR && !gpr_out(ec, s, err))
+        return false;
+    if (want & (X86_GROUP_SEG | X86_GROUP_SYS)) {
+        if (!sregs_out(ec, s, err))
+            return false;
+        want |= X86_GROUP_SEG | X86_GROUP_SYS;
+    }
+    if (want & X86_GROUP_XSAVE && !xsave_out(ec, s, err))
+        return false;
+    if (want & X86_GROUP_MSR)
+        msr_transfer(ec, s, false);
+    if (want & X86_GROUP_DEBUG)
+        debug_out(ec, s);
+    if (want & X86_GROUP_EVENTS && !events_out(ec, s, err))
+        return false;
+    *ec->c->groups_valid |= want | groups;
+    return true;
+}
+
+bool kvm_state_in(void *opaque, uint32_t groups, GError **err)
+{
+    KvmEc *ec = opaque;
+    X86State *s = ec->c->state;
+    uint32_t dirty = groups & *ec->c->groups_dirty;
+    if (!dirty)
+        return true;
+    if (dirty & (X86_GROUP_SEG | X86_GROUP_SYS) && !sregs_in(ec, s, err))
+        return false;
+    if (dirty & X86_GROUP_GPR && !gpr_in(ec, s, err))
+        return false;
+    if (dirty & X86_GROUP_XSAVE && !xsave_in(ec, s, err))
+        return false;
+    if (dirty & X86_GROUP_MSR)
+        msr_transfer(ec, s, true);
+    if (dirty & X86_GROUP_DEBUG)
+        debug_in(ec, s);
+    if (dirty & X86_GROUP_EVENTS && !events_in(ec, s, err))
+        return false;
+    if (ec->vm->pvm && s->ev.tlb_flush_pending && machine_n_vcpus(ec->vm->m) == 1)
+        kvm_slots_again(ec->vm);
+    s->ev.tlb_flush_pending = 0;
+    *ec->c->groups_dirty &= ~groups;
+    return true;
+}
