@@ -138,7 +138,7 @@ class Guest:
 
 
 def tandem(path, accel, cpu=None):
-    return [path, '-accel', accel, '-nographic'] + (['-cpu', cpu] if cpu else [])
+    return [path, '-accel', accel, '-nographic', '-nic', 'none'] + (['-cpu', cpu] if cpu else [])
 
 
 def qemu(accel='tcg', cpu='max'):
