@@ -111,8 +111,7 @@ typedef struct BlockOpenOpts {
 } BlockOpenOpts;
 
 /*
- * Open the image @name: a path, "file:PATH", or "json:{...}" with "driver" and "filename"; a protocol ("nbd://") where
- * one is built in. The node comes with one reference. On failure NULL and one line in @err that names cause and remedy.
+ * Open the image @name: a path, "file:PATH", or a protocol ("nbd://", "nbd+unix://") where one is built in. The node comes with one reference. On failure NULL and one line in @err that names cause and remedy.
  * Main thread; blocks.
  */
 BlockNode *block_open(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err);
@@ -147,6 +146,16 @@ void block_on_resize(BlockNode *node, LoopFn *fn, void *opaque);
  */
 void block_drain_begin(BlockNode *node, Loop *own);
 void block_drain_end(BlockNode *node);
+
+/*
+ * Limits on what a node's requests may take, reads and writes together; 0: none. After a pause a burst of @burst_ms
+ * (0: 100) worth of the limit passes at once. Later requests wait, in order of their submission.
+ */
+typedef struct BlockLimits {
+    uint64_t bytes_per_sec, reqs_per_sec;
+    unsigned burst_ms;
+} BlockLimits;
+void block_set_limits(BlockNode *node, const BlockLimits *limits);
 
 typedef struct BlockStats {
     uint64_t reqs[BLOCK_OPS], bytes[BLOCK_OPS], errors[BLOCK_OPS];

@@ -110,6 +110,8 @@ struct BlockNode {
     GCond idle;
     unsigned in_flight, quiesced;
     BlockReq *parked, **parked_last;
+    BlockLimits limits;
+    int64_t paid_until_ns[2];   /* bytes, requests: the time that is used up by what was let through */
     BlockStats stats;
 };
 

@@ -214,6 +214,60 @@ static void req_start(BlockReq *req)
         block_ctx_run(req->node->ctx, req_work, req);
 }
 
+/* ---- limits ---- */
+
+void block_set_limits(BlockNode *node, const BlockLimits *limits)
+{
+    g_mutex_lock(&node->lock);
+    node->limits = *limits;
+    node->limits.burst_ms = limits->burst_ms ? limits->burst_ms : 100;
+    node->paid_until_ns[0] = node->paid_until_ns[1] = 0;
+    g_mutex_unlock(&node->lock);
+}
+
+/* Take @amount from a bucket; returns when it is paid for. node->lock held. */
+static int64_t pay(BlockNode *node, unsigned bucket, uint64_t amount, uint64_t per_sec, int64_t now)
+{
+    if (!per_sec)
+        return now;
+    int64_t burst_ns = (int64_t)node->limits.burst_ms * 1000000;
+    double cost_ns = (double)amount * 1e9 / (double)per_sec;
+    node->paid_until_ns[bucket] = MAX(node->paid_until_ns[bucket], now - burst_ns) + (int64_t)MIN(cost_ns, 3600e9);
+    return node->paid_until_ns[bucket];
+}
+
+typedef struct Delayed {
+    BlockReq *req;
+    LoopTimer *timer;
+} Delayed;
+
+static void delayed_start(void *opaque)
+{
+    Delayed *d = opaque;
+    BlockReq *req = d->req;
+    loop_timer_free(d->timer);
+    g_free(d);
+    req_start(req);
+}
+
+/* True: the request begins later, from its Loop. */
+static bool delay(BlockNode *node, BlockReq *req)
+{
+    if (req->op != BLOCK_READ && req->op != BLOCK_WRITE)
+        return false;
+    g_mutex_lock(&node->lock);
+    int64_t due = pay(node, 0, req->len, node->limits.bytes_per_sec, req->start_ns);
+    due = MAX(due, pay(node, 1, 1, node->limits.reqs_per_sec, req->start_ns));
+    g_mutex_unlock(&node->lock);
+    if (due <= req->start_ns)
+        return false;
+    Delayed *d = g_new(Delayed, 1);
+    d->req = req;
+    d->timer = loop_timer_new(req->loop, &clock_host, delayed_start, d);
+    loop_timer_arm(d->timer, due);
+    return true;
+}
+
 void block_submit(BlockNode *node, BlockReq *req)
 {
     req->node = node;
@@ -227,8 +281,9 @@ void block_submit(BlockNode *node, BlockReq *req)
     } else {
         node->in_flight++;
     }
+    bool limited = node->limits.bytes_per_sec || node->limits.reqs_per_sec;
     g_mutex_unlock(&node->lock);
-    if (!park)
+    if (!park && !(limited && delay(node, req)))
         req_start(req);
 }
 

@@ -180,6 +180,10 @@ static BlockNode *open_layer(BlockNode *file, const BlockOpenOpts *opts, GError 
 
 static BlockNode *open_name(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err)
 {
+    if (g_str_has_prefix(name, "json:")) {
+        block_error(err, 0, "Could not open '%s': names in JSON are not supported; give the path ('rebase -u -b PATH' for a backing file)", name);
+        return NULL;
+    }
     BlockNode *file = bn_new(ctx, protocol_of(name), name, NULL, opts, err);
     if (!file)
         return NULL;

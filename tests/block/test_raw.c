@@ -182,6 +182,26 @@ static void test_locks(void)
     teardown(&f);
 }
 
+static void test_limits(void)
+{
+    Fixture f;
+    setup(&f, BLOCK_CACHE_WRITEBACK);
+    TestReq *reqs = g_new0(TestReq, DEPTH);
+    for (int kind = 0; kind < 2; kind++) {
+        /* A burst of 20 ms is 10 of the 32 requests; the other 22 take 2 ms each. */
+        BlockLimits limits = { .reqs_per_sec = kind ? 0 : 500, .bytes_per_sec = kind ? 500 * 4096 : 0, .burst_ms = 20 };
+        block_set_limits(f.node, &limits);
+        for (int i = 0; i < DEPTH; i++)
+            fill(&reqs[i], &f, kind ? BLOCK_READ : BLOCK_WRITE, (uint64_t)i * 4096, 4096);
+        int64_t start = clock_now_ns(&clock_host);
+        run(&f, reqs, DEPTH);
+        int64_t ms = (clock_now_ns(&clock_host) - start) / 1000000;
+        CHECK(ms >= 43, "%d ms", (int)ms);
+    }
+    g_free(reqs);
+    teardown(&f);
+}
+
 static void test_sizes(void)
 {
     static const struct { const char *text; uint64_t size; bool ok; } t[] = {
@@ -206,6 +226,7 @@ int main(void)
     test_requests(BLOCK_CACHE_NONE, rand);
     test_drain();
     test_locks();
+    test_limits();
     g_rand_free(rand);
     return 0;
 }
