@@ -1,5 +1,5 @@
 #!/bin/bash
-# usage: guest.sh TANDEM ENGINE SMP IMAGE    run a bare-metal image (guest.h); 0 if it says PASS, 77 if the engine cannot run here
+# usage: guest.sh TANDEM ENGINE SMP IMAGE    run a bare-metal image (guest.inc); 0 if it says PASS, 77 if the engine cannot run here
 tandem=$1 engine=$2 smp=$3 image=$4
 if [ "$engine" = kvm ] && ! { [ -r /dev/kvm ] && [ -w /dev/kvm ]; }; then
     echo "no usable /dev/kvm"

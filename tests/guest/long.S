@@ -1,6 +1,6 @@
 /* 64-bit mode: ring 3 by SYSRET and back, page faults, local APIC timer, NMI blocked until IRET, self IPI, memory device. */
 #define MODE 64
-#include "tests/guest/guest.h"
+#include "tests/guest/guest.inc"
 
 main:
     lidt idtr

@@ -1,6 +1,6 @@
 /* 32-bit protected mode: paging, faults with error codes, ring 3, timer interrupts through 8259 and 8254. */
 #define MODE 32
-#include "tests/guest/guest.h"
+#include "tests/guest/guest.inc"
 
 main:
     lidt idtr

@@ -1,6 +1,6 @@
 /* Real mode: flags, decimal arithmetic, strings, segments, interrupts through the IVT, 32-bit operands. */
 #define MODE 16
-#include "tests/guest/guest.h"
+#include "tests/guest/guest.inc"
 
 main:
     /* arithmetic flags */

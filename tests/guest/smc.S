@@ -1,6 +1,6 @@
 /* Self-modifying code: the next instruction, the running loop, another alias of the page, code written by REP MOVS, and by a device mapping dropped meanwhile. */
 #define MODE 64
-#include "tests/guest/guest.h"
+#include "tests/guest/guest.inc"
 #define CODE 0x22000
 
 main:

@@ -3,7 +3,7 @@
  * IPIs to a sleeping CPU, and cross-modifying code.
  */
 #define MODE 64
-#include "tests/guest/guest.h"
+#include "tests/guest/guest.inc"
 #define ALIVE 0x21000
 #define SUM 0x21040
 #define TURN 0x21080
