@@ -147,7 +147,10 @@ static bool make_pci(Pc *pc, GError **err)
     for (unsigned i = 0; i < ARRAY_LEN(functions); i++) {
         if (functions[i].optional && !device_class_find(machine_config(pc->m)->devices, functions[i].klass))
             continue;
-        Device *dev = pc_device(pc, functions[i].klass, functions[i].id, (const char *[]){ "addr", functions[i].addr, NULL }, bus, err);
+        /* Without SMM the PM function shows it as set up, or firmware would wait for its handler for ever. */
+        bool no_smm = pc->cfg.no_smm && functions[i].keep == offsetof(Pc, pm);
+        const char *props[] = { "addr", functions[i].addr, no_smm ? "smm" : NULL, "off", NULL };
+        Device *dev = pc_device(pc, functions[i].klass, functions[i].id, props, bus, err);
         if (!dev)
             return false;
         if (functions[i].keep)
