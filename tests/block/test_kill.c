@@ -31,7 +31,7 @@ static void writer(const char *path, Record *rec, uint32_t seed)
     BlockNode *node = block_open(ctx, path, &o, NULL);
     static uint32_t written[UNITS], buf[UNIT / 4];
     memcpy(written, (void *)rec->flushed, sizeof(written));
-    for (uint32_t i = 1; node; i++) {
+    while (node != NULL) {     /* until the kill */
         unsigned unit = (unsigned)g_rand_int_range(rand, 0, UNITS);
         uint32_t serial = g_rand_int_range(rand, 0, 8) ? rec->begun[unit] + 1 : 0;
         if (g_rand_int_range(rand, 0, 20) == 0) {
