@@ -462,7 +462,8 @@ TEST(state)
     X86LapicState s;
     lapic_state_out(c->lapic[0], &s);
     CHECK_EQ(s.reg[0x38], 250000);
-    memset(&s, 0xff, sizeof(s));            /* hostile */
+    memset(&s, 0xff, sizeof(s));            /* hostile, but a bool is one after every loader */
+    s.timer_running = true;
     lapic_state_in(c->lapic[0], &s);
     chips_pending(c, 0);
     chips_ack(c, 0);

@@ -249,7 +249,11 @@ TEST(pit_state)
     ticks(c, 90);
     CHECK_EQ(edges[0] - before, 1);
     X86PitState s;
-    memset(&s, 0xff, sizeof(s));
+    memset(&s, 0xff, sizeof(s));            /* hostile, but a bool is one after every loader */
+    for (unsigned i = 0; i < 3; i++) {
+        X86PitChannel *ch = &s.ch[i];
+        ch->bcd = ch->gate = ch->read_msb = ch->write_msb = ch->armed = ch->loaded = ch->null_count = true;
+    }
     pit_state_in(pit, &s);
     ticks(c, 1000);
     count_of(c, 0);

@@ -622,5 +622,8 @@ int main(int argc, char **argv)
     tcg_cpu_free(cpu);
     tcg_free(ctx);
     log_free(log);
+    free(s);
+    free(native_ram);
+    free(T.image);
     return T.mismatches || covered < n_ops;
 }

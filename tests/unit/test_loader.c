@@ -207,7 +207,7 @@ static void test_bad_elf(void)
     bad_elf(64 + 24, 8, 0x6800, "overlaps");
     bad_elf(24, 8, 0xffffffff81000000ull, "entry");
     BootEnv env = env_with("", NULL, 0);
-    g_autoptr(GBytes) empty = g_bytes_new("", 0), text = g_bytes_new("hello", 5), elf = g_bytes_new("\177ELF\2\1\1", 16);
+    g_autoptr(GBytes) empty = g_bytes_new("", 0), text = g_bytes_new("hello", 5), elf = g_bytes_new("\177ELF\2\1\1\0\0\0\0\0\0\0\0", 16);
     expect_error(empty, &env, "not a kernel");
     expect_error(text, &env, "not a kernel");
     expect_error(elf, &env, "cut short");

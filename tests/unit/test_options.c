@@ -6,7 +6,7 @@
 #include "tools/options.h"
 
 typedef struct Case {
-    const char *argv[8];
+    const char *argv[12];
     const char *message;        /* part of the error, NULL = accepted */
 } Case;
 
