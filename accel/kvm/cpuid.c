@@ -6,7 +6,7 @@
 #include "cpu/x86/cpuid.h"
 
 enum { MAX_LEAVES = 96 };
-typedef struct Leaves { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 e[MAX_LEAVES]; } Leaves;
+typedef union Leaves { struct kvm_cpuid2 head; uint8_t room[sizeof(struct kvm_cpuid2) + MAX_LEAVES * sizeof(struct kvm_cpuid_entry2)]; } Leaves;
 
 static void add(Leaves *l, const X86CpuModel *m, const X86CpuidState *dyn, uint32_t leaf, uint32_t sub, bool indexed)
 {

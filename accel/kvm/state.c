@@ -14,7 +14,7 @@ static const struct { uint32_t index; uint16_t at; } msrs[] = {
     MSR(0x1a0, misc_enable), MSR(0x4b564d00, kvm_wall_clock), MSR(0x4b564d01, kvm_system_time),
 };
 enum { N_MSRS = G_N_ELEMENTS(msrs) };
-typedef struct MsrBlock { struct kvm_msrs head; struct kvm_msr_entry e[N_MSRS]; } MsrBlock;
+typedef union MsrBlock { struct kvm_msrs head; uint8_t room[sizeof(struct kvm_msrs) + N_MSRS * sizeof(struct kvm_msr_entry)]; } MsrBlock;
 
 static void seg_from(X86Seg *d, const struct kvm_segment *k)
 {
