@@ -236,7 +236,7 @@ static void ioapic_unrealize(Device *dev)
     timer_free(((Ioapic *)dev)->storm_timer);
 }
 
-/* Lock held. */
+/* Lock held. Registers only: the caller sees to what may be sent. */
 static void ioapic_take(Ioapic *io, const X86IoapicState *s)
 {
     X86IoapicState n = *s;
@@ -246,9 +246,6 @@ static void ioapic_take(Ioapic *io, const X86IoapicState *s)
     for (unsigned i = 0; i < X86_IOAPIC_PINS; i++)
         n.redir[i] &= REDIR_WRITABLE | REDIR_STATUS | REDIR_RIRR;
     io->s = n;
-    /* An interrupt held back as a storm: its timer is not saved, it goes now. */
-    for (unsigned i = 0; i < X86_IOAPIC_PINS; i++)
-        service(io, i);
 }
 
 static bool ioapic_post_load(Device *dev, unsigned version, GError **err)
@@ -256,6 +253,9 @@ static bool ioapic_post_load(Device *dev, unsigned version, GError **err)
     Ioapic *io = (Ioapic *)dev;
     X86IoapicState s = io->s;
     ioapic_take(io, &s);
+    /* What was held back goes a little later: the local APICs may not have their state yet. */
+    io->storm_pins = (uint32_t)bits_mask(X86_IOAPIC_PINS);
+    timer_arm(io->storm_timer, mclock_now(dev->clock, CLOCK_KIND_VIRTUAL) + NS_PER_MS);
     return true;
 }
 
@@ -266,10 +266,21 @@ void ioapic_state_out(Device *dev, X86IoapicState *ret)
     irq_fabric_unlock(device_fabric(dev));
 }
 
+/* An engine need not know the lines of edge pins: they are what the wires say. */
 void ioapic_state_in(Device *dev, const X86IoapicState *s)
 {
+    Ioapic *io = (Ioapic *)dev;
+    X86IoapicState now = *s;
     irq_fabric_lock(device_fabric(dev));
-    ioapic_take((Ioapic *)dev, s);
+    now.line = 0;
+    for (unsigned i = 0; i < X86_IOAPIC_PINS; i++)
+        now.line |= (uint32_t)irq_wire_level(device_input(dev, i)) << i;
+    for (unsigned i = 0; i < X86_IOAPIC_PINS; i++)
+        if (is_level(now.redir[i]))
+            now.irr = (uint32_t)bits_put(now.irr, i, 1, now.line >> i & 1);
+    ioapic_take(io, &now);
+    for (unsigned i = 0; i < X86_IOAPIC_PINS; i++)
+        service(io, i);
     irq_fabric_unlock(device_fabric(dev));
 }
 

@@ -88,6 +88,9 @@ void lapic_timer_lvt(Lapic *l, uint32_t val);   /* LVT timer is about to become 
 void lapic_timer_deadline(Lapic *l, uint64_t tsc);
 void lapic_timer_rearm(Lapic *l);               /* from the state: load, hand-over */
 
+/* An engine knows TMCCT, not when the countdown began: timer_start and timer_running from it. Takes no lock. */
+void lapic_countdown_from_count(Device *lapic, X86LapicState *s);
+
 /* ---- apicbus.c: any thread, no lock needed ---- */
 
 typedef struct ApicMsg {

@@ -8,6 +8,8 @@ enum { MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800, MSR_X
 /* Version 14h, six LVT entries, EOI broadcast suppression (11.4.8). */
 enum { LAPIC_VERSION = 0x14 | 5 << 16 | 1 << 24 };
 enum { LINT0 = 1, LINT1 = 2 };
+/* 2^32 counts of 128 ns; a loaded countdown cannot have begun before. */
+#define LONGEST_PERIOD_NS (1ll << 39)
 
 /* ---- pending and priority: wait-free ---- */
 
@@ -654,7 +656,7 @@ static void lapic_take(Lapic *l, const X86LapicState *s)
     l->s.reg[LR_IRR] &= 0xffff0000;     /* vectors 0-15 do not exist */
     l->s.reg[LR_ISR] &= 0xffff0000;
     int64_t now = mclock_now(l->dev.clock, CLOCK_KIND_VIRTUAL);
-    if (l->s.timer_start > now || l->s.timer_start < 0)
+    if (l->s.timer_start > now || l->s.timer_start < now - LONGEST_PERIOD_NS)
         l->s.timer_start = now;
     lapic_timer_rearm(l);
     tell_cpu(l);

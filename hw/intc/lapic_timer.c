@@ -165,3 +165,10 @@ void lapic_timer_rearm(Lapic *l)
         countdown_arm(l);
     }
 }
+
+void lapic_countdown_from_count(Device *dev, X86LapicState *s)
+{
+    uint32_t initial = s->reg[LR_TMICT], left = MIN(s->reg[LR_TMCCT], initial);
+    s->timer_running = left != 0 || (initial && (s->reg[LR_LVT_TIMER] & LVT_TIMER_MODE) == LVT_TIMER_PERIODIC);
+    s->timer_start = mclock_now(dev->clock, CLOCK_KIND_VIRTUAL) - (int64_t)((uint64_t)(initial - left) << divide_shift(s->reg[LR_TDCR]));
+}

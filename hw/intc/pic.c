@@ -295,10 +295,21 @@ void pic_state_out(Device *dev, X86PicState *ret)
     irq_fabric_unlock(device_fabric(dev));
 }
 
+/* An engine may not know the lines of edge inputs: they are what the wires say. */
 void pic_state_in(Device *dev, const X86PicState *s)
 {
+    X86PicState now = *s;
     irq_fabric_lock(device_fabric(dev));
-    pic_take((Pic *)dev, s);
+    for (unsigned i = 0; i < 2 * N_IR; i++) {
+        X86Pic *c = &now.chip[i / N_IR];
+        uint8_t bit = (uint8_t)BIT(i % N_IR);
+        if (i == CASCADE)
+            continue;
+        c->line = irq_wire_level(device_input(dev, i)) ? c->line | bit : c->line & (uint8_t)~bit;
+        if (c->elcr & bit)
+            c->irr = (c->irr & (uint8_t)~bit) | (c->line & bit);
+    }
+    pic_take((Pic *)dev, &now);
     irq_fabric_unlock(device_fabric(dev));
 }
 
