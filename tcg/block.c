@@ -238,7 +238,8 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     b->gpa2 = cpu->fetch_gpa2 && (b->gpa & ~PAGE_MASK) + b->len > TCG_PAGE_SIZE ? cpu->fetch_gpa2 : 0;
     log_unit(cpu, &t, LOG_IN_ASM);
     log_unit(cpu, &t, LOG_OP);
-    ir_pass_live(u, cpu->isa);
+    if (!ctx->host->raw_ir)
+        ir_pass_live(u, cpu->isa);
     log_unit(cpu, &t, LOG_OP_OPT);
     if (!ctx->host->emit(ctx, cpu, u, b)) {
         bool failed = b->dead;

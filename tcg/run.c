@@ -33,7 +33,7 @@ TcgContext *tcg_new(const TcgConfig *config, GError **err)
 {
     TcgContext *ctx = g_new0(TcgContext, 1);
     ctx->config = *config;
-    ctx->host = &tcg_host_x86_64;
+    ctx->host = config->tier == TCG_TIER_INTERP ? &tcg_host_interp : &tcg_host_x86_64;
     pthread_mutex_init(&ctx->lock, NULL);
     pthread_rwlockattr_t attr;
     pthread_rwlockattr_init(&attr);

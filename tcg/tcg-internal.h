@@ -88,6 +88,7 @@ typedef struct HostOps {
     void (*link)(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id, int64_t page_delta);
     void (*kill)(TcgContext *ctx, TcgBlock *b);
     void (*free)(TcgContext *ctx);
+    bool raw_ir;               /* wants the front end's IR without passes */
 } HostOps;
 extern const HostOps tcg_host_interp, tcg_host_x86_64;
 

@@ -81,6 +81,15 @@ static bool take_accel(TandemOptions *o, const char *list, const char *from, GEr
     return true;
 }
 
+/* The numbers are those of TcgTier (tcg/tcg.h). */
+static bool set_tier(TandemOptions *o, const char *arg, GError **err)
+{
+    if (arg && strcmp(arg, "interp") && strcmp(arg, "1"))
+        return opt_fail(err, "-accel tier=%s does not exist: interp (slow reference) or 1", arg);
+    o->tier = !arg ? o->tier : *arg == 'i' ? 1 : 2;
+    return true;
+}
+
 static bool set_accel(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
 {
     g_autoptr(Keys) k = keys_new(arg, "accel");
@@ -92,8 +101,9 @@ static bool set_accel(TandemOptions *o, const OptionDesc *d, const char *arg, GE
         return opt_fail(err, "-accel thread=%s does not exist: each virtual CPU has a thread of its own (thread=multi)", thread);
     return take_accel(o, list, "-accel", err) && set_irqchip(o, keys_take(k, "kernel-irqchip"), err) &&
            parse_size(keys_take(k, "tb-size"), "-accel tb-size", 1 << 20, &o->tb_cache_bytes, err) &&
+           set_tier(o, keys_take(k, "tier"), err) &&
            parse_number(keys_take(k, "switch-us"), "-accel switch-us", 0, 1000000, &o->switch_us, err) &&
-           keys_all_used(k, "accel", "kernel-irqchip=on|off|split, tb-size=SIZE, thread=multi, switch-us=N", err);
+           keys_all_used(k, "accel", "kernel-irqchip=on|off|split, tb-size=SIZE, thread=multi, tier=interp|1, switch-us=N", err);
 }
 
 static bool set_enable_kvm(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
@@ -212,7 +222,7 @@ static bool set_boot(TandemOptions *o, const OptionDesc *d, const char *arg, GEr
 #define CALL(n, a, fn, h) { .name = n, .arg = a, .help = h, .set = fn }
 
 static const OptionDesc options[] = {
-    CALL("accel", "kvm|tcg|auto[,kernel-irqchip=on|off|split][,tb-size=SIZE]", set_accel, "engine; a list (kvm:tcg) takes the first that works; default auto"),
+    CALL("accel", "kvm|tcg|auto[,kernel-irqchip=on|off|split][,tb-size=SIZE][,tier=interp|1]", set_accel, "engine; a list (kvm:tcg) takes the first that works; default auto"),
     CALL("enable-kvm", NULL, set_enable_kvm, "as -accel kvm"),
     CALL("machine", "pc|none[,accel=NAME][,kernel-irqchip=...][,smm=on|off]", set_machine, "what to emulate; default pc"),
     CALL("M", "...", set_machine, "as -machine"),

@@ -69,6 +69,7 @@ typedef struct AccelConfig {
     AccelIrqchip irqchip;
     unsigned max_vcpus;
     uint64_t tb_cache_bytes;    /* translator's code cache, 0 = default */
+    unsigned tier;              /* translator's back end (TcgTier), 0 = as it sees fit */
     uint32_t debug_flags;       /* engine's own */
 } AccelConfig;
 

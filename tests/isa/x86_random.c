@@ -2,7 +2,8 @@
  * Random user-level integer instructions, run by the host CPU and by the translator in the same place of memory; registers,
  * flags (but for those that opcodes.def calls undefined), memory and the faulting instruction must agree.
  *
- *   x86_random [SEED [ROUNDS [vector]]]      prints what was covered; vector: SSE, AVX and MMX instead, with their registers and MXCSR
+ *   x86_random [SEED [ROUNDS [vector]]] [interp]    prints what was covered; vector: SSE, AVX and MMX instead, with their registers and MXCSR;
+ *   interp: the reference back end instead of the generated code
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -603,7 +604,7 @@ int main(int argc, char **argv)
     Log *log = log_new(print_line, NULL);
     if (getenv("TCG_LOG"))
         log_set_items(log, getenv("TCG_LOG"), NULL);
-    TcgConfig config = { .log = log, .cache_size = 64 << 20 };
+    TcgConfig config = { .log = log, .cache_size = 64 << 20, .tier = argc > 3 && !strcmp(argv[argc - 1], "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO };
     TcgContext *ctx = tcg_new(&config, NULL);
     X86State *s = NULL;
     if (posix_memalign((void **)&s, 64, sizeof(*s)))
