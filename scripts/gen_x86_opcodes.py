@@ -21,7 +21,7 @@ FIELDS = [('/0 /1 /2 /3 /4 /5 /6 /7', 0), ('rm0 rm1 rm2 rm3 rm4 rm5 rm6 rm7', 8)
           ('o16 o32 o64', 24), ('W0 W1', 27), ('L0 L1', 29)]
 # features.def's ID where it is not the name in capitals
 FEATURE_ID = {'lahf': 'LAHF_LM', 'pni': 'SSE3'}
-ATTRS = {'d64': 1, 'f64': 2, 'lock': 4}
+ATTRS = {'d64': 1, 'f64': 2, 'lock': 4, 'vsib': 8}
 
 
 def accept_mask(conds, where):

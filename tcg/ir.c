@@ -310,7 +310,8 @@ void ir_fence(IrUnit *u, IrFence kind)
 
 IrVal ir_vop(IrUnit *u, IrType type, unsigned vop, IrVal a, IrVal b, IrVal c, unsigned imm8)
 {
-    return ir_emit(u, IR_VOP, type, a, b, c, vop | imm8 << 16);
+    bool wide = (a && u->insn[a].type == IRT_I64) || (b && u->insn[b].type == IRT_I64);
+    return ir_emit(u, IR_VOP, type, a, b, c, vop | imm8 << 16 | (unsigned)wide << 24);
 }
 
 unsigned ir_label_new(IrUnit *u)

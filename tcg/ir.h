@@ -125,7 +125,7 @@ void ir_st(IrUnit *u, IrType type, IrVal addr, IrVal v, unsigned size_log2, unsi
 IrVal ir_armw(IrUnit *u, IrType type, IrRmw what, IrVal addr, IrVal v, unsigned size_log2);
 IrVal ir_cas(IrUnit *u, IrType type, IrVal addr, IrVal expect, IrVal v, unsigned size_log2);
 void ir_fence(IrUnit *u, IrFence kind);
-/* Vector operation @vop (tcg/vops.h) with an immediate byte. */
+/* Vector operation @vop (tcg/vops.h) with an immediate byte. insn.imm: vop, byte << 16, 1 << 24 if an integer operand has 64 bits. */
 IrVal ir_vop(IrUnit *u, IrType type, unsigned vop, IrVal a, IrVal b, IrVal c, unsigned imm8);
 /* Labels. */
 unsigned ir_label_new(IrUnit *u);

@@ -326,6 +326,11 @@ static bool aim(const X86Insn *in, uint8_t *b, unsigned *io_n)
         mem |= x86_opnd_is_mem(in, n);
         string |= in->op->opnd[n].kind == X86O_X || in->op->opnd[n].kind == X86O_Y;
     }
+    const char *mm = strstr(in->op->name, "maskmov");
+    if (mm && (!strcmp(mm, "maskmovq") || !strcmp(mm, "maskmovdqu")) && in->mod == 3) {
+        *io_n += mov_imm(b + *io_n, X86_RDI, BASE + DATA_OFF + 0x800 + rnd() % 0x800);
+        return in->seg_pfx == X86_NO_REG && in->adsize != 1;
+    }
     /* A 16-bit double shift by more than 15 is undefined. */
     if (in->op->opnd[2].kind && in->op->name[0] == 's' && in->op->name[1] == 'h' && in->op->map == X86_MAP_0F && in->opsize == 1 && !(in->op->opnd[2].kind == X86O_I && (in->imm & 31) < 16))
         return false;
@@ -355,7 +360,20 @@ static bool aim(const X86Insn *in, uint8_t *b, unsigned *io_n)
     if (in->base == X86_NO_REG || in->base == X86_REG_PC || in->base == X86_RSP || in->seg_pfx != X86_NO_REG)
         return false;
     uint64_t index = 0;
-    if (in->index != X86_NO_REG) {
+    if (in->op->attrs & X86A_VSIB) {
+        if (rnd() % 8) {                       /* else wherever it leads */
+            bool q = in->op->opcode & 1;
+            unsigned r = in->index, m = in->base;
+            *io_n += mov_imm(b + *io_n, m, BASE + VEC_OFF + (q ? 0x3a0 : 0x380));
+            uint8_t ld[] = { 0xc4, (uint8_t)(0x41 | (r < 8 ? 0x80 : 0) | (m < 8 ? 0x20 : 0)), 0x7e, 0x6f, (uint8_t)(0x40 | (r & 7) << 3 | (m & 7)), 0x24, 0 };
+            unsigned at = *io_n, len = 5;
+            memcpy(b + at, ld, 5);
+            if ((m & 7) == 4)
+                b[at + len++] = 0x24;
+            b[at + len++] = 0;
+            *io_n += len;
+        }
+    } else if (in->index != X86_NO_REG) {
         if (in->index == in->base)
             return false;
         index = rnd() % 64;
@@ -508,6 +526,8 @@ static void vector_inputs(void)
         put64(VEC_OFF + k, lane());
     for (unsigned k = 0x300; k < 0x340; k += 8)
         put64(VEC_OFF + k, lane());
+    for (unsigned k = 0; k < 8; k++)
+        put64(VEC_OFF + 0x380 + 8 * k, k < 4 ? rnd() % 64 | (rnd() % 64) << 32 : rnd() % 64);
     uint32_t mxcsr = 0x1f80 | (uint32_t)(rnd() & 0xe000) * (rnd() % 2) | (rnd() % 4 ? 0 : 0x40);
     memcpy(T.ram + VEC_OFF + 0x200, &mxcsr, 4);
 }

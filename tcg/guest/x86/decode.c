@@ -124,7 +124,7 @@ static void take_modrm32(Cursor *c, X86Insn *in)
         uint8_t sib = take8(c);
         in->scale = sib >> 6;
         in->index = (uint8_t)((sib >> 3 & 7) | x);
-        if (in->index == 4)
+        if (in->index == 4 && !(in->op->attrs & X86A_VSIB))
             in->index = X86_NO_REG;
         in->base = (uint8_t)((sib & 7) | b);
         if ((sib & 7) == 5 && in->mod == 0)
@@ -283,6 +283,8 @@ X86DecodeResult x86_decode(const uint8_t *code, unsigned avail, uint64_t mode, X
         in->vvvv &= 7;         /* only now: where there is no such operand all four bits count */
     if (in->mode == X86M_CODE64 && in->op->attrs & (X86A_D64 | X86A_F64) && (in->opsize == 2 || in->op->attrs & X86A_F64))
         in->opsize = 3;
+    if (in->op->attrs & X86A_VSIB && in->adsize == 1)
+        return X86D_UD;
     in->seg = X86_DS;
     /* MOV to and from control and debug registers ignore mod (SDM 2B). */
     bool reg_only = map == X86_MAP_0F && (in->opcode & 0xfc) == 0x20;

@@ -23,7 +23,7 @@ enum {
     X86K_PFX = 18,                                       /* none, 66, F3, F2 */
     X86K_MODE = 22, X86K_OSZ = 24, X86K_W = 27, X86K_L = 29, X86K_VVVV = 31
 };
-enum { X86A_D64 = 1, X86A_F64 = 2, X86A_LOCK = 4 };      /* X86Op.attrs */
+enum { X86A_D64 = 1, X86A_F64 = 2, X86A_LOCK = 4, X86A_VSIB = 8 };      /* X86Op.attrs */
 enum { X86_MAP_1, X86_MAP_0F, X86_MAP_38, X86_MAP_3A, X86_MAP_V1, X86_MAP_V2, X86_MAP_V3, X86_MAPS };
 
 typedef struct X86Opnd { uint8_t kind, size, reg; } X86Opnd;
@@ -54,7 +54,7 @@ typedef struct X86Insn {
     uint8_t modrm, mod, reg, rm;           /* reg, rm with REX bits; rm of memory forms: unspecified */
     uint8_t seg;                           /* effective segment of the memory operand (X86_ES..) */
     uint8_t seg_pfx;                       /* the override given, or X86_NO_REG; FS/GS only in 64-bit code */
-    uint8_t base, index, scale;            /* register numbers, X86_NO_REG, X86_REG_PC; scale log2 */
+    uint8_t base, index, scale;            /* register numbers (X86A_VSIB: index is a vector's), X86_NO_REG, X86_REG_PC; scale log2 */
     int32_t disp;
     int64_t imm, imm2;                     /* I, J, O, A (offset); imm2: second immediate, A's selector */
 } X86Insn;

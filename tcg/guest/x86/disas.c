@@ -57,7 +57,10 @@ static void put_mem(Out *o, const X86Insn *in, unsigned size, uint64_t pc)
     }
     if (in->index != X86_NO_REG) {
         put(o, any ? "+" : "");
-        put_reg(o, in, in->adsize, in->index);
+        if (in->op->attrs & X86A_VSIB)
+            put(o, "vec%u", in->index);
+        else
+            put_reg(o, in, in->adsize, in->index);
         if (in->scale)
             put(o, "*%u", 1u << in->scale);
         any = true;

@@ -141,3 +141,67 @@ void x86_e_emms(X86Tr *t)
     if (x86_mmx_ok(t))
         ir_put(t->u, IRT_I8, X86S_FTW, ir_const(t->u, IRT_I8, 0));
 }
+
+void x86_e_mmxshufw(X86Tr *t)
+{
+    if (!x86_mmx_ok(t))
+        return;
+    mmput(t, t->in.reg & 7, op2(t, VOP_PSHUFLW, mmget(t, 1), 0, (unsigned)t->in.imm & 255));
+}
+
+void x86_e_mmxpinsrw(X86Tr *t)
+{
+    if (!x86_mmx_ok(t))
+        return;
+    IrVal b = x86_is_mem(t, 1) ? ir_ld(t->u, IRT_I32, x86_mem(t, 2, false), 1, t->mem_flags, 0) : x86_gpr(t, 2, x86_opnd_reg(t, 1));
+    mmput(t, t->in.reg & 7, op2(t, VOP_PINSRW, ir_get(t->u, IRT_V64, X86S_MM0 + (t->in.reg & 7)), b, (unsigned)t->in.imm & 3));
+}
+
+void x86_e_mmxpextrw(X86Tr *t)
+{
+    if (!x86_mmx_ok(t))
+        return;
+    IrVal v = ir_vop(t->u, IRT_I32, VOP_PEXTRW, ir_get(t->u, IRT_V64, X86S_MM0 + (t->in.rm & 7)), 0, 0, (unsigned)t->in.imm & 3);
+    x86_gpr_put(t, 2, t->in.reg, v);
+    touch(t);
+}
+
+/* MASKMOVQ, MASKMOVDQU; arg: 1 = MMX. Memory is DS:rDI. */
+void x86_e_maskmov(X86Tr *t)
+{
+    bool mmx = t->in.op->arg;
+    if (mmx ? !x86_mmx_ok(t) : !x86_vec_ok(t))
+        return;
+    unsigned log2 = t->in.adsize;
+    IrVal off = x86_gpr(t, log2, X86_RDI);
+    IrVal lin = x86_seg_linear(t, t->in.seg, log2 < 3 ? ir_zext(t->u, IRT_I64, x86_type(log2), off) : off, mmx ? 8 : 16, true);
+    x86_call(t, X86H_maskmov, lin, x86_k(t, t->in.reg | t->in.rm << 8 | mmx << 16), 0, 0);
+    if (mmx)
+        touch(t);
+}
+
+/* CVTPI2PS, CVTPI2PD; the latter touches the x87 state only if it reads an MMX register (SDM 2A). */
+void x86_e_cvtpi2(X86Tr *t)
+{
+    unsigned vop = (unsigned)t->in.op->arg;
+    if (!x86_mmx_ok(t) || !x86_vec_ok(t))
+        return;
+    IrVal v = ir_vop(t->u, IRT_V128, vop, ir_zext(t->u, IRT_V128, IRT_V64, mmget(t, 1)), 0, 0, 0);
+    if (vop == VOP_CVTDQ2PS)
+        v = ir_vop(t->u, IRT_V128, VOP_MOVSD, ir_get(t->u, IRT_V128, X86S_VEC0 + t->in.reg), v, 0, 0);
+    x86_vput(t, t->in.reg, IRT_V128, v);
+    if (vop == VOP_CVTDQ2PS || !x86_is_mem(t, 1))
+        touch(t);
+}
+
+/* CVT(T)PS2PI, CVT(T)PD2PI: only the lanes converted may raise flags. */
+void x86_e_cvt2pi(X86Tr *t)
+{
+    unsigned vop = (unsigned)t->in.op->arg;
+    if (!x86_mmx_ok(t) || !x86_vec_ok(t))
+        return;
+    IrVal a = x86_vget(t, 1, IRT_V128, x86_vmem_log2(t, 1), true);
+    if (vop == VOP_CVTPS2DQ || vop == VOP_CVTTPS2DQ)
+        a = ir_vop(t->u, IRT_V128, VOP_MOVQ, a, 0, 0, 0);
+    mmput(t, t->in.reg & 7, ir_trunc(t->u, IRT_V64, ir_vop(t->u, IRT_V128, vop, a, 0, 0, 0)));
+}

@@ -55,7 +55,7 @@ void x86_vput(X86Tr *t, unsigned reg, IrType type, IrVal v)
 }
 
 typedef enum Form { BIN, BINI, UN, UNI, SBIN, SBINI, WIDEN, NARROW, TRI, FMA, FROMI, FROMI0, TOI, TOIMR, TOFL, INS, TOII, TOIIMR, INS128, EXT128,
-                    SHI2, SHI3, SHI4, SHI6, SHI7 } Form;
+                    SHI2, SHI3, SHI4, SHI6, SHI7, LEG, LEGI, LEGX0, NARROWIMR } Form;
 static const uint8_t vop_form[VOPS] = {
 #define VOP(name, form, enc, fp) [VOP_##name] = form,
 #include "tcg/vops.def"
@@ -65,7 +65,9 @@ static const uint8_t vop_form[VOPS] = {
 /* Operand @n as a source; legacy 128-bit memory operands must be aligned. */
 static IrVal src(X86Tr *t, unsigned n, IrType type)
 {
-    return x86_vget(t, n, type, x86_vmem_log2(t, n), !t->in.vex);
+    unsigned form = vop_form[t->in.op->arg];
+    bool sha = form >= LEG && form <= LEGX0;     /* observed: these do not demand it */
+    return x86_vget(t, n, type, x86_vmem_log2(t, n), !t->in.vex && !sha);
 }
 
 void x86_e_vop(X86Tr *t)
@@ -78,8 +80,9 @@ void x86_e_vop(X86Tr *t)
     bool scalar = vop_form[vop] == SBIN || vop_form[vop] == SBINI;
     if (!t->in.vex && vop >= VOP_CMPPS && vop <= VOP_CMPSD)
         k &= 7;                /* the legacy form knows eight predicates (SDM 2A, CMPPS) */
-    IrVal a, b = 0;
+    IrVal a, b = 0, c = 0;
     switch (vop_form[vop]) {
+    case LEG: case LEGI: case LEGX0:
     case BIN: case BINI: case SBIN: case SBINI:
         if (scalar)
             type = IRT_V128;
@@ -88,6 +91,20 @@ void x86_e_vop(X86Tr *t)
         else
             a = ir_get(t->u, type, X86S_VEC0 + x86_vreg(t, 0));
         b = src(t, n, type);
+        if (vop_form[vop] == LEGX0)
+            c = ir_get(t->u, type, X86S_VEC0);
+        break;
+    case TRI:
+        a = ir_get(t->u, type, X86S_VEC0 + x86_vreg(t, t->in.vex ? n++ : 0));
+        b = src(t, n, type);
+        c = ir_get(t->u, type, X86S_VEC0 + x86_vreg(t, n + 1));
+        break;
+    case FMA:
+        if (t->in.op->opnd[2].size == X86Z_ss || t->in.op->opnd[2].size == X86Z_sd)
+            type = IRT_V128;
+        c = src(t, 2, type);
+        a = ir_get(t->u, type, X86S_VEC0 + x86_vreg(t, 0));
+        b = ir_get(t->u, type, X86S_VEC0 + x86_vreg(t, 1));
         break;
     case WIDEN:
         a = src(t, 1, IRT_V128);
@@ -104,7 +121,7 @@ void x86_e_vop(X86Tr *t)
         a = src(t, 1, type);
         break;
     }
-    x86_vput(t, x86_vreg(t, 0), type, ir_vop(t->u, type, vop, a, b, 0, k));
+    x86_vput(t, x86_vreg(t, 0), type, ir_vop(t->u, type, vop, a, b, c, k));
 }
 
 /* CVTSI2SS/SD */
@@ -141,18 +158,18 @@ void x86_e_vtofl(X86Tr *t)
     ir_put(t->u, IRT_FL, X86S_FL, ir_vop(t->u, IRT_FL, (unsigned)t->in.op->arg, a, b, 0, 0));
 }
 
-/* PINSRW; operand before the immediate is a register or 16 bits of memory */
+/* PINSRx; operand before the immediate is a register or as much of memory */
 void x86_e_vpinsr(X86Tr *t)
 {
     if (!x86_vec_ok(t))
         return;
     unsigned n = t->in.vex ? 2 : 1, vop = (unsigned)t->in.op->arg;
-    unsigned log2 = vop == VOP_PINSRW ? 1 : 2;
+    unsigned log2 = vop == VOP_PINSRB ? 0 : vop == VOP_PINSRW ? 1 : x86_osz(t, n);
     IrVal a = ir_get(t->u, IRT_V128, X86S_VEC0 + x86_vreg(t, t->in.vex ? 1 : 0)), b;
     if (x86_is_mem(t, n))
-        b = ir_ld(t->u, IRT_I32, x86_mem(t, 1u << log2, false), log2, t->mem_flags, 0);
+        b = ir_ld(t->u, log2 == 3 ? IRT_I64 : IRT_I32, x86_mem(t, 1u << log2, false), log2, t->mem_flags, 0);
     else
-        b = x86_gpr(t, 2, x86_opnd_reg(t, n));
+        b = x86_gpr(t, log2 == 3 ? 3 : 2, x86_opnd_reg(t, n));
     x86_vput(t, x86_vreg(t, 0), IRT_V128, ir_vop(t->u, IRT_V128, vop, a, b, 0, (unsigned)t->in.imm & 255));
 }
 
@@ -161,7 +178,9 @@ void x86_e_vpextr(X86Tr *t)
     if (!x86_vec_ok(t))
         return;
     IrVal a = ir_get(t->u, IRT_V128, X86S_VEC0 + x86_vreg(t, 1));
-    x86_gpr_put(t, 2, x86_opnd_reg(t, 0), ir_vop(t->u, IRT_I32, (unsigned)t->in.op->arg, a, 0, 0, (unsigned)t->in.imm & 255));
+    unsigned log2 = x86_osz(t, 0);
+    IrVal v = ir_vop(t->u, log2 == 3 ? IRT_I64 : IRT_I32, (unsigned)t->in.op->arg, a, 0, 0, (unsigned)t->in.imm & 255);
+    x86_put(t, 0, log2 < 2 ? ir_trunc(t->u, x86_type(log2), v) : v);
 }
 
 void x86_e_vzeroupper(X86Tr *t)

@@ -3,7 +3,7 @@
 #include "tcg/vops.h"
 
 typedef enum Form { BIN, BINI, UN, UNI, SBIN, SBINI, WIDEN, NARROW, TRI, FMA, FROMI, FROMI0, TOI, TOIMR, TOFL, INS, TOII, TOIIMR, INS128, EXT128,
-                    SHI2, SHI3, SHI4, SHI6, SHI7 } Form;
+                    SHI2, SHI3, SHI4, SHI6, SHI7, LEG, LEGI, LEGX0, NARROWIMR } Form;
 typedef struct VopEnc { uint32_t enc; uint8_t form; } VopEnc;
 
 static const VopEnc vop_enc[VOPS] = {
@@ -85,6 +85,37 @@ static bool gen_vop_vec(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
     return true;
 }
 
+/* No VEX form: the result overwrites the first operand; SHA256RNDS2 has its third in xmm0. */
+static bool gen_vop_legacy(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
+{
+    if (e->form != LEG && e->form != LEGI && e->form != LEGX0)
+        return false;
+    unsigned mov = 0x6f | M_0F | P_F3, a = gen_xreg(g, i->a), b = gen_xreg(g, i->b), c = 0, save = 0;
+    if (e->form == LEGX0) {
+        c = gen_xreg(g, i->c);
+        if (b == 0) {
+            b = gen_xtmp(g);
+            asm_vrr(&g->a, mov, b, NOREG, 0);
+        }
+    }
+    unsigned dst = gen_xtmp(g);
+    if (e->form == LEGX0 && dst == 0)
+        dst = gen_xtmp(g);
+    asm_vrr(&g->a, mov, dst, NOREG, a);
+    if (e->form == LEGX0) {
+        save = gen_xtmp(g);
+        asm_vrr(&g->a, mov | O_L, save, NOREG, 0);
+        asm_vrr(&g->a, mov, 0, NOREG, c);
+    }
+    asm_rr(&g->a, e->enc, dst, b);
+    if (e->form == LEGI)
+        a8(&g->a, imm);
+    if (e->form == LEGX0)
+        asm_vrr(&g->a, mov | O_L, 0, NOREG, save);
+    gen_xdef(g, dst);
+    return true;
+}
+
 /* Forms with an immediate that picks a lane or a count. */
 static bool gen_vop_lane(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
 {
@@ -107,6 +138,11 @@ static bool gen_vop_lane(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
         dst = gen_xtmp(g);
         asm_vrr(&g->a, e->enc | O_L, a, NOREG, dst);
         break;
+    case NARROWIMR:
+        a = gen_xreg(g, i->a);
+        dst = gen_xtmp(g);
+        asm_vrr(&g->a, e->enc | L_of(g->u->insn[i->a].type), a, NOREG, dst);
+        break;
     default:
         return false;
     }
@@ -117,13 +153,13 @@ static bool gen_vop_lane(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
 
 static bool gen_vop_int(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
 {
-    unsigned a, dst, w;
+    unsigned a, dst, w, wide = i->imm >> 24 & 1 ? O_W : 0;   /* not by type: a truncation is an alias of its operand */
     switch (e->form) {
     case FROMI: case INS:
         a = gen_xreg(g, i->a);
         unsigned b = gen_reg(g, i->b);
         dst = gen_xtmp(g);
-        w = g->u->insn[i->b].type == IRT_I64 ? O_W : 0;
+        w = wide;
         asm_vrr(&g->a, e->enc | w, dst, a, b);
         if (e->form == INS)
             a8(&g->a, imm);
@@ -132,7 +168,7 @@ static bool gen_vop_int(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
     case FROMI0:
         b = gen_reg(g, i->a);
         dst = gen_xtmp(g);
-        w = g->u->insn[i->a].type == IRT_I64 ? O_W : 0;
+        w = wide;
         asm_vrr(&g->a, e->enc | w, dst, NOREG, b);
         gen_xdef(g, dst);
         return true;
@@ -164,5 +200,5 @@ bool gen_vop(Gen *g, IrInsn *i)
     unsigned n = i->imm & 0xffff, imm = i->imm >> 16 & 255;
     if (n >= VOPS)
         return false;
-    return gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_lane(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm);
+    return gen_vop_legacy(g, i, &vop_enc[n], imm) || gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_lane(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm);
 }
