@@ -7,7 +7,7 @@
 #include "tcg/vops.h"
 
 typedef enum Form { BIN, BINI, UN, UNI, SBIN, SBINI, WIDEN, NARROW, TRI, FMA, FROMI, FROMI0, TOI, TOIMR, TOFL, INS, TOII, TOIIMR, INS128, EXT128,
-                    SHI2, SHI3, SHI4, SHI6, SHI7 } Form;
+                    SHI2, SHI3, SHI4, SHI6, SHI7, LEG, LEGI, LEGX0, NARROWIMR } Form;
 static const struct { uint32_t enc; uint8_t form; } vops[VOPS] = {
 #define VOP(name, form, enc, fp) [VOP_##name] = { enc, form },
 #include "tcg/vops.def"
@@ -35,10 +35,18 @@ static void operation(Asm *a, const IrUnit *u, const IrInsn *i, unsigned form, u
     case TOI: case TOII: case TOIMR: case TOIIMR: asm_vrr(a, enc | La | (i->type == IRT_I64 ? O_W : 0), 0, NOREG, 0); break;
     case TOFL: asm_vrr(a, enc | La, 0, NOREG, 1); break;
     case INS128: asm_vrr(a, enc | O_L, 0, 0, 1); break;
+    case NARROWIMR: asm_vrr(a, enc | La, 0, NOREG, 0); break;
+    case LEG: case LEGI: asm_rr(a, enc, 0, 1); break;
+    case LEGX0:
+        asm_vrr(a, 0x6f | M_0F | P_F3, 3, NOREG, 0);
+        asm_vrr(a, 0x6f | M_0F | P_F3, 0, NOREG, 2);
+        asm_rr(a, enc, 3, 1);
+        asm_vrr(a, 0x6f | M_0F | P_F3, 0, NOREG, 3);
+        break;
     case EXT128: asm_vrr(a, enc | O_L, 0, NOREG, 0); break;
     default: asm_vrr(a, enc | L, digit[form], 0, 0); break;
     }
-    if (form == BINI || form == UNI || form == SBINI || form == TRI || form == INS || form == TOII || form == TOIIMR || form >= INS128)
+    if (form == BINI || form == UNI || form == SBINI || form == TRI || form == INS || form == TOII || form == TOIIMR || (form >= INS128 && form != LEG && form != LEGX0))
         a8(a, imm);
 }
 
