@@ -54,9 +54,9 @@ const char *x86_feature_name(X86Feature id)
 
 X86Features x86_features_tcg(void)
 {
-    X86Features f = { { 0 } };
+    X86Features f = { { 0 } }, host = x86_features_host();
     for (unsigned i = 0; i < G_N_ELEMENTS(features); i++)
-        x86_features_set(&f, features[i].id, features[i].tcg);
+        x86_features_set(&f, features[i].id, features[i].tcg == 1 || (features[i].tcg == 2 && x86_features_has(&host, features[i].id)));
     return f;
 }
 
