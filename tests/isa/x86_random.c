@@ -484,7 +484,7 @@ static bool compare(const Program *p, const Regs *before, const Regs *n, const R
 static void vector_state(Program *p, bool load)
 {
     p->n += mov_imm(p->b + p->n, X86_RSI, BASE + VEC_OFF + (load ? 0 : 0x400));
-    for (unsigned r = 0; r < 16; r++) {
+    for (unsigned r = 0; r < (T.code32 ? 8 : 16); r++) {
         uint8_t ins[9] = { 0xc4, (uint8_t)(r < 8 ? 0xe1 : 0x61), 0x7c, (uint8_t)(load ? 0x10 : 0x11), (uint8_t)(0x86 | (r & 7) << 3) };
         uint32_t disp = 32 * r;
         memcpy(ins + 5, &disp, 4);
@@ -602,8 +602,10 @@ int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
     unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 60000, n_ops = 0, covered = 0;
-    T.vector = argc > 3 && !strcmp(argv[3], "vector");
-    T.code32 = argc > 3 && !strcmp(argv[3], "code32");
+    for (int k = 3; k < argc; k++) {
+        T.vector |= !strcmp(argv[k], "vector");
+        T.code32 |= !strcmp(argv[k], "code32");
+    }
     T.rng = seed * 0x9e3779b97f4a7c15ull | 1;
     T.ram = mmap((void *)(uintptr_t)BASE, RAM_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (T.ram == MAP_FAILED)
