@@ -1,13 +1,46 @@
 /* The run loop of a vCPU, contexts, kicks. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "tcg/tcg-internal.h"
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
-enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 4, GEN_LIMIT = 1 << 20, MODE_BITS = 12 };
+enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 4, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2 };
+
+/* ---- host arithmetic traps ---- */
+/* The vCPU whose code runs on this thread: a signal handler has nothing else to go by. */
+static __thread TcgCpu *running;
+
+/* The guest unmasked a floating-point exception and met it. Units of such a mode settle all state before each instruction. */
+static void on_fpe(int sig, siginfo_t *si, void *opaque)
+{
+    TcgCpu *cpu = running;
+    if (!cpu || !cpu->in_code || !cpu->isa->fpe_fault) {
+        signal(sig, SIG_DFL);  /* ours: die of it when the instruction runs again */
+        return;
+    }
+    const ucontext_t *uc = opaque;
+    if (cpu->isa->fpenv_offset)
+        *(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset) = uc->uc_mcontext.fpregs->mxcsr;
+    __asm__ volatile("ldmxcsr %0" : : "m"(cpu->env->host_mxcsr));
+    tcg_sync_pc(cpu);
+    cpu->in_code = false;
+    cpu->leave_why = LEAVE_FPE;
+    cpu->fpe_code = si->si_code;
+    _longjmp(cpu->leave_jmp, 1);
+}
+
+static void catch_fpe(void)
+{
+    /* SA_NODEFER: the handler leaves by longjmp */
+    struct sigaction sa = { .sa_sigaction = on_fpe, .sa_flags = SA_SIGINFO | SA_NODEFER }, old;
+    if (!sigaction(SIGFPE, NULL, &old) && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+        sigaction(SIGFPE, &sa, NULL);
+}
 
 /* ---- contexts ---- */
 static bool map_cache(TcgContext *ctx, GError **err)
@@ -31,6 +64,7 @@ static bool map_cache(TcgContext *ctx, GError **err)
 
 TcgContext *tcg_new(const TcgConfig *config, GError **err)
 {
+    catch_fpe();
     TcgContext *ctx = g_new0(TcgContext, 1);
     ctx->config = *config;
     ctx->host = config->tier == TCG_TIER_INTERP ? &tcg_host_interp : &tcg_host_x86_64;
@@ -394,12 +428,17 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
     if (cpu->ctx->broken)
         return TCG_LEAVE_SHUTDOWN;
     pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+    running = cpu;
     if (_setjmp(cpu->leave_jmp)) {
         if (cpu->leave_why >= 0) {
             pthread_rwlock_unlock(&cpu->ctx->run_lock);
             return (TcgLeave)cpu->leave_why;
         }
         cpu->link = 0;
+        if (cpu->leave_why == LEAVE_FPE) {
+            cpu->leave_why = -1;
+            cpu->isa->fpe_fault(cpu, cpu->fpe_code);
+        }
     }
     for (;;) {
         if (max_insns && left-- == 0) {

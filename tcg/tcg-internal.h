@@ -146,6 +146,7 @@ struct TcgCpu {
     TcgBlock *cur_block;       /* entered last from the run loop */
     jmp_buf leave_jmp;
     int leave_why;             /* -1: look again */
+    int fpe_code;              /* si_code of the host's trap */
     uint32_t ctx_id, link;     /* of the state now (env's is 0 while somebody pokes); jump that left last */
     uint64_t fetch_gpa;        /* page being translated */
     uint64_t fetch_gpa2;       /* of the page tcg_code_cross went on to, 0 = none */

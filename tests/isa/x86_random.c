@@ -34,6 +34,7 @@ static struct {
     bool code32;               /* in 32-bit code */
     bool vector;
     volatile bool native;
+    struct sigaction old;      /* the translator's, of SIGFPE */
 } T;
 
 static uint64_t rnd(void)
@@ -73,7 +74,9 @@ __asm__(".text\n.globl native_go\nnative_go:\n"
 static void on_signal(int sig, siginfo_t *si, void *opaque)
 {
     ucontext_t *uc = opaque;
-    if (!T.native) {           /* the translator itself: die as it would */
+    if (!T.native) {           /* the translator itself: its own handler, or die */
+        if (sig == SIGFPE && T.old.sa_flags & SA_SIGINFO)
+            T.old.sa_sigaction(sig, si, opaque);
         signal(sig, SIG_DFL);
         return;
     }
@@ -164,7 +167,7 @@ static void reset_state(X86State *s, const Regs *r, uint64_t start)
     s->idt = (X86Dtr){ .base = BASE + IDT_OFF, .limit = 32 * 16 - 1 };
     s->cr0 = 0x80050033;
     s->cr3 = PT_OFF;
-    s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXSAVE;
+    s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
     s->xcr0 = 7;
     s->msr.efer = X86_EFER_LMA | X86_EFER_LME;
     s->cpl = 0;
@@ -529,6 +532,8 @@ static void vector_inputs(void)
     for (unsigned k = 0; k < 8; k++)
         put64(VEC_OFF + 0x380 + 8 * k, k < 4 ? rnd() % 64 | (rnd() % 64) << 32 : rnd() % 64);
     uint32_t mxcsr = 0x1f80 | (uint32_t)(rnd() & 0xe000) * (rnd() % 2) | (rnd() % 4 ? 0 : 0x40);
+    if (rnd() % 8 == 0)
+        mxcsr &= ~(0x80u << rnd() % 6);
     memcpy(T.ram + VEC_OFF + 0x200, &mxcsr, 4);
 }
 
@@ -620,14 +625,15 @@ int main(int argc, char **argv)
             ops[n_ops++] = &x86_ops[k];
     static uint8_t alt[65536];
     sigaltstack(&(stack_t){ .ss_sp = alt, .ss_size = sizeof(alt) }, NULL);
-    struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
-    for (int k = 0; k < 4; k++)
-        sigaction((int[]){ SIGSEGV, SIGILL, SIGFPE, SIGBUS }[k], &sa, NULL);
     Log *log = log_new(print_line, NULL);
     if (getenv("TCG_LOG"))
         log_set_items(log, getenv("TCG_LOG"), NULL);
     TcgConfig config = { .log = log, .cache_size = 64 << 20, .tier = argc > 3 && !strcmp(argv[argc - 1], "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO };
     TcgContext *ctx = tcg_new(&config, NULL);
+    sigaction(SIGFPE, NULL, &T.old);
+    struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    for (int k = 0; k < 4; k++)
+        sigaction((int[]){ SIGSEGV, SIGILL, SIGFPE, SIGBUS }[k], &sa, NULL);
     X86State *s = NULL;
     if (posix_memalign((void **)&s, 64, sizeof(*s)))
         return 1;

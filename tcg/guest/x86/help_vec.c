@@ -26,3 +26,13 @@ uint64_t x86_h_stmxcsr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
     __asm__ volatile("stmxcsr %0" : "=m"(v));
     return v;
 }
+
+uint64_t x86_h_settle(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    (void)state;
+    (void)a;
+    (void)b;
+    (void)c;
+    (void)d;
+    return 0;
+}

@@ -65,6 +65,7 @@ uint64_t x86_mode_key(const void *state)
     m |= s->ev.int_shadow ? X86M_SHADOW : 0;
     m |= s->ev.smm ? X86M_SMM : 0;
     m |= x86_dr_enabled(s) ? X86M_DR : 0;
+    m |= (s->mxcsr & 0x1f80) != 0x1f80 ? X86M_XM : 0;
     return m;
 }
 

@@ -72,7 +72,7 @@ unsigned x86_cold_slow(X86Tr *t)
 /* TF, debug registers or the interrupt shadow: no direct links, the run loop looks after each instruction. */
 static bool one_insn_mode(const X86Tr *t)
 {
-    return t->mode & (X86M_TF | X86M_DR | X86M_SHADOW);
+    return t->mode & (X86M_TF | X86M_DR | X86M_SHADOW | X86M_XM);
 }
 
 IrVal x86_rip(X86Tr *t, int64_t off)
@@ -231,6 +231,8 @@ static void emit_one(X86Tr *t, int64_t off)
         x86_check_fetch(t);
     if (t->mode & X86M_DR && !t->slow)
         x86_call(t, X86H_db_insn, ir_pc(t->u, off), 0, 0, 0);
+    if (t->mode & X86M_XM)     /* all state in its place: the host may trap anywhere in this instruction (fpe_fault) */
+        x86_call(t, X86H_settle, 0, 0, 0, 0);
     emit_op(t);
 }
 

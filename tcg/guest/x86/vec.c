@@ -198,8 +198,8 @@ void x86_e_vzeroupper(X86Tr *t)
 void x86_e_vstate(X86Tr *t)
 {
     x86_call(t, (unsigned)t->in.op->arg, x86_mem(t, 64, false), x86_k(t, t->in.rex_w ? 8 : 4), 0, 0);
-    if (t->in.op->arg == X86H_xrstor || t->in.op->arg == X86H_xrstors)
-        x86_leave_look(t);     /* PKRU may be among it */
+    if (t->in.op->arg == X86H_fxrstor || t->in.op->arg == X86H_xrstor || t->in.op->arg == X86H_xrstors)
+        x86_leave_look(t);     /* PKRU and MXCSR may be among it */
 }
 
 void x86_e_mxcsr(X86Tr *t)
@@ -211,4 +211,6 @@ void x86_e_mxcsr(X86Tr *t)
         x86_st(t, 2, lin, x86_call(t, X86H_stmxcsr, 0, 0, 0, 0));
     else
         x86_call(t, X86H_ldmxcsr, x86_ld(t, 2, lin), 0, 0, 0);
+    if (!t->in.op->arg)
+        x86_leave_look(t);     /* the mode key has a bit for unmasked exceptions */
 }

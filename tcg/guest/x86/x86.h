@@ -57,6 +57,7 @@ extern const IrSlot x86_slots[X86_SLOTS];
 #define X86M_PCE         (1u << 26)
 #define X86M_OSXSAVE     (1u << 27)
 #define X86M_SHSTK_RESERVED (1u << 28)
+#define X86M_XM          (1u << 29)         /* MXCSR unmasks an exception: every instruction may trap in the host, see x86_translate */
 
 /* Translation regimes (insn.aux of LD/ST is regime + 1). */
 enum { X86R_USER, X86R_KERNEL,    /* supervisor, SMAP enforced where the mode says so */
