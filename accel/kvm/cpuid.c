@@ -1,5 +1,6 @@
 /* The CPU model as KVM wants it. */
 #include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "accel/kvm/kvm-internal.h"
@@ -33,11 +34,61 @@ static void add_range(Leaves *l, const X86CpuModel *m, const X86CpuidState *dyn,
             add(l, m, dyn, leaf, sub, indexed(leaf));
 }
 
+static const struct { uint32_t leaf, sub; uint8_t reg; } words[X86_FEATURE_WORDS] = {
+    [X86_FW_1_EDX] = { 1, 0, 3 }, [X86_FW_1_ECX] = { 1, 0, 2 }, [X86_FW_7_EBX] = { 7, 0, 1 }, [X86_FW_7_ECX] = { 7, 0, 2 }, [X86_FW_7_EDX] = { 7, 0, 3 },
+    [X86_FW_7_1_EAX] = { 7, 1, 0 }, [X86_FW_D_1_EAX] = { 0xd, 1, 0 }, [X86_FW_81_EDX] = { 0x80000001, 0, 3 }, [X86_FW_81_ECX] = { 0x80000001, 0, 2 },
+};
+
+/* Features that need no help of the host's KVM: local APIC, x2APIC, TSC deadline and "runs under a hypervisor" are ours. */
+static uint32_t ours(unsigned word)
+{
+    return word == X86_FW_1_EDX ? 1u << 9 : word == X86_FW_1_ECX ? 1u << 21 | 1u << 24 | 1u << 31 : 0;
+}
+
+static uint32_t offered(const Leaves *l, unsigned word)
+{
+    for (unsigned n = 0; n < l->head.nent; n++) {
+        const struct kvm_cpuid_entry2 *e = &l->head.entries[n];
+        if (e->function == words[word].leaf && e->index == words[word].sub)
+            return (uint32_t[]){ e->eax, e->ebx, e->ecx, e->edx }[words[word].reg] | ours(word);
+    }
+    return ours(word);
+}
+
+/*
+ * What the host's KVM does not offer leaves the model, or the guest uses it and is refused (CR4.PCIDE is #GP without PCID, and a kernel dies of it).
+ * The model itself changes, so that the assistant engine shows the same CPUID. Caller holds vm->lock; the same result each time.
+ */
+static void drop_refused(KvmVm *vm, X86CpuModel *m)
+{
+    Leaves l = { .head.nent = MAX_LEAVES };
+    g_autoptr(GString) names = g_string_new(NULL);
+    if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &l.head) < 0)
+        return;
+    for (unsigned w = 0; w < X86_FEATURE_WORDS; w++) {
+        uint32_t lost = words[w].leaf ? m->feat.w[w] & ~offered(&l, w) : 0;
+        m->feat.w[w] &= ~lost;
+        for (unsigned b = 0; b < 32; b++)
+            if (lost >> b & 1) {
+                const char *name = x86_feature_name((X86Feature)(w * 32 + b));
+                if (name)
+                    g_string_append_printf(names, " %.*s", (int)strcspn(name, "|"), name);
+            }
+    }
+    if (!names->len)
+        return;
+    x86_model_finish(m);
+    log_warn(machine_log(vm->m), "kvm: the host offers no%s; the guest's CPU has none of it", names->str);
+}
+
 bool kvm_set_cpuid(KvmEc *ec, GError **err)
 {
     const X86State *s = ec->c->state;
     if (!s->model)
         return true;
+    g_mutex_lock(&ec->vm->lock);
+    drop_refused(ec->vm, (X86CpuModel *)s->model);
+    g_mutex_unlock(&ec->vm->lock);
     Leaves l = { .head.nent = 0 };
     X86CpuidState dyn = { .apic_id = ec->c->apic_id, .xcr0 = s->xcr0 };
     add_range(&l, s->model, &dyn, 0);
