@@ -20,7 +20,8 @@ static void on_fpe(int sig, siginfo_t *si, void *opaque)
 {
     TcgCpu *cpu = running;
     if (!cpu || !cpu->in_code || !cpu->isa->fpe_fault) {
-        signal(sig, SIG_DFL);  /* ours: die of it when the instruction runs again */
+        struct sigaction dfl = { .sa_handler = SIG_DFL };
+        sigaction(sig, &dfl, NULL);      /* our own defect: die of it when the instruction runs again */
         return;
     }
     const ucontext_t *uc = opaque;

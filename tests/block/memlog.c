@@ -45,6 +45,8 @@ void memlog_copy(Memlog *to, const Memlog *from)
 
 static void put(Memlog *m, uint64_t offset, const uint8_t *data, uint64_t len)
 {
+    if (!len)
+        return;                /* there may be no room at all */
     set_size(m, MAX(m->size, offset + len));
     if (data)
         memcpy(m->data + offset, data, len);
