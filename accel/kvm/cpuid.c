@@ -67,6 +67,9 @@ static void drop_refused(KvmVm *vm, X86CpuModel *m)
         return;
     for (unsigned w = 0; w < X86_FEATURE_WORDS; w++) {
         uint32_t lost = words[w].leaf ? m->feat.w[w] & ~offered(&l, w) : 0;
+        /* PVM's guests see the host's XSAVE and more whatever is set, and the assistant must know them: drop only what CR4 refuses. */
+        if (vm->pvm)
+            lost &= w == X86_FW_1_ECX ? 1u << 17 : w == X86_FW_7_EBX ? 1u << 10 : 0;   /* PCID, INVPCID */
         m->feat.w[w] &= ~lost;
         for (unsigned b = 0; b < 32; b++)
             if (lost >> b & 1) {
