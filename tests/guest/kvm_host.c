@@ -26,7 +26,7 @@ static void put64(Host *h, unsigned at, uint64_t v) { put(h, at, &v, 8); }
 
 static int open_host(Host *h)
 {
-    struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 e[128]; } id = { .head.nent = 128 };
+    union { struct kvm_cpuid2 head; uint8_t room[sizeof(struct kvm_cpuid2) + 128 * sizeof(struct kvm_cpuid_entry2)]; } id = { .head.nent = 128 };
     h->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (h->kvm < 0 || (h->vm = ioctl(h->kvm, KVM_CREATE_VM, 0)) < 0 || (h->vcpu = ioctl(h->vm, KVM_CREATE_VCPU, 0)) < 0)
         return -1;
@@ -111,8 +111,9 @@ static int paging(const char *name, int levels)
 
 static int system_call(void)
 {
-    struct { struct kvm_msrs head; struct kvm_msr_entry e[2]; } m = {
-        .head.nmsrs = 2, .e = { { .index = 0xc0000081, .data = 0x0020001800000000ull }, { .index = 0xc0000082, .data = LSTAR } } };
+    union { struct kvm_msrs head; uint8_t room[sizeof(struct kvm_msrs) + 2 * sizeof(struct kvm_msr_entry)]; } m = { .head.nmsrs = 2 };
+    m.head.entries[0] = (struct kvm_msr_entry){ .index = 0xc0000081, .data = 0x0020001800000000ull };
+    m.head.entries[1] = (struct kvm_msr_entry){ .index = 0xc0000082, .data = LSTAR };
     Host h = { 0 };
     if (open_host(&h))
         return SKIP;
