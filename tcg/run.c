@@ -39,7 +39,8 @@ static void catch_fpe(void)
 {
     /* SA_NODEFER: the handler leaves by longjmp */
     struct sigaction sa = { .sa_sigaction = on_fpe, .sa_flags = SA_SIGINFO | SA_NODEFER }, old;
-    if (!sigaction(SIGFPE, NULL, &old) && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+    /* a sanitizer's handler, which only reports, gives way too */
+    if (sigaction(SIGFPE, NULL, &old) || !(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != on_fpe)
         sigaction(SIGFPE, &sa, NULL);
 }
 

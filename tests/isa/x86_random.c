@@ -629,6 +629,10 @@ int main(int argc, char **argv)
         T.vector |= !strcmp(argv[k], "vector");
         T.code32 |= !strcmp(argv[k], "code32");
     }
+    if (!WILD && T.code32) {
+        printf("wild 32-bit addresses lie in AddressSanitizer's shadow, which is mapped here and not in the guest\n");
+        return 77;
+    }
     T.rng = seed * 0x9e3779b97f4a7c15ull | 1;
     T.ram = mmap((void *)(uintptr_t)BASE, RAM_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (T.ram == MAP_FAILED)
