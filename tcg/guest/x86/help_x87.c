@@ -211,18 +211,13 @@ static bool reserved(unsigned op, unsigned modrm)
     }
 }
 
-static const uint8_t mem_bytes[8][8] = {
-    { 4, 4, 4, 4, 4, 4, 4, 4 }, { 4, 0, 4, 4, 0, 2, 0, 2 }, { 4, 4, 4, 4, 4, 4, 4, 4 }, { 4, 4, 4, 4, 0, 10, 0, 10 },
-    { 8, 8, 8, 8, 8, 8, 8, 8 }, { 8, 8, 8, 8, 0, 0, 0, 2 }, { 2, 2, 2, 2, 2, 2, 2, 2 }, { 2, 2, 2, 2, 10, 8, 10, 8 },
-};
-
 static bool is_store(unsigned op, unsigned reg)
 {
     return (op == 1 && (reg == 2 || reg == 3)) || (op == 3 && ((reg >= 1 && reg <= 3) || reg == 7)) || (op == 5 && reg >= 1 && reg <= 3) ||
            (op == 7 && ((reg >= 1 && reg <= 3) || reg >= 6));
 }
 
-/* a: opcode << 8 | modrm | log2 of the operand size << 16, b: linear address, c: RIP of the instruction */
+/* a: opcode << 8 | modrm | log2 of the operand size << 16, b: linear address, c: RIP of the instruction, d: bytes of the memory operand, 0 for none and for environments */
 uint64_t x86_h_x87(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = state;
@@ -230,7 +225,6 @@ uint64_t x86_h_x87(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     unsigned op = (unsigned)a >> 8 & 7, modrm = (unsigned)a & 255, reg = modrm >> 3 & 7, regime = x86_regime_now(s);
     bool mem = modrm < 0xc0;
     uint8_t buf[16];
-    (void)d;
 
     bool waits = !mem || reg != 6 || (op != 1 && op != 5);      /* FNSTENV and FNSAVE do not */
     if (waits)
@@ -239,7 +233,7 @@ uint64_t x86_h_x87(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
         return 0;
     if (!mem && reserved(op, modrm))
         x86_raise(s, X86_UD);
-    unsigned n = mem ? mem_bytes[op][reg] : 0;
+    unsigned n = mem ? (unsigned)d : 0;
     if (n) {                   /* stores too: where an unmasked exception keeps the store from happening, the old bytes go back */
         if (is_store(op, reg))
             tcg_probe(cpu, b, n, TCG_WRITE, regime);

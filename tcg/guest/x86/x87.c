@@ -25,5 +25,5 @@ void x86_e_x87(X86Tr *t)
     if (mem)
         lin = x86_mem(t, bytes ? bytes : 1, false);
     IrVal k = x86_k(t, t->in.opcode << 8 | t->in.modrm | t->in.opsize << 16);
-    x86_call(t, X86H_x87, k, lin, x86_rip(t, t->off), 0);
+    x86_call(t, X86H_x87, k, lin, x86_rip(t, t->off), x86_k(t, bytes));
 }

@@ -9,7 +9,7 @@
  * best rank live in "homes" all the time, across every jump between translations; RAX RCX RDX RSI are temporaries.
  * Vector registers are temporaries; vector slots live in memory and are written through.
  */
-enum { STATE_BIAS = 128, N_HOMES = 9, ENTRY_NOP = 8 };
+enum { STATE_BIAS = 128, N_HOMES = 9 };
 enum { TEMPS = 1 << RAX | 1 << RCX | 1 << RDX | 1 << RSI };
 /* homes in order of rank: the callee-saved ones first */
 static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10, R11 };
@@ -17,7 +17,7 @@ static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10,
 typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL } LocKind;
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
-enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_DEAD, THUNK_ENTER };
+enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_ENTER };
 
 typedef struct SlowPath { uint8_t *from, *back; uint16_t at; uint8_t kind, addr_tmp, dst; Mem addr; uint32_t info; int64_t off; bool is_vec, sext; uint8_t type; uint16_t xlive; } SlowPath;
 enum { MAX_SLOW = 1024, MAX_ALIAS = 6, MAX_FIX = 512 };
@@ -62,7 +62,6 @@ void gen_setup(Gen *g);
 IrVal gen_val(const Gen *g, IrVal v);            /* through aliases */
 unsigned gen_tmp(Gen *g);                        /* a free temporary, locked until gen_done */
 void gen_take(Gen *g, unsigned reg);             /* free this very temporary and lock it */
-void gen_take_any_of(Gen *g, unsigned reg);
 void gen_unlock(Gen *g);
 unsigned gen_reg(Gen *g, IrVal v);               /* v in some general register, locked */
 void gen_reg_into(Gen *g, IrVal v, unsigned reg, unsigned bytes);   /* v copied into reg (taken by the caller) */
