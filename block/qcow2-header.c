@@ -248,8 +248,6 @@ static bool check_features(Qcow2 *s, GError **err)
     if (h->crypt_method)
         return bad(s, err, h->crypt_method == 1 ? "it is encrypted (AES), which is not supported; decrypt it with 'qemu-img convert'"
                                                 : "unknown encryption method");
-    if (h->refcount_order > 6)
-        return bad(s, err, "Reference count entry width too large; may not exceed 64 bits");
     if (!(h->incompatible_features & Q_INCOMPAT_COMPRESSION) != !h->compression_type)
         return bad(s, err, "the compression type and its feature bit contradict each other");
     if (h->compression_type > Q_COMPRESS_ZSTD)
@@ -341,6 +339,8 @@ static bool read_first(Qcow2 *s, GError **err)
     }
     if (s->h.cluster_bits < Q_MIN_CLUSTER_BITS || s->h.cluster_bits > Q_MAX_CLUSTER_BITS)
         return bad(s, err, "Unsupported cluster size: 2^9 to 2^21 bytes are possible");
+    if (s->h.refcount_order > 6)
+        return bad(s, err, "Reference count entry width too large; may not exceed 64 bits");
     if (s->h.version >= 3 && (s->h.header_length < Q_HEADER_V3 || (s->h.header_length & 7) ||
                               s->h.header_length > 1u << s->h.cluster_bits))
         return bad(s, err, "qcow2 header too short or exceeds cluster size");
