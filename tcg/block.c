@@ -116,8 +116,24 @@ static bool kill_range(TcgCpu *cpu, TcgContext *ctx, uint64_t gpa, uint64_t len,
     return hit_self;
 }
 
-/* A store is about to change watched memory. If it hits the unit that runs, that instruction is started again alone (does not return). */
-void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
+/* The translation whose host code (executable view) holds @host, or NULL: they are made at ascending addresses. ctx->lock held. */
+TcgBlock *tcg_block_at(TcgContext *ctx, const void *host)
+{
+    guint lo = 0, hi = ctx->blocks->len;
+    while (lo < hi) {
+        guint mid = (lo + hi) / 2;
+        const TcgBlock *b = ctx->blocks->pdata[mid];
+        if ((const uint8_t *)b->host + b->host_len <= (const uint8_t *)host)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    TcgBlock *b = lo < ctx->blocks->len ? ctx->blocks->pdata[lo] : NULL;
+    return b && (const uint8_t *)b->host <= (const uint8_t *)host ? b : NULL;
+}
+
+/* Returns whether the running instruction was among it. */
+static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
     TcgContext *ctx = cpu->ctx;
     uint64_t self = ~0ull, page;
@@ -126,6 +142,15 @@ void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
     pthread_mutex_lock(&ctx->lock);
     bool hit = kill_range(cpu, ctx, gpa, len, self);
     pthread_mutex_unlock(&ctx->lock);
+    return hit;
+}
+
+bool tcg_page_written(TcgCpu *cpu, uint64_t gpa) { return kill_written(cpu, gpa & PAGE_MASK, TCG_PAGE_SIZE); }
+
+/* A store is about to change watched memory. If it hits the unit that runs, that instruction is started again alone (does not return). */
+void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
+{
+    bool hit = kill_written(cpu, gpa, len);
     if (hit && cpu->in_code && !cpu->cur_block->one_insn) {
         tcg_sync_pc(cpu);
         cpu->one_insn = true;
@@ -298,6 +323,7 @@ static void block_free(gpointer data)
 {
     TcgBlock *b = data;
     g_free(b->ir);
+    g_free(b->faults);
     g_free(b);
 }
 

@@ -9,30 +9,64 @@
 #include "tcg/tcg-internal.h"
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
-enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 4, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2 };
+enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 4, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2, LEAVE_FAULT = -3 };
 
 /* ---- host arithmetic traps ---- */
 /* The vCPU whose code runs on this thread: a signal handler has nothing else to go by. */
 static __thread TcgCpu *running;
 
-/* The guest unmasked a floating-point exception and met it. Units of such a mode settle all state before each instruction. */
-static void on_fpe(int sig, siginfo_t *si, void *opaque)
+/* Out of a signal handler into the run loop of the thread. */
+static void leave_signal(TcgCpu *cpu, const ucontext_t *uc, int why) __attribute__((noreturn));
+static void leave_signal(TcgCpu *cpu, const ucontext_t *uc, int why)
 {
-    TcgCpu *cpu = running;
-    if (!cpu || !cpu->in_code || !cpu->isa->fpe_fault) {
-        struct sigaction dfl = { .sa_handler = SIG_DFL };
-        sigaction(sig, &dfl, NULL);      /* our own defect: die of it when the instruction runs again */
-        return;
-    }
-    const ucontext_t *uc = opaque;
     if (cpu->isa->fpenv_offset)
         *(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset) = uc->uc_mcontext.fpregs->mxcsr;
     __asm__ volatile("ldmxcsr %0" : : "m"(cpu->env->host_mxcsr));
     tcg_sync_pc(cpu);
     cpu->in_code = false;
-    cpu->leave_why = LEAVE_FPE;
-    cpu->fpe_code = si->si_code;
+    cpu->leave_why = why;
     _longjmp(cpu->leave_jmp, 1);
+}
+
+/* The guest unmasked a floating-point exception and met it. Units of such a mode settle all state before each instruction. */
+static void on_fpe(int sig, siginfo_t *si, void *opaque)
+{
+    TcgCpu *cpu = running;
+    if (cpu && cpu->in_code && cpu->isa->fpe_fault) {
+        cpu->fpe_code = si->si_code;
+        leave_signal(cpu, opaque, LEAVE_FPE);
+    }
+    struct sigaction dfl = { .sa_handler = SIG_DFL };
+    sigaction(sig, &dfl, NULL);      /* our own defect: die of it when the instruction runs again */
+}
+
+/* ---- direct memory: host faults are the guest's ---- */
+bool tcg_host_signal(int sig, const void *siginfo, void *ucontext)
+{
+    TcgCpu *cpu = running;
+    const siginfo_t *si = siginfo;
+    const ucontext_t *uc = ucontext;
+    if (!cpu || !cpu->in_code || si->si_code <= 0)
+        return false;
+    int64_t off;
+    if (cpu->ctx->host->fault && cpu->ctx->host->fault(cpu, uc, &off))
+        cpu->env->cur_off = (int32_t)off;
+    if (sig == SIGFPE) {
+        cpu->fpe_code = si->si_code;
+        leave_signal(cpu, uc, LEAVE_FPE);
+    }
+    uint64_t va = (uint64_t)(uintptr_t)si->si_addr - cpu->ctx->config.direct_base;
+    bool write = uc->uc_mcontext.gregs[REG_ERR] & 2;
+    if (sig == SIGSEGV && write && cpu->cb->write_ok(cpu->opaque, va)) {
+        if (tcg_page_written(cpu, va) && !cpu->cur_block->one_insn) {   /* code is made of it, the running instruction too */
+            cpu->one_insn = true;
+            leave_signal(cpu, uc, -1);
+        }
+        return true;
+    }
+    cpu->fault_va = va;
+    cpu->fault_access = write ? TCG_WRITE : TCG_READ;
+    leave_signal(cpu, uc, LEAVE_FAULT);
 }
 
 static void catch_fpe(void)
@@ -48,6 +82,15 @@ static void catch_fpe(void)
 static bool map_cache(TcgContext *ctx, GError **err)
 {
     ctx->size = ctx->config.cache_size ? ctx->config.cache_size : CACHE_DEFAULT;
+    if (ctx->config.direct) {
+        void *p = mmap(NULL, ctx->size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED) {
+            g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for the code cache (%zu MiB): %s", ctx->size >> 20, g_strerror(errno));
+            return false;
+        }
+        ctx->rw = ctx->rx = p;
+        return true;
+    }
     int fd = memfd_create("tandem-code", MFD_CLOEXEC);
     if (fd >= 0 && !ftruncate(fd, (off_t)ctx->size)) {
         void *rw = mmap(NULL, ctx->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -66,7 +109,8 @@ static bool map_cache(TcgContext *ctx, GError **err)
 
 TcgContext *tcg_new(const TcgConfig *config, GError **err)
 {
-    catch_fpe();
+    if (!config->direct)
+        catch_fpe();
     TcgContext *ctx = g_new0(TcgContext, 1);
     ctx->config = *config;
     ctx->host = config->tier == TCG_TIER_INTERP ? &tcg_host_interp : &tcg_host_x86_64;
@@ -102,7 +146,7 @@ void tcg_free(TcgContext *ctx)
         ctx->host->free(ctx);
     if (ctx->rw)
         munmap(ctx->rw, ctx->size);
-    if (ctx->rx)
+    if (ctx->rx && ctx->rx != ctx->rw)
         munmap(ctx->rx, ctx->size);
     g_free(ctx->hash);
     g_free(ctx->pages);
@@ -224,6 +268,40 @@ void tcg_leave_with(TcgCpu *cpu, TcgLeave why)
         out_of_code(cpu);
     cpu->leave_why = (int)why;
     _longjmp(cpu->leave_jmp, 1);
+}
+
+void tcg_outside_begin(TcgCpu *cpu)
+{
+    tcg_world_enter(cpu);
+    cpu->in_code = false;
+    pthread_rwlock_unlock(&cpu->ctx->run_lock);
+}
+
+void tcg_outside_end(TcgCpu *cpu)
+{
+    pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+    if (cpu->code_generation != cpu->ctx->generation || __atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST)) {
+        cpu->leave_why = -1;
+        _longjmp(cpu->leave_jmp, 1);
+    }
+    cpu->in_code = true;
+    tcg_world_leave(cpu);
+}
+
+void tcg_fork_begin(TcgContext *ctx) { pthread_mutex_lock(&ctx->lock); }
+
+void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
+{
+    if (!child) {
+        pthread_mutex_unlock(&ctx->lock);
+        return;
+    }
+    pthread_mutex_init(&ctx->lock, NULL);
+    pthread_rwlock_init(&ctx->run_lock, NULL);
+    ctx->stop_request = 0;
+    for (guint n = ctx->cpus->len; n-- > 0;)
+        if (ctx->cpus->pdata[n] != cpu)
+            g_ptr_array_remove_index(ctx->cpus, n);
 }
 
 /* ---- contexts of translated code ---- */
@@ -440,6 +518,10 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
         if (cpu->leave_why == LEAVE_FPE) {
             cpu->leave_why = -1;
             cpu->isa->fpe_fault(cpu, cpu->fpe_code);
+        }
+        if (cpu->leave_why == LEAVE_FAULT) {
+            cpu->leave_why = -1;
+            cpu->isa->mmu_fault(cpu, cpu->fault_va, cpu->fault_access, cpu->isa->regime(cpu->mode));
         }
     }
     for (;;) {

@@ -223,11 +223,27 @@ static void store_in_page(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, u
     host_put(host, v, size);
 }
 
+/* Direct memory: the host's own MMU says so, by a signal. */
+static void touch(TcgCpu *cpu, uint64_t va, TcgAccess access)
+{
+    volatile uint8_t *p = cpu_host(cpu, va);
+    if (access == TCG_WRITE)
+        __atomic_fetch_or((uint8_t *)p, 0, __ATOMIC_RELAXED);
+    else
+        (void)*p;
+}
+
 void tcg_probe(TcgCpu *cpu, uint64_t va, unsigned len, TcgAccess access, unsigned regime)
 {
     bool io, watched;
     if (!len)
         return;
+    if (cpu_direct(cpu)) {
+        touch(cpu, va, access);
+        for (uint64_t p = (va & PAGE_MASK) + TCG_PAGE_SIZE; p < va + len; p += TCG_PAGE_SIZE)
+            touch(cpu, p, access);
+        return;
+    }
     uint64_t last = va + len - 1;
     for (uint64_t p = va & PAGE_MASK;; p += TCG_PAGE_SIZE) {
         tlb_get(cpu, p == (va & PAGE_MASK) ? va : p, access, regime, &io, &watched);
@@ -240,6 +256,8 @@ static bool crosses(uint64_t va, unsigned size) { return (va & ~PAGE_MASK) + siz
 
 static uint64_t load_any(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, bool alone)
 {
+    if (cpu_direct(cpu))
+        return host_get(cpu_host(cpu, va), size);
     if (!crosses(va, size))
         return load_in_page(cpu, va, size, regime, alone);
     tcg_probe(cpu, va, size, TCG_READ, regime);
@@ -251,6 +269,12 @@ static uint64_t load_any(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regim
 
 static void store_any(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, bool alone)
 {
+    if (cpu_direct(cpu)) {
+        if (crosses(va, size))
+            tcg_probe(cpu, va, size, TCG_WRITE, regime);
+        host_put(cpu_host(cpu, va), v, size);
+        return;
+    }
     if (!crosses(va, size)) {
         store_in_page(cpu, va, v, size, regime, alone);
         return;
@@ -272,7 +296,7 @@ void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned 
     tcg_probe(cpu, va, len, TCG_READ, regime);
     for (unsigned n = 0; n < len;) {
         unsigned step = len - n >= 8 && !crosses(va + n, 8) ? 8 : 1;
-        host_put((uint8_t *)buf + n, load_in_page(cpu, va + n, step, regime, false), step);
+        host_put((uint8_t *)buf + n, load_any(cpu, va + n, step, regime, false), step);
         n += step;
     }
 }
@@ -282,7 +306,7 @@ void tcg_store_bytes(TcgCpu *cpu, uint64_t va, const void *buf, unsigned len, un
     tcg_probe(cpu, va, len, TCG_WRITE, regime);
     for (unsigned n = 0; n < len;) {
         unsigned step = len - n >= 8 && !crosses(va + n, 8) ? 8 : 1;
-        store_in_page(cpu, va + n, host_get((const uint8_t *)buf + n, step), step, regime, false);
+        store_any(cpu, va + n, host_get((const uint8_t *)buf + n, step), step, regime, false);
         n += step;
     }
 }
@@ -290,6 +314,11 @@ void tcg_store_bytes(TcgCpu *cpu, uint64_t va, const void *buf, unsigned len, un
 uint8_t *tcg_host(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, unsigned *ret_len)
 {
     bool io, watched;
+    if (cpu_direct(cpu)) {
+        touch(cpu, va, access);
+        *ret_len = TCG_PAGE_SIZE - (unsigned)(va & ~PAGE_MASK);
+        return cpu_host(cpu, va);
+    }
     TlbEntry *e = tlb_get(cpu, va, access, regime, &io, &watched);
     if (io || watched)
         return NULL;
@@ -325,6 +354,8 @@ void tcg_slow_ld(TcgCpu *cpu)
     env->ret = load_any(cpu, va, size, regime, true);
     host_put(env->vspill[15], env->ret, 8);
     env->ret2 = 0;
+    if (cpu_direct(cpu))
+        return;
     TlbEntry *e = tlb_at(cpu, va, regime);
     if (write && !crosses(va, size) && e->wtag == (va & PAGE_MASK))
         env->ret2 = e->addend;
@@ -378,6 +409,17 @@ static bool host_cas(uint8_t *p, uint64_t *expect, uint64_t v, unsigned size)
     }
 }
 
+static uint64_t host_rmw(uint8_t *host, unsigned what, bool cas, uint64_t expect, uint64_t v, unsigned size)
+{
+    uint64_t old = cas ? zext(expect, size) : host_get(host, size);
+    if (cas)
+        host_cas(host, &old, v, size);
+    else
+        while (!host_cas(host, &old, rmw_new(what, size, old, v), size))
+            ;
+    return zext(old, size);
+}
+
 void tcg_slow_rmw(TcgCpu *cpu)
 {
     TcgEnv *env = cpu->env;
@@ -385,6 +427,11 @@ void tcg_slow_rmw(TcgCpu *cpu)
     unsigned info = (unsigned)env->arg[3], size = 1u << (info & IRM_SIZE), regime = info >> 8 & 15, what = info >> 16 & 255;
     bool cas = info >> 24 & 1, io, watched;
 
+    check_align(cpu, va, info, TCG_WRITE);
+    if (cpu_direct(cpu)) {     /* across pages too: the host's split lock */
+        env->ret = host_rmw(cpu_host(cpu, va), what, cas, expect, v, size);
+        return;
+    }
     if (crosses(va, size)) {   /* not atomic against other vCPUs' plain code across two pages: rare, and split locks are on their way out */
         tcg_probe(cpu, va, size, TCG_WRITE, regime);
         uint64_t old = load_any(cpu, va, size, regime, true);
@@ -404,13 +451,7 @@ void tcg_slow_rmw(TcgCpu *cpu)
     uint8_t *host = (uint8_t *)(uintptr_t)(va + e->addend);
     if (watched)
         note_write(cpu, gpa, size);
-    uint64_t old = cas ? zext(expect, size) : host_get(host, size);
-    if (cas)
-        host_cas(host, &old, v, size);
-    else
-        while (!host_cas(host, &old, rmw_new(what, size, old, v), size))
-            ;
-    env->ret = zext(old, size);
+    env->ret = host_rmw(host, what, cas, expect, v, size);
 }
 
 /* ---- execution ---- */
@@ -421,6 +462,10 @@ static XEntry *x_at(TcgCpu *cpu, uint64_t va, bool super)
 
 bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
 {
+    if (cpu_direct(cpu)) {
+        *ret_gpa = va & PAGE_MASK;
+        return cpu->cb->exec_ok(cpu->opaque, va);
+    }
     bool super = cpu->isa->supervisor(cpu->mode);
     uint32_t gen = super ? cpu->super_gen : cur_space(cpu)->ctx_gen;
     XEntry *x = x_at(cpu, va, super);
@@ -453,7 +498,9 @@ uint32_t tcg_new_gen(TcgContext *ctx) { return __atomic_add_fetch(&ctx->next_gen
 
 void tcg_space_drop(TcgCpu *cpu, TlbSpace *s)
 {
-    if (s->n_filled > TLB_FILLED) {
+    if (cpu_direct(cpu)) {     /* never filled */
+        s->n_filled = 0;
+    } else if (s->n_filled > TLB_FILLED) {
         memset(s->e, 0xff, sizeof(s->e));
         for (unsigned r = 0; r < TCG_REGIMES; r++)
             for (unsigned n = 0; n < TLB_SIZE; n++)

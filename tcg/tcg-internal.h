@@ -69,7 +69,12 @@ typedef struct TcgBlock {
     IrInsn *ir;                /* interp: the unit */
     uint16_t n_ir, n_labels;
     uint32_t first_link, n_links;
+    struct TcgFaultAt *faults; /* direct memory: where the host may fault, ascending */
+    uint32_t n_faults;
 } TcgBlock;
+
+/* Host code up to @end (bytes from the block's entry) belongs to the guest instruction at page offset @off. */
+typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
 
 /* A patchable direct jump. */
 typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; } TcgLink;
@@ -88,6 +93,9 @@ typedef struct HostOps {
     void (*link)(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id, int64_t page_delta);
     void (*kill)(TcgContext *ctx, TcgBlock *b);
     void (*free)(TcgContext *ctx);
+    /* Direct memory: the host fault of @ucontext is in @cpu's translated code: guest registers to the state, *ret_off = the instruction's page
+     * offset. False: not in translated code (then both are in their places already). NULL: never is. */
+    bool (*fault)(TcgCpu *cpu, const void *ucontext, int64_t *ret_off);
     bool raw_ir;               /* wants the front end's IR without passes */
 } HostOps;
 extern const HostOps tcg_host_interp, tcg_host_x86_64;
@@ -147,6 +155,8 @@ struct TcgCpu {
     jmp_buf leave_jmp;
     int leave_why;             /* -1: look again */
     int fpe_code;              /* si_code of the host's trap */
+    uint64_t fault_va;         /* direct memory: what the host's fault named */
+    TcgAccess fault_access;
     uint32_t ctx_id, link;     /* of the state now (env's is 0 while somebody pokes); jump that left last */
     uint64_t fetch_gpa;        /* page being translated */
     uint64_t fetch_gpa2;       /* of the page tcg_code_cross went on to, 0 = none */
@@ -156,6 +166,8 @@ struct TcgCpu {
     TcgStats stats;
 };
 
+static inline bool cpu_direct(const TcgCpu *c) { return c->ctx->config.direct; }
+static inline uint8_t *cpu_host(const TcgCpu *c, uint64_t va) { return (uint8_t *)(uintptr_t)(va + c->ctx->config.direct_base); }
 static inline TcgEnv *cpu_env(TcgCpu *c) { return c->env; }
 static inline uint64_t cpu_pc_base(const TcgCpu *c) { return *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset); }
 static inline void cpu_set_pc_base(TcgCpu *c, uint64_t v) { *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset) = v; }
@@ -166,6 +178,8 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn);
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);
 void tcg_update_ctx(TcgCpu *cpu);
+bool tcg_page_written(TcgCpu *cpu, uint64_t gpa);   /* kill all that was made of the page; true: the running instruction is among it */
+TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
 /* softmmu.c */
 uint64_t tcg_fetch_page(TcgCpu *cpu, uint64_t va);   /* gpa of the page; faults */
 bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa);

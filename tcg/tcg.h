@@ -24,6 +24,7 @@ typedef enum TcgLeave {
     TCG_LEAVE_STEPPED,         /* tcg_cpu_run's instruction budget is used up */
     TCG_LEAVE_HALTED,          /* the guest waits for an interrupt (HLT); state says so too */
     TCG_LEAVE_SHUTDOWN,        /* triple fault or its like */
+    TCG_LEAVE_EXCEPTION,       /* direct memory only: a callback noted what happened (signal, exit) and left by tcg_leave_with */
     TCG_LEAVE_DEBUG,           /* breakpoint or single step for the debugger */
     TCG_LEAVE_GUEST,           /* (IR EXIT only) mode or interrupt state may have changed: look again, do not return to the caller */
 } TcgLeave;
@@ -50,6 +51,13 @@ typedef struct TcgCallbacks {
     uint64_t (*time_counter)(void *opaque);  /* x86: the guest's TSC */
     /* A privileged event worth logging: kind and text are static strings. May be NULL. */
     void (*event)(void *opaque, const char *kind, uint64_t value);
+    /* ---- direct memory only (TcgConfig.direct): one Linux process instead of a machine; NULL in a machine ---- */
+    bool (*exec_ok)(void *opaque, uint64_t va);      /* the page may be executed */
+    bool (*write_ok)(void *opaque, uint64_t va);     /* the guest may write there: a host fault only means that code was made of the page */
+    /* The guest's exception @vector (its own numbering) at the state's pc, a trap's pc behind the instruction. Does not return: tcg_leave_with. */
+    void (*exception)(void *opaque, unsigned vector, uint64_t error, uint64_t addr);
+    /* System-call instruction; the pc is behind it. @kind: which one, guest's numbering. Outside translated code (tcg_outside). */
+    void (*syscall)(void *opaque, unsigned kind);
 } TcgCallbacks;
 
 /* ---- guests ---- */
@@ -129,6 +137,10 @@ typedef struct TcgConfig {
     TcgTier tier;
     Log *log;
     bool one_insn;             /* one guest instruction a unit (debugging) */
+    /* Direct memory: guest address + base = host address, no soft MMU, the code cache private to the process (fork copies it).
+     * The caller owns all signals and hands SIGSEGV, SIGBUS and SIGFPE to tcg_host_signal first. */
+    bool direct;
+    uint64_t direct_base;
 } TcgConfig;
 
 TcgContext *tcg_new(const TcgConfig *config, GError **err);
@@ -143,6 +155,17 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns);
 void tcg_cpu_kick(TcgCpu *cpu);
 /* Interrupts may be due (or other reason to look): leave translated code at the next instruction boundary that polls. Any thread. */
 void tcg_cpu_poke(TcgCpu *cpu);
+
+/* Direct memory. In the process's signal handlers: the fault happened in translated code or in a helper, and is the guest's (does not
+ * return: the run loop raises it) or was settled (true). False: not ours. Async-signal context of the vCPU's thread. */
+bool tcg_host_signal(int sig, const void *siginfo, void *ucontext);
+/* In a callback that may block or take long: the vCPU counts as being at a safe point between begin and end. When code was flushed meanwhile, or
+ * somebody kicked, end leaves for the run loop (does not return); the state must be whole. */
+void tcg_outside_begin(TcgCpu *cpu);
+void tcg_outside_end(TcgCpu *cpu);
+/* Around fork: before with all other threads held off the translator, after in both; in the child @cpu is the only one left. */
+void tcg_fork_begin(TcgContext *ctx);
+void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child);
 
 /* Guest-physical memory was remapped, or a page got new tracking clients: drop what was cached of it. Only while all vCPUs are at a safe point. */
 void tcg_flush_mappings(TcgContext *ctx);

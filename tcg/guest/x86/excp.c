@@ -290,6 +290,12 @@ static void side_effects(X86State *s, const X86Event *ev)
 void x86_deliver(X86State *s, const X86Event *event, uint64_t next_rip)
 {
     const X86Event ev = *event;
+    const TcgCallbacks *cb = tcg_cpu_callbacks(x86_cpu(s));
+    if (cb->exception) {       /* one process: its system decides */
+        s->rip = next_rip;
+        s->ev.int_shadow = 0;
+        cb->exception(tcg_cpu_opaque(x86_cpu(s)), ev.vector, ev.error, ev.payload);
+    }
     Frame f = { .ev = &ev, .next_rip = next_rip, .flags = saved_flags(s, &ev) };
 
     s->ev.injected = ev;

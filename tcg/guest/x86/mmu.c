@@ -256,6 +256,9 @@ void x86_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
     Walk w = { .s = s, .cpu = cpu, .va = va, .access = access, .regime = regime };
     TcgXlate x;
 
+    if (tcg_cpu_callbacks(cpu)->exception)
+        x86_raise_event(s, (X86Event){ .kind = X86_EVENT_EXCEPTION, .vector = X86_PF_EXC, .has_error = 1, .has_payload = 1, .payload = va,
+                                       .error = PF_U | (access == TCG_WRITE ? PF_W : access == TCG_EXEC ? PF_I : 0u) });
     switch (walk(&w, &x)) {
     case WALK_NONCANONICAL:
         x86_raise_err(s, access != TCG_EXEC && through_ss(s, cpu, w.va) ? X86_SS_EXC : X86_GP, x86_ext(s));

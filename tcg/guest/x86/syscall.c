@@ -39,7 +39,18 @@ uint64_t x86_h_syscall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
     uint16_t sel = s->msr.star >> 32;
     uint64_t flags = x86_rflags(s) & ~(uint64_t)X86_RF, rip;
     bool lma = x86_lma(s);
+    TcgCpu *cpu = x86_cpu(s);
+    const TcgCallbacks *cb = tcg_cpu_callbacks(cpu);
 
+    if (cb->syscall) {
+        s->gpr[X86_RCX] = s->rip = a;
+        s->gpr[11] = flags;
+        tcg_outside_begin(cpu);
+        cb->syscall(tcg_cpu_opaque(cpu), 0);
+        tcg_outside_end(cpu);
+        x86_mode_changed(s);
+        return s->rip;
+    }
     check_available(s, false);
     if (lma) {
         s->gpr[X86_RCX] = a;

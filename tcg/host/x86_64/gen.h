@@ -52,6 +52,9 @@ typedef struct Gen {
     unsigned n_fix;
     SlowPath slow[MAX_SLOW];
     unsigned n_slow;
+    TcgFaultAt fault[IR_MAX_INSNS];   /* direct memory */
+    unsigned n_fault;
+    uint8_t *entry;            /* of the unit, writable view */
     bool failed;
     const char *why;           /* where in the back end a unit was given up: for the log */
 } Gen;

@@ -1,4 +1,7 @@
 /* The x86-64 host: common thunks, one unit to code, links between units. */
+#include <string.h>
+#include <ucontext.h>
+
 #include "tcg/host/x86_64/gen.h"
 
 static Mem state_mem(uint32_t off) { return mem_bd(RBP, (int32_t)off - STATE_BIAS); }
@@ -39,6 +42,15 @@ static void push_pop(Asm *a, unsigned reg, bool push)
     a8(a, (push ? 0x50 : 0x58) | (reg & 7));
 }
 
+/* Direct memory: the base, if there is one. */
+static void load_r15(Thunks *t)
+{
+    if (!t->ctx->config.direct)
+        asm_load(&t->a, R15, TENV(t, tlb), true);
+    else if (t->ctx->config.direct_base)
+        asm_mov_imm(&t->a, R15, (int64_t)t->ctx->config.direct_base);
+}
+
 /* void enter(state, entry) */
 static void thunk_enter(Thunks *t)
 {
@@ -47,7 +59,7 @@ static void thunk_enter(Thunks *t)
         push_pop(&t->a, saved_regs[n], true);
     asm_alu_ri(&t->a, 5, RSP, 8, 8);
     asm_lea(&t->a, RBP, mem_bd(RDI, STATE_BIAS), true);
-    asm_load(&t->a, R15, TENV(t, tlb), true);
+    load_r15(t);
     mxcsr(t, false, TENV(t, host_mxcsr));
     if (t->isa->fpenv_offset)
         mxcsr(t, true, state_mem(t->isa->fpenv_offset));
@@ -89,7 +101,7 @@ static void thunk_call(Thunks *t)
     asm_rr(&t->a, 0xff, 2, RAX);
     asm_alu_ri(&t->a, 0, RSP, 8, 8);
     homes(&t->a, t->isa, false);
-    asm_load(&t->a, R15, TENV(t, tlb), true);
+    load_r15(t);
     a8(&t->a, 0xc3);
 }
 
@@ -174,7 +186,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     g->isa = cpu->isa;
     g->env = (int32_t)cpu->isa->xlat_offset - STATE_BIAS;
     g->regime = cpu->isa->regime(b->mode);
-    g->n_fix = g->n_slow = 0;
+    g->n_fix = g->n_slow = g->n_fault = 0;
     g->failed = false;
     g->insn_off = (int64_t)(b->gpa & (TCG_PAGE_SIZE - 1));
     memset(g->label_at, 0, (u->n_labels + 1) * sizeof(g->label_at[0]));
@@ -186,6 +198,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
         a8(&g->a, 0xcc);
     uint8_t *entry = g->a.p;
     b->stub = (uint32_t)(entry - stub);
+    g->entry = entry;
     for (unsigned n = 0; n < sizeof(nop5); n++)
         a8(&g->a, nop5[n]);
     emit_body(g);
@@ -203,6 +216,8 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     b->host_len = (uint32_t)(g->a.p - entry);
     b->first_link = links;
     b->n_links = ctx->n_links - links;
+    b->n_faults = g->n_fault;
+    b->faults = g_memdup2(g->fault, g->n_fault * sizeof(g->fault[0]));
     ctx->used = (size_t)(g->a.p - ctx->rw + 7) & ~(size_t)7;
     return true;
 }
@@ -243,6 +258,33 @@ static void host_kill(TcgContext *ctx, TcgBlock *b)
     __atomic_store_n((uint64_t *)rw, w, __ATOMIC_RELEASE);
 }
 
+/* The homes as the signal found them. */
+static bool host_fault(TcgCpu *cpu, const void *ucontext, int64_t *ret_off)
+{
+    static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                      REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+    const greg_t *r = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+    const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
+    TcgContext *ctx = cpu->ctx;
+    if (pc < ctx->rx || pc >= ctx->rx + ctx->size)
+        return false;
+    for (unsigned s = 0; s < cpu->isa->n_slots; s++) {
+        unsigned rank = cpu->isa->slots[s].rank;
+        if (rank && rank <= N_HOMES)
+            memcpy((uint8_t *)cpu->state + cpu->isa->slots[s].offset, &r[greg[home_reg[rank - 1]]], 8);
+    }
+    pthread_mutex_lock(&ctx->lock);      /* this thread is in translated code: it does not hold it */
+    const TcgBlock *b = tcg_block_at(ctx, pc);
+    uint32_t n = 0, at = b ? (uint32_t)(pc - (const uint8_t *)b->host) : 0;
+    while (b && n < b->n_faults && b->faults[n].end <= at)
+        n++;
+    bool known = b && n < b->n_faults;
+    if (known)
+        *ret_off = b->faults[n].off;
+    pthread_mutex_unlock(&ctx->lock);
+    return known;
+}
+
 static void host_free(TcgContext *ctx)
 {
     g_free(ctx->host_data);
@@ -250,5 +292,5 @@ static void host_free(TcgContext *ctx)
 }
 
 const HostOps tcg_host_x86_64 = {
-    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .kill = host_kill, .free = host_free,
+    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .kill = host_kill, .free = host_free, .fault = host_fault,
 };

@@ -41,6 +41,45 @@ static SlowPath *slow_new(Gen *g)
     return s;
 }
 
+/* ---- direct memory: the host's MMU is the guest's ---- */
+static bool direct(const Gen *g) { return g->ctx->config.direct; }
+
+static Mem direct_mem(const Gen *g, Mem addr)
+{
+    return g->ctx->config.direct_base ? mem_bid(R15, addr.base, 0, addr.disp) : addr;
+}
+
+/* What was emitted since the last note belongs to the guest instruction under way, should the host fault in it. */
+static void note_fault(Gen *g)
+{
+    TcgFaultAt *last = g->n_fault ? &g->fault[g->n_fault - 1] : NULL;
+    uint32_t end = (uint32_t)(g->a.p - g->entry);
+    if (last && last->off == (int32_t)g->insn_off)
+        last->end = end;
+    else if (g->n_fault < IR_MAX_INSNS)
+        g->fault[g->n_fault++] = (TcgFaultAt){ end, (int32_t)g->insn_off };
+    else
+        GEN_FAIL(g);
+}
+
+/* Where alignment is demanded: the slow path raises. */
+static SlowPath *direct_align(Gen *g, const IrInsn *i, Mem addr, unsigned t, bool write)
+{
+    unsigned size = 1u << (i->mem & IRM_SIZE);
+    if (!(i->mem & IRM_ALIGN) || size == 1)
+        return NULL;
+    asm_lea(&g->a, t, addr, true);
+    asm_rr(&g->a, 0xf7, 0, t);
+    a32(&g->a, size - 1);
+    SlowPath *s = slow_new(g);
+    s->from = asm_jcc(&g->a, IRC_NE);
+    s->addr = addr;
+    s->addr_tmp = (uint8_t)t;
+    s->info = (uint32_t)(i->mem | access_regime(g, i) << 8 | (unsigned)write << 12);
+    s->type = i->type;
+    return s;
+}
+
 /* Emits the look-up; afterwards t holds the addend. */
 static SlowPath *lookup(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned u, bool write)
 {
@@ -85,8 +124,36 @@ static void int_load(Gen *g, const IrInsn *i, unsigned dst, Mem m)
         asm_rm(&g->a, (size ? (sign ? 0xbfu : 0xb7u) : (sign ? 0xbeu : 0xb6u)) | M_0F | (sign && w ? O_W : 0), dst, m);
 }
 
+static void direct_ld(Gen *g, IrInsn *i)
+{
+    bool vec = type_vec(i->type), align = i->mem & IRM_ALIGN;
+    if (align)
+        gen_clobber_flags(g);
+    Mem addr = addr_operand(g, i->a);
+    unsigned t = gen_tmp(g), dst = vec ? gen_xtmp(g) : t;
+    SlowPath *s = direct_align(g, i, addr, t, false);
+    if (vec) {
+        gen_vec_ld(g, i, direct_mem(g, addr), dst);
+        gen_xdef(g, dst);
+    } else {
+        int_load(g, i, dst, direct_mem(g, addr));
+        gen_def(g, dst);
+    }
+    note_fault(g);
+    if (s) {
+        s->kind = THUNK_LD;
+        s->dst = (uint8_t)dst;
+        s->is_vec = vec;
+        s->back = g->a.p;
+    }
+}
+
 static void gen_ld(Gen *g, IrInsn *i)
 {
+    if (direct(g)) {
+        direct_ld(g, i);
+        return;
+    }
     gen_clobber_flags(g);
     drop_rmw(g);
     Mem addr = addr_operand(g, i->a);
@@ -139,8 +206,35 @@ static void int_store(Gen *g, const IrInsn *i, Mem m)
     asm_rm(&g->a, (size ? 0x89u : 0x88u | O_B) | asm_size_bits(1u << size), gen_reg(g, i->b), m);
 }
 
+static void direct_st(Gen *g, IrInsn *i)
+{
+    bool vec = type_vec(i->type);
+    int32_t imm;
+    if (i->mem & IRM_ALIGN)
+        gen_clobber_flags(g);
+    Mem addr = addr_operand(g, i->a);
+    bool konst = !vec && g->loc[i->b].kind == L_CONST && gen_imm32(g, i->b, &imm);
+    unsigned val = vec ? gen_xreg(g, i->b) : konst ? NOREG : gen_reg(g, i->b);
+    SlowPath *s = i->mem & IRM_ALIGN ? direct_align(g, i, addr, gen_tmp(g), true) : NULL;
+    if (vec)
+        gen_vec_st(g, i, direct_mem(g, addr), val);
+    else
+        int_store(g, i, direct_mem(g, addr));
+    note_fault(g);
+    if (s) {
+        s->kind = THUNK_ST;
+        s->is_vec = vec;
+        s->dst = (uint8_t)val;
+        s->back = g->a.p;
+    }
+}
+
 static void gen_st(Gen *g, IrInsn *i)
 {
+    if (direct(g)) {
+        direct_st(g, i);
+        return;
+    }
     bool vec = type_vec(i->type), reuse = g->rmw_addr_val == i->a && g->rmw_addr_val;
     int32_t imm;
     gen_clobber_flags(g);
@@ -186,10 +280,25 @@ static void gen_st(Gen *g, IrInsn *i)
 /* Host address of an atomic access into t. The slow path does the whole operation in C and skips to the end. */
 static SlowPath *atomic_lookup(Gen *g, IrInsn *i, Mem addr, unsigned t, unsigned u)
 {
-    SlowPath *s = lookup(g, i, addr, t, u, true);
+    SlowPath *s = direct(g) ? direct_align(g, i, addr, t, true) : lookup(g, i, addr, t, u, true);
+    if (!s)
+        return NULL;
     s->kind = THUNK_RMW;
     s->info |= (uint32_t)i->aux << 16 | (i->op == IR_CAS ? 1u << 24 : 0);
     return s;
+}
+
+static Mem atomic_mem(const Gen *g, Mem addr, unsigned t) { return direct(g) ? direct_mem(g, addr) : mem_bid(t, addr.base, 0, addr.disp); }
+
+static void atomic_done(Gen *g, SlowPath *s, unsigned dst, unsigned val)
+{
+    if (direct(g))
+        note_fault(g);
+    if (!s)
+        return;
+    s->dst = (uint8_t)dst;
+    s->type = (uint8_t)val;
+    s->back = g->a.p;
 }
 
 static unsigned locked_op(unsigned base, unsigned bytes) { return (bytes == 1 ? base | O_B : (base + 1)) | asm_size_bits(bytes); }
@@ -226,10 +335,8 @@ static void gen_armw_simple(Gen *g, IrInsn *i)
     unsigned val = gen_reg(g, i->b), v = gen_tmp(g), t = gen_tmp(g);
     SlowPath *s = atomic_lookup(g, i, addr, t, v);
     asm_mov_rr(&g->a, v, val, true);
-    asm_rm(&g->a, i->aux == IRA_XCHG ? locked_op(0x86, bytes) : locked_op(0xc0, bytes) | M_0F | O_LOCK, v, mem_bid(t, addr.base, 0, addr.disp));
-    s->dst = (uint8_t)v;
-    s->type = (uint8_t)val;
-    s->back = g->a.p;
+    asm_rm(&g->a, i->aux == IRA_XCHG ? locked_op(0x86, bytes) : locked_op(0xc0, bytes) | M_0F | O_LOCK, v, atomic_mem(g, addr, t));
+    atomic_done(g, s, v, val);
     gen_def(g, v);
 }
 
@@ -251,10 +358,8 @@ static void gen_armw(Gen *g, IrInsn *i)
     Mem addr = addr_operand(g, i->a);
     unsigned t = gen_tmp(g);
     SlowPath *s = atomic_lookup(g, i, addr, t, RCX);
-    armw_loop(g, i, mem_bid(t, addr.base, 0, addr.disp));
-    s->dst = RAX;
-    s->type = NOREG;
-    s->back = g->a.p;
+    armw_loop(g, i, atomic_mem(g, addr, t));
+    atomic_done(g, s, RAX, NOREG);
     gen_def(g, RAX);
 }
 
@@ -272,10 +377,8 @@ static void gen_cas(Gen *g, IrInsn *i)
     /* RAX is the look-up's second temporary; the expected value is loaded again behind it */
     SlowPath *s = atomic_lookup(g, i, addr, t, RAX);
     asm_load(&g->a, RAX, ENV(g, arg[2]), true);
-    asm_rm(&g->a, locked_op(0xb0, bytes) | M_0F | O_LOCK, val, mem_bid(t, addr.base, 0, addr.disp));
-    s->dst = RAX;
-    s->type = (uint8_t)val;
-    s->back = g->a.p;
+    asm_rm(&g->a, locked_op(0xb0, bytes) | M_0F | O_LOCK, val, atomic_mem(g, addr, t));
+    atomic_done(g, s, RAX, val);
     gen_def(g, RAX);
 }
 
