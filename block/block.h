@@ -96,6 +96,12 @@ enum {
     BLOCK_PERM_ALL = 15,
 };
 
+typedef enum BlockDetectZeroes {
+    BLOCK_DETECT_OFF,
+    BLOCK_DETECT_ON,            /* writes of zeros become WRITE_ZEROES */
+    BLOCK_DETECT_UNMAP,         /* that may unmap too */
+} BlockDetectZeroes;
+
 typedef struct BlockOpenOpts {
     const char *format;         /* NULL: find out from the content */
     bool writable;
@@ -104,8 +110,9 @@ typedef struct BlockOpenOpts {
     bool no_data_file;          /* do not open an external data file (for "info" of untrusted images) */
     bool force_share;           /* readers only: take no locks (-U of the image tool) */
     bool no_lock;               /* take no locks and check none */
-    bool discard;               /* pass discards and unmapping zero writes down to the host */
-    bool detect_zeroes;         /* writes of zeros become WRITE_ZEROES; with discard they unmap too */
+    bool discard;               /* else discards are ignored, and zero writes do not unmap */
+    BlockDetectZeroes detect_zeroes;
+    bool no_uring;              /* all requests through the pool of threads */
     bool repair;                /* open although marked corrupt or dirty, in order to check and repair */
     const char *snapshot;       /* id or name of an internal snapshot to read; implies read-only */
 } BlockOpenOpts;
@@ -148,14 +155,36 @@ void block_drain_begin(BlockNode *node, Loop *own);
 void block_drain_end(BlockNode *node);
 
 /*
- * Limits on what a node's requests may take, reads and writes together; 0: none. After a pause a burst of @burst_ms
- * (0: 100) worth of the limit passes at once. Later requests wait, in order of their submission.
+ * Limits on what reads, writes and zero writes of a node may take. Without a burst rate 100 ms worth of a limit pass at
+ * once after a pause; with one, burst_sec seconds' worth at that rate. Later requests wait, in order of their submission.
  */
+typedef struct BlockLimit {
+    uint64_t per_sec;           /* 0: no limit */
+    uint64_t burst_per_sec;     /* 0: none */
+    uint64_t burst_sec;         /* 0: 1 */
+} BlockLimit;
+typedef enum BlockLimitKind {
+    BLOCK_LIMIT_BYTES, BLOCK_LIMIT_BYTES_READ, BLOCK_LIMIT_BYTES_WRITE, BLOCK_LIMIT_REQS, BLOCK_LIMIT_REQS_READ, BLOCK_LIMIT_REQS_WRITE,
+    BLOCK_LIMITS
+} BlockLimitKind;
 typedef struct BlockLimits {
-    uint64_t bytes_per_sec, reqs_per_sec;
-    unsigned burst_ms;
+    BlockLimit limit[BLOCK_LIMITS];
+    uint64_t req_size;          /* a request of more bytes counts as several; 0: as one */
 } BlockLimits;
-void block_set_limits(BlockNode *node, const BlockLimits *limits);
+/* False with a line in @err (NULL or not) if they contradict each other; then nothing changes. */
+bool block_set_limits(BlockNode *node, const BlockLimits *limits, GError **err);
+
+/* What a device does when a request fails, unless its own property says otherwise: kept here for it. */
+typedef enum BlockOnError { BLOCK_ON_ERROR_AUTO, BLOCK_ON_ERROR_REPORT, BLOCK_ON_ERROR_IGNORE, BLOCK_ON_ERROR_STOP, BLOCK_ON_ERROR_ENOSPC } BlockOnError;
+/* Words: auto, report, ignore, stop, and for writes enospc (stop if the host's disk is full, else report). NULL is auto. */
+bool block_parse_on_error(const char *text, bool writes, BlockOnError *ret, GError **err);
+void block_set_on_error(BlockNode *node, BlockOnError reads, BlockOnError writes);
+/* @own, or what the node was told, or the default (report reads, enospc for writes); never AUTO. @node may be NULL. */
+BlockOnError block_on_error(const BlockNode *node, bool writes, BlockOnError own);
+
+/* Whether discards may go to the host without being asked for: a regular file that is sparse already, or a format. */
+bool block_discard_is_safe(const BlockNode *node);
+void block_set_discard(BlockNode *node, bool on);       /* before its first request */
 
 typedef struct BlockStats {
     uint64_t reqs[BLOCK_OPS], bytes[BLOCK_OPS], errors[BLOCK_OPS];

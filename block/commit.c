@@ -34,7 +34,7 @@ static int commit_range(BlockNode *node, BlockNode *base, uint64_t offset, uint6
     if (r < 0)
         return r;
     if ((st.flags & BLOCK_ST_ALLOCATED) && (st.flags & BLOCK_ST_ZERO)) {
-        r = bn_write_zeroes(base, offset, st.len, BLOCK_REQ_MAY_UNMAP);
+        r = bn_write_zeroes(base, offset, st.len, base->opts.discard ? BLOCK_REQ_MAY_UNMAP : 0);
     } else if (st.flags & BLOCK_ST_ALLOCATED) {
         st.len = MIN(st.len, COMMIT_BUF);
         r = bn_readv(node, offset, st.len, biov_buf(&vec, buf, st.len));
@@ -106,7 +106,7 @@ BlockNode *block_open_temporary(BlockCtx *ctx, const char *name, const BlockOpen
 {
     BlockOpenOpts base_opts = *opts, overlay_opts = *opts;
     base_opts.writable = false;
-    base_opts.detect_zeroes = false;
+    base_opts.detect_zeroes = BLOCK_DETECT_OFF;
     BlockNode *base = block_open(ctx, name, &base_opts, err), *node = NULL;
     g_autofree char *path = base ? temporary_file(err) : NULL;
     if (path) {

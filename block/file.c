@@ -40,6 +40,11 @@ int block_file_size(BlockNode *file, uint64_t *ret_size)
     return fd_size(((FileState *)file->state)->fd, ret_size);
 }
 
+bool block_file_is_regular(const BlockNode *file)
+{
+    return !((const FileState *)file->state)->device;
+}
+
 /* The smallest unit that O_DIRECT takes here. */
 static uint32_t direct_align(int fd)
 {

@@ -110,8 +110,8 @@ struct BlockNode {
     GCond idle;
     unsigned in_flight, quiesced;
     BlockReq *parked, **parked_last;
-    BlockLimits limits;
-    int64_t paid_until_ns[2];   /* bytes, requests: the time that is used up by what was let through */
+    struct BlockThrottle *throttle;     /* limits.c; NULL: none */
+    BlockOnError on_error[2];   /* reads, writes */
     BlockStats stats;
 };
 
@@ -126,6 +126,10 @@ int bn_write(BlockNode *node, uint64_t offset, const void *buf, uint64_t len);
 int bn_write_zeroes(BlockNode *node, uint64_t offset, uint64_t len, unsigned flags);
 int bn_discard(BlockNode *node, uint64_t offset, uint64_t len);
 int bn_flush(BlockNode *node);
+/* limits.c. True: the request begins later, with bn_req_start from its Loop. node->lock not held. */
+bool bn_throttle(BlockNode *node, BlockReq *req);
+void bn_throttle_release(BlockNode *node);      /* what waits may begin now; node->lock held */
+void bn_req_start(BlockReq *req);
 /* Any thread: the request's result is known. */
 void bn_req_complete(BlockReq *req, int ret);
 
@@ -141,6 +145,7 @@ bool block_opts_known(const BlockCreateOpts *opts, const char *const *known, GEr
 int block_file_size(BlockNode *file, uint64_t *ret_size);       /* current size of the file, not cached */
 int block_file_truncate(BlockNode *file, uint64_t size, BlockPrealloc prealloc);
 bool block_file_create(BlockCtx *ctx, const char *name, GError **err);  /* empty; honours other processes' locks */
+bool block_file_is_regular(const BlockNode *file);      /* not a device */
 char *block_path_of(const char *name);  /* "file:x" -> "x"; g_free it */
 
 extern const BlockFormat block_format_file, block_format_nbd, block_format_raw, block_format_qcow2;

@@ -89,7 +89,7 @@ static int req_check(const BlockNode *node, BlockOp op, uint64_t offset, uint64_
 static int exec_write(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io, unsigned flags)
 {
     if (node->opts.detect_zeroes && !(flags & BLOCK_REQ_COMPRESS) && biov_is_zero(io, len))
-        return bn_write_zeroes(node, offset, len, node->opts.discard ? BLOCK_REQ_MAY_UNMAP : 0);
+        return bn_write_zeroes(node, offset, len, node->opts.detect_zeroes == BLOCK_DETECT_UNMAP ? BLOCK_REQ_MAY_UNMAP : 0);
     return bn_writev(node, offset, len, io, flags);
 }
 
@@ -105,10 +105,10 @@ static int node_exec(BlockNode *node, BlockOp op, unsigned flags, uint64_t offse
         r = exec_write(node, offset, len, io, flags);
         break;
     case BLOCK_WRITE_ZEROES:
-        r = bn_write_zeroes(node, offset, len, flags);
+        r = bn_write_zeroes(node, offset, len, node->opts.discard ? flags : flags & ~(unsigned)BLOCK_REQ_MAY_UNMAP);
         break;
     case BLOCK_DISCARD:
-        r = bn_discard(node, offset, len);
+        r = node->opts.discard ? bn_discard(node, offset, len) : 0;
         break;
     case BLOCK_FLUSH:
         return bn_flush(node);
@@ -161,7 +161,8 @@ static void req_work(void *opaque)
 
 static bool can_inline(const BlockNode *node, const BlockReq *req)
 {
-    if ((req->op != BLOCK_READ && req->op != BLOCK_WRITE) || req->flags || !node->format->inline_begin || !req->len || req->niov > IOV_MAX)
+    if ((req->op != BLOCK_READ && req->op != BLOCK_WRITE) || req->flags || !node->format->inline_begin || !req->len ||
+        req->niov > IOV_MAX || node->opts.no_uring)
         return false;
     if (req->op == BLOCK_WRITE && (node->opts.detect_zeroes || !g_atomic_int_get(&((BlockNode *)node)->write_cache)))
         return false;
@@ -206,66 +207,12 @@ void bn_inline_done(BlockReq *req, int res)
     req_done(req);
 }
 
-static void req_start(BlockReq *req)
+void bn_req_start(BlockReq *req)
 {
     if ((unsigned)req->op >= BLOCK_OPS || req_check(req->node, req->op, req->offset, req->len) < 0)
         bn_req_complete(req, (unsigned)req->op >= BLOCK_OPS ? -EINVAL : req_check(req->node, req->op, req->offset, req->len));
     else if (!start_inline(req))
         block_ctx_run(req->node->ctx, req_work, req);
-}
-
-/* ---- limits ---- */
-
-void block_set_limits(BlockNode *node, const BlockLimits *limits)
-{
-    g_mutex_lock(&node->lock);
-    node->limits = *limits;
-    node->limits.burst_ms = limits->burst_ms ? limits->burst_ms : 100;
-    node->paid_until_ns[0] = node->paid_until_ns[1] = 0;
-    g_mutex_unlock(&node->lock);
-}
-
-/* Take @amount from a bucket; returns when it is paid for. node->lock held. */
-static int64_t pay(BlockNode *node, unsigned bucket, uint64_t amount, uint64_t per_sec, int64_t now)
-{
-    if (!per_sec)
-        return now;
-    int64_t burst_ns = (int64_t)node->limits.burst_ms * 1000000;
-    double cost_ns = (double)amount * 1e9 / (double)per_sec;
-    node->paid_until_ns[bucket] = MAX(node->paid_until_ns[bucket], now - burst_ns) + (int64_t)MIN(cost_ns, 3600e9);
-    return node->paid_until_ns[bucket];
-}
-
-typedef struct Delayed {
-    BlockReq *req;
-    LoopTimer *timer;
-} Delayed;
-
-static void delayed_start(void *opaque)
-{
-    Delayed *d = opaque;
-    BlockReq *req = d->req;
-    loop_timer_free(d->timer);
-    g_free(d);
-    req_start(req);
-}
-
-/* True: the request begins later, from its Loop. */
-static bool delay(BlockNode *node, BlockReq *req)
-{
-    if (req->op != BLOCK_READ && req->op != BLOCK_WRITE)
-        return false;
-    g_mutex_lock(&node->lock);
-    int64_t due = pay(node, 0, req->len, node->limits.bytes_per_sec, req->start_ns);
-    due = MAX(due, pay(node, 1, 1, node->limits.reqs_per_sec, req->start_ns));
-    g_mutex_unlock(&node->lock);
-    if (due <= req->start_ns)
-        return false;
-    Delayed *d = g_new(Delayed, 1);
-    d->req = req;
-    d->timer = loop_timer_new(req->loop, &clock_host, delayed_start, d);
-    loop_timer_arm(d->timer, due);
-    return true;
 }
 
 void block_submit(BlockNode *node, BlockReq *req)
@@ -281,16 +228,17 @@ void block_submit(BlockNode *node, BlockReq *req)
     } else {
         node->in_flight++;
     }
-    bool limited = node->limits.bytes_per_sec || node->limits.reqs_per_sec;
+    bool limited = node->throttle;
     g_mutex_unlock(&node->lock);
-    if (!park && !(limited && delay(node, req)))
-        req_start(req);
+    if (!park && !(limited && bn_throttle(node, req)))
+        bn_req_start(req);
 }
 
 void block_drain_begin(BlockNode *node, Loop *own)
 {
     g_mutex_lock(&node->lock);
     node->quiesced++;
+    bn_throttle_release(node);
     while (node->in_flight) {
         if (!own) {
             g_cond_wait(&node->idle, &node->lock);
@@ -320,7 +268,7 @@ void block_drain_end(BlockNode *node)
     g_mutex_unlock(&node->lock);
     while (req) {
         BlockReq *next = req->next;
-        req_start(req);
+        bn_req_start(req);
         req = next;
     }
 }

@@ -33,6 +33,7 @@ static void node_free(BlockNode *node)
     g_cond_clear(&node->idle);
     g_free((char *)node->opts.snapshot);
     g_free(node->state);
+    g_free(node->throttle);
     g_free(node->name);
     g_free(node->backing_name);
     g_free(node->backing_format);

@@ -91,6 +91,28 @@ static bool cmd_powerdown(Control *c, const char *const *argv, GString *out, GEr
     return true;
 }
 
+/* QEMU's words: of a drive that lies on a temporary file (-snapshot), or on any backing file. */
+static bool cmd_commit(Control *c, const char *const *argv, GString *out, GError **err)
+{
+    bool all = !strcmp(argv[1], "all"), found = false;
+    for (unsigned i = 0; c->drives && i < c->drives->len; i++) {
+        const ControlDrive *d = g_ptr_array_index(c->drives, i);
+        if (all ? !block_backing(d->node) || block_read_only(d->node) : strcmp(argv[1], d->id))
+            continue;
+        found = true;
+        if (!block_commit(d->node, NULL, true, machine_loop(c->machine), NULL, NULL, err)) {
+            g_prefix_error(err, "'commit' of '%s': ", d->id);
+            return false;
+        }
+        g_string_append_printf(out, "%s: committed\n", d->id);
+    }
+    if (!found && !all)
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "Device '%s' not found; 'info block' lists all", argv[1]);
+    else if (!found)
+        g_string_append(out, "nothing to commit: no drive has a backing file\n");
+    return found || all;
+}
+
 const ControlCommand control_commands[] = {
     { "cont", "", "let the guest run", 0, 0, cmd_cont },
     { "c", "", "as cont", 0, 0, cmd_cont },
@@ -98,6 +120,7 @@ const ControlCommand control_commands[] = {
     { "quit", "", "end tandem at once; disks are flushed", 0, 0, cmd_quit },
     { "q", "", "as quit", 0, 0, cmd_quit },
     { "info", "[SUBJECT]", "show something", 0, 1, cmd_info },
+    { "commit", "all|DRIVE", "write a drive's changes since -snapshot into its image", 1, 1, cmd_commit },
     { "system_reset", "", "press the reset button", 0, 0, cmd_reset },
     { "system_powerdown", "", "press the power button", 0, 0, cmd_powerdown },
     { "help", "", "this list", 0, 0, cmd_help },

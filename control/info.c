@@ -34,6 +34,8 @@ static bool info_block(Control *c, const char *const *argv, GString *out, GError
         block_stats(d->node, &st);
         g_string_append_printf(out, "%s: %s (%s%s), %" G_GUINT64_FORMAT " bytes\n", d->id, block_name(d->node), block_format_name(d->node),
                                block_read_only(d->node) ? ", read-only" : "", (guint64)block_length(d->node));
+        if (block_backing_name(d->node))
+            g_string_append_printf(out, "    on top of %s\n", block_backing_name(d->node));
         g_string_append_printf(out, "    read %" G_GUINT64_FORMAT " requests, %" G_GUINT64_FORMAT " bytes; written %" G_GUINT64_FORMAT
                                " requests, %" G_GUINT64_FORMAT " bytes; flushes %" G_GUINT64_FORMAT "; in flight %u\n",
                                (guint64)st.reqs[BLOCK_READ], (guint64)st.bytes[BLOCK_READ], (guint64)st.reqs[BLOCK_WRITE],

@@ -232,7 +232,8 @@ static const OptionDesc options[] = {
     TEXT("kernel", "FILE", kernel, "boot this bzImage, vmlinux, PVH or multiboot image directly"),
     TEXT("initrd", "FILE[ ARGS][,FILE...]", initrd, "initial ram disk, or multiboot modules"),
     TEXT("append", "TEXT", append, "kernel command line"),
-    LIST("drive", "file=FILE[,format=raw|qcow2][,if=ide|virtio|none][,id=ID][,cache=...][,readonly=on][,media=disk|cdrom]", drives, "a drive"),
+    LIST("drive", "file=FILE[,format=raw|qcow2][,if=ide|virtio|none][,id=ID][,cache=...][,readonly=on][,media=disk|cdrom]"
+         "[,snapshot=on][,discard=unmap][,detect-zeroes=on][,rerror=...][,werror=stop][,throttling.iops-total=N]...", drives, "a drive"),
     CALL("hda", "FILE", set_disk, "first IDE disk"),
     CALL("hdb", "FILE", set_disk, "second IDE disk"),
     CALL("hdc", "FILE", set_disk, "third IDE disk"),
@@ -257,7 +258,7 @@ static const OptionDesc options[] = {
     TEXT("D", "FILE", log_file, "write the log there instead of to standard error"),
     TEXT("name", "NAME", name, "name of the guest"),
     TEXT("uuid", "UUID", uuid, "the system's UUID"),
-    FLAG("snapshot", snapshot, "not yet there: says so"),
+    FLAG("snapshot", snapshot, "writes to disks go to temporary files; 'commit' in the monitor keeps them"),
     CALL("display", "none", set_display, "accepted; there is no display device yet"),
     CALL("vga", "none", set_display, "accepted; there is no display device yet"),
     CALL("no-user-config", NULL, set_accepted, "accepted; there is no configuration file"),
@@ -359,8 +360,6 @@ static bool check(const TandemOptions *o, GError **err)
         return opt_fail(err, "both %s and -hda %s want to be the first disk; use -hdb or -drive for one", o->disk, o->disks[0]);
     if (o->cdrom && o->disks[2])
         return opt_fail(err, "-cdrom and -hdc are the same drive; use -drive for one");
-    if (o->snapshot)
-        return opt_fail(err, "-snapshot does not exist yet; make an overlay: tandem-img create -f qcow2 -b DISK -F FORMAT overlay.qcow2");
     if (o->uuid && !g_uuid_string_is_valid(o->uuid))
         return opt_fail(err, "-uuid takes 8-4-4-4-12 hexadecimal digits, not '%s'", o->uuid);
     if (o->serials->len > 4)

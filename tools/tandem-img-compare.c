@@ -168,7 +168,7 @@ static int dd_copy(Img *img, const Dd *d, BlockNode *in)
         len = length;
     len -= MIN(len, skip);
     BlockCreateOpts o = { .format = d->out_format, .name = d->out, .size = len, .have_size = true, .cache = BLOCK_CACHE_WRITEBACK };
-    BlockOpenOpts oo = { .format = d->out_format, .writable = true, .detect_zeroes = true, .discard = true };
+    BlockOpenOpts oo = { .format = d->out_format, .writable = true, .detect_zeroes = BLOCK_DETECT_UNMAP, .discard = true };
     BlockNode *out = block_create(img->ctx, &o, NULL, &err) ? block_open(img->ctx, d->out, &oo, &err) : NULL;
     if (!out)
         return img_gerror(img, err);

@@ -48,6 +48,7 @@ int main(int argc, char **argv)
     g_autofree char *self = g_path_get_basename(argv[0]);
     Img img = { .self = self };
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2)
         return img_usage(&img, "Not enough arguments");
     if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {

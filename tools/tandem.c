@@ -31,6 +31,8 @@ static void on_event(void *opaque, Machine *m, const MachineEvent *ev)
     Tandem *t = opaque;
     if (ev->kind == MACHINE_EV_SHUTDOWN && ev->state == MACHINE_SHUTDOWN)
         loop_quit(t->loop);
+    if (ev->kind == MACHINE_EV_IO_ERROR)
+        tandem_say("device %s: I/O error; the guest is paused, 'cont' in the monitor tries the request again", ev->id);
     if (ev->kind == MACHINE_EV_STATE && ev->state == MACHINE_PAUSED && ev->reason == PAUSE_INTERNAL_ERROR)
         tandem_say("the guest cannot go on (internal error); 'info stats' in the monitor says more, Ctrl-A x quits");
 }
@@ -62,6 +64,7 @@ static bool block_signals(Tandem *t, GError **err)
     sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);  /* a file that may not grow is an I/O error, for rerror= and werror= */
     t->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (t->signal_fd < 0) {
         g_set_error(err, G_FILE_ERROR, g_file_error_from_errno(errno), "cannot watch signals: %s", g_strerror(errno));

@@ -21,14 +21,12 @@ typedef struct IdeCtrl IdeCtrl;
 typedef struct IdeChannel IdeChannel;
 typedef struct IdeReq IdeReq;
 
-typedef enum IdeOnError { IDE_REPORT, IDE_IGNORE, IDE_STOP, IDE_ENOSPC } IdeOnError;
-
 typedef struct IdeDrive {
     /* configuration */
     bool present, cd;
     BlockNode *node;            /* NULL: no medium */
     const char *serial, *model, *version, *id;
-    IdeOnError rerror, werror;
+    BlockOnError rerror, werror;
     uint32_t cyls, heads, secs; /* default geometry */
     /* saved: task file */
     uint8_t feature, error, nsector, lba[3], select, status;

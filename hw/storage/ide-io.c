@@ -87,8 +87,8 @@ static void take_cursor(IdeChannel *ch, const IdeBm *after)
 static bool hold(IdeChannel *ch, bool read, int ret)
 {
     const IdeDrive *d = &ch->drive[ch->x.unit];
-    IdeOnError what = read ? d->rerror : d->werror;
-    if (what != IDE_STOP && !(what == IDE_ENOSPC && ret == -ENOSPC))
+    BlockOnError what = read ? d->rerror : d->werror;
+    if (what != BLOCK_ON_ERROR_STOP && !(what == BLOCK_ON_ERROR_ENOSPC && ret == -ENOSPC))
         return false;
     machine_io_error(ch->ctrl->pci.dev.bus->machine, d->id);
     return true;
@@ -97,7 +97,7 @@ static bool hold(IdeChannel *ch, bool read, int ret)
 static bool ignored(const IdeChannel *ch, bool read)
 {
     const IdeDrive *d = &ch->drive[ch->x.unit];
-    return (read ? d->rerror : d->werror) == IDE_IGNORE;
+    return (read ? d->rerror : d->werror) == BLOCK_ON_ERROR_IGNORE;
 }
 
 /* Everything of a DMA command has been moved. A list with more room keeps the bus master active (rev. 1.0, 3.1). */

@@ -136,30 +136,15 @@ static bool ide_bus_attach(Bus *bus, Device *dev, GError **err)
 
 static const BusOps ide_bus_ops = { .kind = BUS_IDE, .attach = ide_bus_attach };
 
-static bool on_error(const char *text, bool writes, IdeOnError *ret, GError **err)
-{
-    static const char *const names[] = { "report", "ignore", "stop", "enospc" };
-    *ret = writes ? IDE_ENOSPC : IDE_REPORT;
-    if (!text || !strcmp(text, "auto"))
-        return true;
-    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
-        if (!strcmp(text, names[i]) && (writes || i != IDE_ENOSPC)) {
-            *ret = (IdeOnError)i;
-            return true;
-        }
-    }
-    g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s=%s: use report, ignore%s or stop", writes ? "werror" : "rerror", text,
-                writes ? ", enospc" : "");
-    return false;
-}
-
 static bool drive_realize(Device *dev, GError **err)
 {
     IdeDriveDev *s = (IdeDriveDev *)dev;
     bool cd = dev->klass == &ide_cd_class;
     IdeDrive d = { .present = true, .cd = cd, .node = s->node, .id = dev->id, .heads = 16, .secs = 63 };
-    if (!on_error(s->rerror, false, &d.rerror, err) || !on_error(s->werror, true, &d.werror, err))
+    if (!block_parse_on_error(s->rerror, false, &d.rerror, err) || !block_parse_on_error(s->werror, true, &d.werror, err))
         return false;
+    d.rerror = block_on_error(s->node, false, d.rerror);
+    d.werror = block_on_error(s->node, true, d.werror);
     if (!s->serial)
         s->serial = g_strdup_printf("TD%05u", s->ch->index * 2 + s->at + 1);
     d.serial = s->serial;
@@ -241,8 +226,8 @@ bool ide_cd_locked(Device *cd)
     PROP(IdeDriveDev, model, PROP_STR, "model", .help = "model name, at most 40 characters"),                                        \
     PROP(IdeDriveDev, version, PROP_STR, "ver", .help = "firmware version, at most 8 characters"),                                   \
     PROP(IdeDriveDev, bootindex, PROP_I32, "bootindex", .def = "-1", .help = "place in the boot order"),                             \
-    PROP(IdeDriveDev, rerror, PROP_STR, "rerror", .help = "failed reads: report (default), ignore, stop"),                           \
-    PROP(IdeDriveDev, werror, PROP_STR, "werror", .help = "failed writes: enospc (default), report, ignore, stop")
+    PROP(IdeDriveDev, rerror, PROP_STR, "rerror", .help = "failed reads: auto (as the drive has it), report, ignore, stop"),                           \
+    PROP(IdeDriveDev, werror, PROP_STR, "werror", .help = "failed writes: auto (as the drive has it), enospc, report, ignore, stop")
 
 static const PropDesc hd_props[] = { IDE_DRIVE_PROPS(true), { 0 } };
 static const PropDesc cd_props[] = { IDE_DRIVE_PROPS(false), { 0 } };

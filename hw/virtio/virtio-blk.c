@@ -18,8 +18,6 @@ enum { SECTOR = 512, HDR = 16, SEGMENT = 16, MAX_SEGMENTS = 256, MAX_PARKED = 40
 /* Largest discard or zero request: 4 GiB less a bit, as much as its 32-bit sector count and our accounting like. */
 #define MAX_DISCARD_SECTORS (INT32_MAX / SECTOR * SECTOR / SECTOR)
 
-typedef enum OnError { ON_REPORT, ON_IGNORE, ON_STOP, ON_ENOSPC } OnError;
-
 typedef struct BlkReq BlkReq;
 
 typedef struct VirtioBlk {
@@ -30,7 +28,7 @@ typedef struct VirtioBlk {
     uint32_t n_queues, queue_size, logical, physical;
     bool wcache_opt, discard_opt, zeroes_opt;
     int32_t bootindex;
-    OnError rerror, werror;
+    BlockOnError rerror, werror;
     unsigned in_flight;         /* submitted to the block layer, stale ones included */
     unsigned stale;             /* of these, from before a reset */
     BlkReq *parked;             /* list in order */
@@ -100,8 +98,8 @@ static bool is_read(const BlkReq *r)
 static bool park(BlkReq *r, int ret)
 {
     VirtioBlk *s = r->s;
-    OnError what = is_read(r) ? s->rerror : s->werror;
-    if (what != ON_STOP && !(what == ON_ENOSPC && ret == -ENOSPC))
+    BlockOnError what = is_read(r) ? s->rerror : s->werror;
+    if (what != BLOCK_ON_ERROR_STOP && !(what == BLOCK_ON_ERROR_ENOSPC && ret == -ENOSPC))
         return false;
     BlkReq **p = &s->parked;
     while (*p)
@@ -126,7 +124,7 @@ static void req_completed(BlkReq *r, int ret)
     }
     if (ret < 0 && ret != -ENOTSUP && park(r, ret))
         return;
-    if (ret < 0 && (is_read(r) ? s->rerror : s->werror) != ON_IGNORE) {
+    if (ret < 0 && (is_read(r) ? s->rerror : s->werror) != BLOCK_ON_ERROR_IGNORE) {
         req_fail(r, ret == -ENOTSUP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR);
         return;
     }
@@ -393,23 +391,6 @@ static void length_changed(void *opaque)
     devlock_leave(s->v.dev.lock);
 }
 
-static bool parse_on_error(const char *opt, const char *text, bool writes, OnError *ret, GError **err)
-{
-    static const char *const names[] = { "report", "ignore", "stop", "enospc" };
-    if (!text || !strcmp(text, "auto")) {
-        *ret = writes ? ON_ENOSPC : ON_REPORT;
-        return true;
-    }
-    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
-        if (!strcmp(text, names[i]) && (writes || i != ON_ENOSPC)) {
-            *ret = (OnError)i;
-            return true;
-        }
-    }
-    g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s=%s: use report, ignore%s or stop", opt, text, writes ? ", enospc" : "");
-    return false;
-}
-
 static bool check_options(VirtioBlk *s, GError **err)
 {
     if (!is_pow2(s->queue_size) || !is_pow2(s->logical) || !is_pow2(s->physical) || s->physical < s->logical) {
@@ -417,7 +398,11 @@ static bool check_options(VirtioBlk *s, GError **err)
                     "queue-size and block sizes are powers of 2, physical_block_size not below logical_block_size");
         return false;
     }
-    return parse_on_error("rerror", s->rerror_opt, false, &s->rerror, err) && parse_on_error("werror", s->werror_opt, true, &s->werror, err);
+    if (!block_parse_on_error(s->rerror_opt, false, &s->rerror, err) || !block_parse_on_error(s->werror_opt, true, &s->werror, err))
+        return false;
+    s->rerror = block_on_error(s->node, false, s->rerror);
+    s->werror = block_on_error(s->node, true, s->werror);
+    return true;
 }
 
 static bool blk_realize(VirtioDevice *v, GError **err)
@@ -545,8 +530,8 @@ static const PropDesc blk_props[] = {
     PROP(VirtioBlk, queue_size, PROP_U32, "queue-size", .def = "256", .min = 8, .max = 1024, .help = "entries of a queue, a power of 2"),
     PROP(VirtioBlk, logical, PROP_U32, "logical_block_size", .def = "512", .min = 512, .max = 4096, .help = "bytes, a power of 2"),
     PROP(VirtioBlk, physical, PROP_U32, "physical_block_size", .def = "512", .min = 512, .max = 65536, .help = "bytes, a power of 2"),
-    PROP(VirtioBlk, rerror_opt, PROP_STR, "rerror", .help = "failed reads: report (default), ignore, stop"),
-    PROP(VirtioBlk, werror_opt, PROP_STR, "werror", .help = "failed writes: enospc (default), report, ignore, stop"),
+    PROP(VirtioBlk, rerror_opt, PROP_STR, "rerror", .help = "failed reads: auto (as the drive has it), report, ignore, stop"),
+    PROP(VirtioBlk, werror_opt, PROP_STR, "werror", .help = "failed writes: auto (as the drive has it), enospc, report, ignore, stop"),
     PROP(VirtioBlk, wcache_opt, PROP_BOOL, "write-cache", .def = "on", .help = "let the guest rely on flushes"),
     PROP(VirtioBlk, discard_opt, PROP_BOOL, "discard", .def = "on", .help = "offer discard"),
     PROP(VirtioBlk, zeroes_opt, PROP_BOOL, "write-zeroes", .def = "on", .help = "offer write zeroes"),

@@ -8,6 +8,7 @@ CASEs are the functions case_* below. --emulator qemu runs the same case on Debi
 import argparse
 import hashlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,15 @@ def read_file(raw, name):
     return subprocess.run(['/sbin/debugfs', '-R', 'cat %s' % name, raw], capture_output=True, check=True).stdout
 
 
+def monitor(s, c, command, answer):
+    """A command to the monitor and what must come back; then the terminal is the guest's again."""
+    c.send('\x01c')
+    c.expect(r'\((tandem|qemu)\) ', 30 * s.scale)
+    c.send(command + '\n')
+    c.expect(answer, 120 * s.scale)
+    c.send('\x01c')
+
+
 def case_disk(s):
     """Files written in the guest to its qcow2 root are there for other tools, the image and file system clean."""
     path = s.copy_disk()
@@ -128,6 +138,74 @@ def case_disk(s):
         assert c.run('sha256sum /root/random', 60 * s.scale).split()[0] == sums
         s.poweroff(c)
     check_image(path)
+
+
+def case_snapshot(s):
+    """With -snapshot the image stays as it is, whatever the guest writes and syncs; 'commit' in the monitor writes it back."""
+    path = s.copy_disk()
+
+    def digest():
+        with open(path, 'rb') as f:
+            return hashlib.sha256(f.read()).hexdigest()
+
+    def run(commit, seen):
+        c, _ = s.boot('-snapshot', *drive(path, s.args.interface))
+        with c:
+            assert c.run('cd /root; echo $(ls | grep lost) $(cat kept 2>/dev/null)') == seen
+            if commit:
+                c.run('echo kept >/root/kept; sync; mount -o remount,ro /', 60 * s.scale)
+                monitor(s, c, 'commit nothing', 'not found')
+                monitor(s, c, 'commit all', 'committed')
+                c.send('\n')
+                c.expect(PROMPT, 30 * s.scale)
+                c.run('mount -o remount,rw /')
+            c.run('echo lost >/root/lost; sync', 60 * s.scale)
+            s.poweroff(c)
+
+    before = digest()
+    run(False, '')
+    assert digest() == before, 'the image changed without commit'
+    run(True, '')
+    after = digest()
+    assert after != before, 'commit changed nothing'
+    run(False, 'kept')
+    assert digest() == after, 'the image changed after the commit'
+    check_image(path)
+    raw = to_raw(path)
+    assert read_file(raw, '/root/kept') == b'kept\n'
+
+
+def case_ioerror(s):
+    """werror=stop pauses the guest at a failed write, 'cont' tries again and nothing is lost; report is an error in the guest."""
+    limit, half = 16 << 20, 32 << 10
+    for policy in 'stop', 'report', 'ignore':
+        path = os.path.join(s.work, 'data.raw')
+        with open(path, 'wb') as f:
+            f.truncate(64 << 20)
+        c, _ = s.boot('-drive', 'file=%s,format=raw,if=%s,cache=none,werror=%s' % (path, s.args.interface, policy), append='tandem.root=none')
+        dev = 'vda' if s.args.interface == 'virtio' else 'sda'
+        write = 'yes tandem | head -c 65536 >/tmp/x; dd if=/tmp/x of=/dev/%s bs=4k seek=8192 oflag=direct conv=fsync 2>/dev/null' % dev
+        with c:
+            if s.args.interface == 'virtio':
+                assert c.run('ls /sys/block/vda/mq | wc -l') == str(s.args.smp), 'not one queue a CPU'
+            resource.prlimit(c.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            if policy == 'stop':
+                c.send("%s && echo WRIT''TEN\n" % write)
+                c.expect('I/O error', 60 * s.scale)
+                monitor(s, c, 'info status', 'io-error')
+                resource.prlimit(c.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+                c.send('\x01c')
+                c.expect(r'\((tandem|qemu)\) ', 30 * s.scale)
+                c.send('cont\n\x01c')
+                c.expect('WRITTEN', 60 * s.scale)
+            else:
+                out = c.run('%s; echo status $?' % write, 120 * s.scale)
+                assert (out.splitlines()[-1] == 'status 0') == (policy == 'ignore'), out
+            s.poweroff(c)
+        with open(path, 'rb') as f:
+            f.seek(half << 10)
+            data = f.read(65536)
+        assert (data == b'tandem\n' * 9362 + b'ta') == (policy == 'stop'), policy
 
 
 def case_net(s):

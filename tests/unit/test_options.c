@@ -79,7 +79,7 @@ static const Case cases[] = {
     { { "-d", "int,exec", "-D", "log" }, NULL },
     { { "-name", "x", "-uuid", "00112233-4455-6677-8899-aabbccddeeff" }, NULL },
     { { "-uuid", "1234" }, "hexadecimal" },
-    { { "-snapshot" }, "does not exist yet" },
+    { { "-snapshot", "disk.qcow2" }, NULL },
     { { "-display", "none", "-vga", "none", "-no-user-config" }, NULL },
     { { "-display", "gtk" }, "no display device" },
     { { "-vga", "std" }, "no display device" },
