@@ -10,6 +10,9 @@ def summary(values):
             'runs': [round(v, 4) for v in values]}
 
 
+median = statistics.median
+
+
 def ratio(ours, theirs):
     """Median of the ratios of paired runs, which ran next to each other and so under the same load."""
     return round(statistics.median(a / b for a, b in zip(ours, theirs)), 3)

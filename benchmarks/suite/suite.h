@@ -1,0 +1,43 @@
+#pragma once
+#include <stdint.h>
+
+/*
+ * The workloads of benchmarks/run: plain C, one static binary, run natively and in a guest. A workload does @n units of work and
+ * returns a checksum that depends on @n only, or 0 after a failure of the system (and the reason on stderr).
+ */
+typedef struct Workload {
+    const char *name, *class;
+    uint64_t n;                /* units of a usual run: some 30 ms natively, less where translators are slow */
+    uint64_t (*run)(uint64_t n);
+    const char *needs;         /* "": anything; "guest": a machine of its own (ports, device memory); "disk": /dev/vda; "smp": two CPUs */
+    const char *what;          /* one line: what a unit is */
+} Workload;
+
+/* Lists end with a NULL name. */
+extern const Workload suite_integer[], suite_dispatch[], suite_lua[], suite_float[], suite_x87[], suite_simd[], suite_crypto[],
+    suite_string[], suite_jit[], suite_kernel[], suite_smp[], suite_exits[];
+
+/* A generator of test data (xorshift64*, Vigna 2016). *state != 0. */
+static inline uint64_t suite_random(uint64_t *state)
+{
+    uint64_t x = *state;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    *state = x;
+    return x * 0x2545f4914f6cdd1d;
+}
+
+/* One round of a checksum over 64-bit values. */
+static inline uint64_t suite_mix(uint64_t sum, uint64_t v)
+{
+    sum = (sum ^ v) * 0x9e3779b97f4a7c15;
+    return sum ^ sum >> 29;
+}
+
+/* The bits of a double, for checksums. */
+static inline uint64_t suite_bits(double d)
+{
+    union { double d; uint64_t u; } v = { .d = d };
+    return v.u;
+}
