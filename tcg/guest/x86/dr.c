@@ -50,8 +50,7 @@ uint64_t x86_h_mov_dr_write(void *state, uint64_t a, uint64_t b, uint64_t c, uin
 
     if (i >= 6 && b >> 32)
         x86_raise_gp0(s);
-    if (i < 4 && x86_lma(s) && !x86_canonical(s, b))
-        x86_raise_gp0(s);
+    /* DR0 to DR3 take any address, canonical or not (SDM 3B 17.2.6). */
     if (i == 6)
         b = (b & 0xe00f) | DR6_FIXED;
     if (i == 7)
@@ -65,7 +64,7 @@ uint64_t x86_h_db_insn(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
 {
     X86State *s = state;
 
-    s->dr_pending = 0;
+    /* dr_pending stays: data hits of a MOV SS wait for this instruction's end. */
     if (s->rflags_rest & X86_RF) {
         s->rflags_rest &= ~X86_RF;
         return 0;

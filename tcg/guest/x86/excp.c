@@ -301,6 +301,7 @@ void x86_deliver(X86State *s, const X86Event *event, uint64_t next_rip)
     s->ev.injected = ev;
     f.ext = x86_ext(s);
     side_effects(s, &ev);
+    s->dr_pending = 0;                         /* of the instruction that is given up; accesses of a delivery do not count */
     if (!x86_pe(s)) {
         deliver_real(s, &f);
     } else {
@@ -317,6 +318,7 @@ void x86_deliver(X86State *s, const X86Event *event, uint64_t next_rip)
     }
     s->ev.injected.kind = X86_EVENT_NONE;
     s->ev.int_shadow = 0;
+    s->dr_pending = 0;
     x86_mode_changed(s);
 }
 

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "tcg/guest/x86/sys.h"
 #include "tcg/guest/x86/translate.h"
 #include "util/bits.h"
 
@@ -9,7 +10,7 @@
  * (SDM 2B REP). Result 1: finished. 0: not yet, the unit calls again after it has looked for interrupts.
  *
  * a: bits 3:0 log2 of the element, 7:4 log2 of the address size, 11:8 source segment, 12 REPE (0: REPNE), 13 one element only,
- * 14 there is a repeat prefix.
+ * 14 there is a repeat prefix. Bit 13 is set where breakpoints or stepping look at each element.
  */
 enum { STRETCH = 4096 };       /* bytes (elements, where they go one by one) a call */
 
@@ -76,7 +77,9 @@ static uint64_t checked(const Rep *r, unsigned seg, uint64_t off, bool write)
 {
     if (!r->in64)
         x86_h_seg_check(r->s, seg, off, r->size | (unsigned)write << 16, 0);
-    return linear(r, seg, off);
+    uint64_t va = linear(r, seg, off);
+    x86_dr_note(r->s, va, r->size, write);
+    return va;
 }
 
 /* Elements upwards from segment:offset that need no further check for limits and wrapping, at least 0. */

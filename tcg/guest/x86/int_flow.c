@@ -195,6 +195,7 @@ void x86_e_ud(X86Tr *t)
     x86_emit_ud(t);
 }
 
+/* The single-step trap is the helper's. */
 static void leave_syscall(X86Tr *t, unsigned helper, IrVal a)
 {
     leave_event(t, x86_call(t, helper, a, 0, 0, 0));

@@ -102,6 +102,8 @@ void x86_stack_commit(X86State *s, X86Stack *st)
 {
     if (!st->n)
         return;
+    for (unsigned i = 0; x86_dr_enabled(s) && i < st->n; i++)
+        x86_dr_note(s, stack_linear(s, st, slot_offset(st, i)), st->size, true);
     uint8_t *host = frame_host(s, st);
     if (host) {
         for (unsigned i = 0; i < st->n; i++)
@@ -118,7 +120,8 @@ void x86_stack_commit(X86State *s, X86Stack *st)
 uint64_t x86_stack_pop(X86State *s, X86Stack *st)
 {
     uint64_t off = st->sp & st->mask;
-    uint64_t v = tcg_load(x86_cpu(s), stack_linear(s, st, off), size_log2(st->size), st->regime);
+    uint64_t va = stack_linear(s, st, off), v = tcg_load(x86_cpu(s), va, size_log2(st->size), st->regime);
+    x86_dr_note(s, va, st->size, false);
     st->sp += st->size;
     return v;
 }

@@ -158,6 +158,12 @@ void x86_smm_enter(X86State *s);
 /* Exec breakpoint at linear @pc with RF clear: DR6 bits, 0 = none. */
 uint64_t x86_dr_match(const X86State *s, uint64_t va, unsigned len, TcgAccess access, bool io);
 static inline bool x86_dr_enabled(const X86State *s) { return s->dr[7] & 0xff; }
+/* A helper's own access of @len bytes at @va, which translated code did not announce: a data breakpoint there is raised when the instruction is done. */
+static inline void x86_dr_note(X86State *s, uint64_t va, unsigned len, bool write)
+{
+    if (x86_dr_enabled(s))
+        s->dr_pending |= x86_dr_match(s, va, len, write ? TCG_WRITE : TCG_READ, false);
+}
 
 uint64_t x86_tsc(X86State *s);
 /* MSR access; false = #GP(0). */

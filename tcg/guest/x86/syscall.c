@@ -30,6 +30,11 @@ static uint64_t transfer(X86State *s, X86Seg cs, X86Seg ss, uint64_t rip, unsign
     s->cpl = cpl;
     s->rip = rip;
     x86_mode_changed(s);
+    x86_irq_recheck(s);
+    /* The step is judged by the new TF: FMASK keeps it off the kernel's entry, and SYSRET that sets it traps before the first instruction of
+     * the program, "as if the SYSCALL had just completed". */
+    if (s->rflags_rest & X86_TF)
+        x86_h_db_trap(s, rip, 1, 0, 0);
     return x86_linear_pc(s);
 }
 
@@ -90,9 +95,7 @@ uint64_t x86_h_sysret(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t 
         x86_set_rflags(s, (s->gpr[11] & 0x3c7fd7) | 2);
     else
         s->rflags_rest |= X86_IF;
-    uint64_t pc = transfer(s, flat_code(to64 ? (sel & 0xfffc) + 16 : sel & 0xfffc, 3, to64), ss, to64 ? rip : (uint32_t)rip, 3);
-    x86_irq_recheck(s);
-    return pc;
+    return transfer(s, flat_code(to64 ? (sel & 0xfffc) + 16 : sel & 0xfffc, 3, to64), ss, to64 ? rip : (uint32_t)rip, 3);
 }
 
 uint64_t x86_h_sysenter(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
@@ -123,9 +126,7 @@ uint64_t x86_h_sysexit(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
         x86_raise_gp0(s);
     sel += to64 ? 32 : 16;
     s->gpr[X86_RSP] = to64 ? rsp : (uint32_t)rsp;
-    uint64_t pc = transfer(s, flat_code(sel, 3, to64), flat_data(sel + 8, 3), to64 ? rip : (uint32_t)rip, 3);
-    x86_irq_recheck(s);
-    return pc;
+    return transfer(s, flat_code(sel, 3, to64), flat_data(sel + 8, 3), to64 ? rip : (uint32_t)rip, 3);
 }
 
 uint64_t x86_h_swapgs(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)

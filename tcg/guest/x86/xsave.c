@@ -53,6 +53,7 @@ uint64_t x86_h_fxsave(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 
     check_fx(s, a);
     tcg_probe(x86_cpu(s), a, 512, TCG_WRITE, x86_regime_now(s));
+    x86_dr_note(s, a, 512, true);
     __builtin_memset(area, 0, sizeof(area));
     x86_fxsave_pack(s, area, true, n);
     pointers_to(s, area, b == 8);
@@ -67,6 +68,7 @@ uint64_t x86_h_fxrstor(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
 
     check_fx(s, a);
     tcg_load_bytes(x86_cpu(s), a, area, 512, x86_regime_now(s));
+    x86_dr_note(s, a, 512, false);
     if (rd32(area + 24) & ~(uint32_t)MXCSR_MASK)
         x86_raise_gp0(s);
     if (!x86_code64(s))
@@ -148,6 +150,7 @@ static uint32_t offset_of(const Xs *x, unsigned i)
 static void store(const Xs *x, uint32_t at, const uint8_t *from, uint32_t len)
 {
     tcg_store_bytes(x->cpu, x->va + at, from, len, x->regime);
+    x86_dr_note(x->s, x->va + at, len, true);
 }
 
 static void store_components(const Xs *x, uint64_t which, uint64_t mxcsr_if, const uint8_t *area)
@@ -267,6 +270,7 @@ static void check_header(Xs *x, const uint8_t *hdr, bool supervisor)
 static void load(const Xs *x, uint32_t at, uint8_t *to, uint32_t len)
 {
     tcg_load_bytes(x->cpu, x->va + at, to, len, x->regime);
+    x86_dr_note(x->s, x->va + at, len, false);
 }
 
 static void load_components(const Xs *x, uint64_t which, uint8_t *area)
