@@ -122,9 +122,10 @@ void x86_e_mov_dr(X86Tr *t)
     x86_leave_look(t);
 }
 
-static bool umip_refuses(X86Tr *t)
+/* A bit of CR4 (mode bit @bit) keeps the instruction from programs. */
+static bool kept_from_programs(X86Tr *t, uint32_t bit)
 {
-    if (!(t->mode & X86M_UMIP) || x86_cpl(t) == 0)
+    if (!(t->mode & bit) || x86_cpl(t) == 0)
         return false;
     x86_emit_gp0(t);
     return true;
@@ -155,7 +156,7 @@ static IrVal sys_get(X86Tr *t, unsigned what)
 /* SLDT, STR */
 void x86_e_store_sys(X86Tr *t)
 {
-    if (needs_prot(t) || umip_refuses(t))
+    if (needs_prot(t) || kept_from_programs(t, X86M_UMIP))
         return;
     store_word(t, sys_get(t, t->in.op->arg ? X86_SYS_TR : X86_SYS_LDTR));
 }
@@ -220,7 +221,7 @@ void x86_e_arpl(X86Tr *t)
 /* SGDT, SIDT: 2 + 4 bytes, in 64-bit code 2 + 8. */
 void x86_e_sgdt(X86Tr *t)
 {
-    if (umip_refuses(t))
+    if (kept_from_programs(t, X86M_UMIP))
         return;
     unsigned log2 = x86_64bit(t) ? 3 : 2, idt = (unsigned)t->in.op->arg;
     IrVal limit = sys_get(t, idt ? X86_SYS_IDT_LIMIT : X86_SYS_GDT_LIMIT), base = sys_get(t, idt ? X86_SYS_IDT_BASE : X86_SYS_GDT_BASE);
@@ -306,23 +307,15 @@ void x86_e_wrmsr(X86Tr *t)
     x86_leave_look(t);
 }
 
-static bool tsd_refuses(X86Tr *t)
-{
-    if (!(t->mode & X86M_TSD) || x86_cpl(t) == 0)
-        return false;
-    x86_emit_gp0(t);
-    return true;
-}
-
 void x86_e_rdtsc(X86Tr *t)
 {
-    if (!tsd_refuses(t))
+    if (!kept_from_programs(t, X86M_TSD))
         call0(t, X86H_rdtsc);
 }
 
 void x86_e_rdtscp(X86Tr *t)
 {
-    if (!tsd_refuses(t))
+    if (!kept_from_programs(t, X86M_TSD))
         call0(t, X86H_rdtscp);
 }
 

@@ -203,63 +203,48 @@ static bool whole(const X86State *s, uint16_t sel, uint32_t attr)
     return attr & X86_SEG_S || !x86_lma(s) || x86_desc_where(s, sel, 16, &va);
 }
 
-uint64_t x86_h_lar(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+/* LAR and LSL: the descriptor if the program may know of it; ZF says so. */
+static bool asked(X86State *s, uint16_t sel, bool lar, X86Desc *ret)
 {
-    X86State *s = state;
-    X86Desc desc;
-    uint16_t sel = (uint16_t)a;
-    bool ok = look(s, sel, &desc);
+    bool ok = look(s, sel, ret);
 
     if (ok) {
-        uint32_t attr = x86_desc_attr(desc);
-        ok = system_type_ok(s, attr, true) && whole(s, sel, attr) && visible(s, sel, attr);
+        uint32_t attr = x86_desc_attr(*ret);
+        ok = system_type_ok(s, attr, lar) && whole(s, sel, attr) && visible(s, sel, attr);
     }
     set_zf(s, ok);
-    return ok ? desc.hi & 0x00f0ff00 : 0;
+    return ok;
+}
+
+uint64_t x86_h_lar(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    X86Desc desc;
+    return asked(state, (uint16_t)a, true, &desc) ? desc.hi & 0x00f0ff00 : 0;
 }
 
 uint64_t x86_h_lsl(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    X86State *s = state;
     X86Desc desc;
-    uint16_t sel = (uint16_t)a;
+    return asked(state, (uint16_t)a, false, &desc) ? x86_desc_limit(desc) : 0;
+}
+
+/* VERR and VERW: into ZF. */
+static uint64_t verify(X86State *s, uint16_t sel, bool write)
+{
+    X86Desc desc;
     bool ok = look(s, sel, &desc);
 
     if (ok) {
         uint32_t attr = x86_desc_attr(desc);
-        ok = system_type_ok(s, attr, false) && whole(s, sel, attr) && visible(s, sel, attr);
-    }
-    set_zf(s, ok);
-    return ok ? x86_desc_limit(desc) : 0;
-}
-
-uint64_t x86_h_verr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    X86State *s = state;
-    X86Desc desc;
-    bool ok = look(s, (uint16_t)a, &desc);
-
-    if (ok) {
-        uint32_t attr = x86_desc_attr(desc);
-        ok = attr & X86_SEG_S && (attr & 0xa) != 8 && visible(s, (uint16_t)a, attr);
+        bool kind = write ? x86_attr_wdata(attr) : attr & X86_SEG_S && (attr & 0xa) != 8;
+        ok = kind && visible(s, sel, attr);
     }
     set_zf(s, ok);
     return ok;
 }
 
-uint64_t x86_h_verw(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    X86State *s = state;
-    X86Desc desc;
-    bool ok = look(s, (uint16_t)a, &desc);
-
-    if (ok) {
-        uint32_t attr = x86_desc_attr(desc);
-        ok = x86_attr_wdata(attr) && visible(s, (uint16_t)a, attr);
-    }
-    set_zf(s, ok);
-    return ok;
-}
+uint64_t x86_h_verr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return verify(state, (uint16_t)a, false); }
+uint64_t x86_h_verw(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return verify(state, (uint16_t)a, true); }
 
 /* ---- LGDT, LIDT, LLDT, LTR ---- */
 
