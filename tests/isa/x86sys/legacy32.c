@@ -4,7 +4,7 @@
  * old task's EIP for faults of the new one, has no VME but for pushf and popf, keeps VIP over an IRET at CPL 0, forgets P in the error code of reserved
  * bits, and stops where interrupts are enabled (is_ours); the rest is equal.
  */
-#include "sys.h"
+#include "tests/isa/x86sys/sys.h"
 
 extern char stubs[], back[];
 int try(void (*f)(void));

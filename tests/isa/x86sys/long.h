@@ -2,7 +2,7 @@
 #ifndef TESTS_ISA_X86SYS_LONG_H
 #define TESTS_ISA_X86SYS_LONG_H
 
-#include "sys.h"
+#include "tests/isa/x86sys/sys.h"
 
 extern char stubs[];
 int try(void (*f)(void));

@@ -5,7 +5,7 @@
  * LIDT; null SS with RPL != CPL; LAR and LSL of types that long mode lacks; null data segments in compatibility mode; reserved bits of
  * CR8, DR6, PAT; MXCSR mask of FXRSTOR; DR7.GD. What stops it altogether is behind `extra'.
  */
-#include "long.h"
+#include "tests/isa/x86sys/long.h"
 
 int main(void);
 

@@ -4,7 +4,7 @@
  * addresses of WRFSBASE, MSRs and LGDT; CR4.PCIDE with a PCID in CR3; CR3[62]; INT1; a step over STI (which delays interrupts only, SDM 2B); DR7.GD;
  * DR6 of an access that hits two breakpoints; a data breakpoint of MOV SS, which waits for the next instruction (SDM 3A 6.8.3).
  */
-#include "long.h"
+#include "tests/isa/x86sys/long.h"
 
 int main(void);
 
