@@ -66,6 +66,8 @@ typedef struct IrqEngineOps {
     /* Bind @event_fd (and for level interrupts @resample_fd, or -1) to a GSI or an MSI: 0 or -errno. NULL: not offered. */
     int (*irqfd_gsi)(void *opaque, unsigned gsi, int event_fd, int resample_fd, bool on);
     int (*irqfd_msi)(void *opaque, uint64_t addr, uint32_t data, int event_fd, bool on);
+    /* Without gsi: vectors of level interrupts, whose EOIs the engine reports (EXIT_EOI): 256 bits. Lock held. */
+    void (*level_vectors)(void *opaque, const uint64_t vectors[4]);
 } IrqEngineOps;
 
 typedef void IrqMsiFn(void *opaque, uint64_t addr, uint32_t data);
@@ -115,6 +117,12 @@ typedef struct CpuIntcOps {
      */
     bool (*mmio)(void *opaque, GuestAddr gpa, unsigned size, bool write, uint64_t *val);
     GuestAddr (*mmio_page)(void *opaque);
+    /*
+     * For an engine that owns the local controllers but not what hangs on their INTR pin (the 8259s): the pin's level, and its acknowledge as ack.
+     * Changes come as VCPU_EV_INTR. NULL: nothing hangs there.
+     */
+    bool (*ext_pending)(void *opaque);
+    int (*ext_ack)(void *opaque);
 } CpuIntcOps;
 
 typedef struct CpuIntc {

@@ -56,8 +56,6 @@ static void distribute(const IrqChipSet *s, const X86Irqchips *c, bool all)
         pic_state_in(s->pic, &c->pic);
         ioapic_state_in(s->ioapic, &c->ioapic);
     }
-    if (c->has_pit)
-        pit_state_in(s->pit, &c->pit);
 }
 
 /* Does the engine behind @vm offer to own them? @ret_all: the 8259s and the I/O APIC too. */
@@ -79,6 +77,7 @@ static bool give(const IrqChipSet *s, const AccelOps *to, void *vm, GError **err
     irq_fabric_set_owner(machine_fabric(s->m), IRQ_OWNER_ENGINE);
     pit_set_active(s->pit, !back->has_pit);
     gsi_resend(s->gsi);
+    ioapic_tell_engine(s->ioapic);
     return true;
 }
 
@@ -89,10 +88,12 @@ static bool take(const IrqChipSet *s, const AccelOps *from, void *vm, bool all, 
     if (!from->irqchip_out(vm, c, err))
         return false;
     irq_fabric_set_owner(machine_fabric(s->m), IRQ_OWNER_MODEL);
-    /* First the wires as they are now, into models with stale state; then the state, which is the truth about everything but wires. */
+    /* First the wires as they are now, the timer's too, into models with stale state; then the state, which is the truth about everything but wires. */
+    if (c->has_pit)
+        pit_state_in(s->pit, &c->pit);
+    pit_set_active(s->pit, true);
     gsi_resend(s->gsi);
     distribute(s, c, all);
-    pit_set_active(s->pit, true);
     return true;
 }
 

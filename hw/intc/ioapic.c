@@ -133,16 +133,40 @@ void ioapic_set_pin_eoi(Device *dev, void (*fn)(void *opaque, unsigned pin), voi
     irq_fabric_unlock(device_fabric(dev));
 }
 
-void ioapic_level_vectors(Device *dev, uint64_t ret[4])
+/* Lock held. */
+static void level_vectors(const Ioapic *io, uint64_t ret[4])
 {
-    Ioapic *io = (Ioapic *)dev;
-    uint64_t v[4] = { 0 };
-    irq_fabric_lock(device_fabric(dev));
+    memset(ret, 0, 4 * sizeof(ret[0]));
     for (unsigned i = 0; i < X86_IOAPIC_PINS; i++)
         if (is_level(io->s.redir[i]))
-            v[bits_get(io->s.redir[i], 6, 2)] |= BIT(io->s.redir[i] & 63);
+            ret[bits_get(io->s.redir[i], 6, 2)] |= BIT(io->s.redir[i] & 63);
+}
+
+void ioapic_level_vectors(Device *dev, uint64_t ret[4])
+{
+    irq_fabric_lock(device_fabric(dev));
+    level_vectors((Ioapic *)dev, ret);
     irq_fabric_unlock(device_fabric(dev));
-    memcpy(ret, v, sizeof(v));
+}
+
+/* An engine that owns the local APICs only reports the EOIs that we name. Lock held. */
+static void tell_engine(const Ioapic *io)
+{
+    IrqFabric *f = device_fabric((Device *)&io->dev);
+    void *opaque = NULL;
+    const IrqEngineOps *e = irq_fabric_engine(f, &opaque);
+    uint64_t v[4];
+    if (irq_fabric_owner(f) != IRQ_OWNER_ENGINE || !e->level_vectors)
+        return;
+    level_vectors(io, v);
+    e->level_vectors(opaque, v);
+}
+
+void ioapic_tell_engine(Device *dev)
+{
+    irq_fabric_lock(device_fabric(dev));
+    tell_engine((Ioapic *)dev);
+    irq_fabric_unlock(device_fabric(dev));
 }
 
 /* ---- registers ---- */
@@ -178,6 +202,9 @@ static void redir_write(Ioapic *io, unsigned n, unsigned shift, uint32_t val)
         io->s.irr = io->s.line & bit ? io->s.irr | bit : io->s.irr & ~bit;
     else if (is_level(old))
         io->s.irr &= ~bit;
+    /* before the interrupt that this may let through */
+    if (is_level(e) != is_level(old) || (is_level(e) && (e & 0xff) != (old & 0xff)))
+        tell_engine(io);
     service(io, n);
 }
 

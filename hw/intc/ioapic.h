@@ -14,5 +14,7 @@ void ioapic_eoi(Device *dev, uint8_t vector);
 void ioapic_set_pin_eoi(Device *dev, void (*fn)(void *opaque, unsigned pin), void *opaque);
 /* Vectors that are level triggered in some entry, for engines that must report their EOIs (split irqchip): 256 bits. */
 void ioapic_level_vectors(Device *dev, uint64_t ret[4]);
+/* An engine became owner of the local APICs: tell it those vectors; later changes reach it by themselves. */
+void ioapic_tell_engine(Device *dev);
 void ioapic_state_out(Device *dev, X86IoapicState *ret);
 void ioapic_state_in(Device *dev, const X86IoapicState *s);

@@ -65,6 +65,28 @@ static bool lapic_pending(void *opaque)
     return !engine_owns(l) && (extint_pending(l) || deliverable(l) >= 0);
 }
 
+/* IA32_APIC_BASE, whoever has it. An engine's own accesses to its page never come here: only with the state at hand is it the assistant's. */
+static uint64_t present_base(const Lapic *l)
+{
+    const X86State *s = l->cpu->state;
+    if (!engine_owns(l))
+        return lapic_base(l);
+    return s->groups_valid & X86_GROUP_MSR ? s->msr.apic_base : 0;
+}
+
+/* The engine has local APICs but not the 8259s: whether LINT0 lets them through is its business. */
+static bool lapic_ext_pending(void *opaque)
+{
+    Lapic *l = opaque;
+    return __atomic_load_n(&l->s.lint, __ATOMIC_SEQ_CST) & LINT0;
+}
+
+static int lapic_ext_ack(void *opaque)
+{
+    Lapic *l = opaque;
+    return l->bus->pic ? pic_ack(l->bus->pic) : -1;
+}
+
 static void tell_cpu(Lapic *l)
 {
     vcpu_raise(l->cpu, VCPU_EV_INTR, 0);
@@ -187,7 +209,10 @@ void lapic_lint(Lapic *l, unsigned n, bool level)
     uint8_t old = level ? __atomic_fetch_or(&l->s.lint, bit, __ATOMIC_SEQ_CST) : __atomic_fetch_and(&l->s.lint, (uint8_t)~bit, __ATOMIC_SEQ_CST);
     if (!level || old & bit)
         return;
-    if (!lapic_hw_enabled(l)) {
+    if (engine_owns(l)) {       /* NMI: as firmware and kernels set LINT1 up, to the boot processor only */
+        if (n == 0 || l->cpu->index == 0)
+            vcpu_raise(l->cpu, n == 0 ? VCPU_EV_INTR : VCPU_EV_NMI, 0);
+    } else if (!lapic_hw_enabled(l)) {
         vcpu_raise(l->cpu, n == 0 ? VCPU_EV_INTR : VCPU_EV_NMI, 0);
     } else if (n == 0 && extint_pending(l)) {
         tell_cpu(l);
@@ -358,7 +383,7 @@ static uint64_t page_read(Lapic *l, unsigned off)
 static bool lapic_mmio(void *opaque, GuestAddr gpa, unsigned size, bool write, uint64_t *val)
 {
     Lapic *l = opaque;
-    uint64_t base = lapic_base(l);
+    uint64_t base = present_base(l);
     if (gpa - (base & ~0xfffull) >= PAGE_SIZE || (base & (APIC_BASE_EN | APIC_BASE_EXTD)) != APIC_BASE_EN)
         return false;
     unsigned off = (unsigned)(gpa & (PAGE_SIZE - 1));
@@ -380,7 +405,7 @@ static bool lapic_mmio(void *opaque, GuestAddr gpa, unsigned size, bool write, u
 
 static GuestAddr lapic_page(void *opaque)
 {
-    uint64_t base = lapic_base(opaque);
+    uint64_t base = present_base(opaque);
     return (base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN ? base & ~0xfffull : UINT64_MAX;
 }
 
@@ -589,6 +614,7 @@ static void lapic_init_sipi(void *opaque, bool init)
 static const CpuIntcOps lapic_cpu_ops = {
     .pending = lapic_pending, .ack = lapic_ack, .tpr = lapic_tpr, .set_tpr = lapic_set_tpr, .eoi = lapic_eoi, .init_sipi = lapic_init_sipi,
     .msr_read = lapic_msr_read, .msr_write = lapic_msr_write, .mmio = lapic_mmio, .mmio_page = lapic_page,
+    .ext_pending = lapic_ext_pending, .ext_ack = lapic_ext_ack,
 };
 
 /* ---- life ---- */
