@@ -1,4 +1,4 @@
-/* KVM as an engine, interrupt controllers in user space (kernel-irqchip=off). Linux Documentation/virt/kvm/api.rst. */
+/* KVM as an engine. Interrupt controllers: irqchip.c, or with kernel-irqchip=off the models in user space. Linux Documentation/virt/kvm/api.rst. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -36,18 +36,21 @@ static int open_kvm(GError **err)
 
 static bool kvm_probe(const AccelConfig *cfg, AccelInfo *ret, GError **err)
 {
-    if (cfg && (cfg->irqchip == ACCEL_IRQCHIP_ON || cfg->irqchip == ACCEL_IRQCHIP_SPLIT)) {
-        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "kvm: kernel-irqchip=on and split are not there yet; leave it out or say off");
-        return false;
-    }
     int fd = open_kvm(err);
     if (fd < 0)
         return false;
+    bool chips = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQCHIP) > 0, split = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_SPLIT_IRQCHIP) > 0;
     close(fd);
+    if (cfg && ((cfg->irqchip == ACCEL_IRQCHIP_ON && !chips) || (cfg->irqchip == ACCEL_IRQCHIP_SPLIT && !split))) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "kvm: this host's KVM has no kernel-irqchip=%s; leave it out or say off",
+                    cfg->irqchip == ACCEL_IRQCHIP_ON ? "on" : "split");
+        return false;
+    }
     if (ret) {
         memset(ret, 0, sizeof(*ret));
         ret->hardware = !is_pvm();
         ret->slow_kernel_code = is_pvm();
+        ret->kernel_irqchip = chips;
         g_strlcpy(ret->line, is_pvm() ? "kvm without hardware support (PVM): ring 3 at full speed, kernels through the host's instruction emulator"
                                       : "kvm with hardware support", sizeof(ret->line));
     }
@@ -56,9 +59,22 @@ static bool kvm_probe(const AccelConfig *cfg, AccelInfo *ret, GError **err)
 
 static void on_kick(int sig) { (void)sig; }
 
+static void kvm_vm_fini(void *opaque)
+{
+    KvmVm *vm = opaque;
+    kvm_irqchip_free(vm);
+    close(vm->fd);
+    close(vm->kvm_fd);
+    g_hash_table_unref(vm->refused);
+    g_free(vm->ec);
+    if (vm->stub)
+        munmap(vm->stub, PAGE_SIZE);
+    g_mutex_clear(&vm->lock);
+    g_free(vm);
+}
+
 static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GError **err)
 {
-    (void)cfg;
     int kvm = open_kvm(err);
     if (kvm < 0)
         return false;
@@ -85,18 +101,13 @@ static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
     /* without SA_RESTART, so that KVM_RUN returns */
     struct sigaction sa = { .sa_handler = on_kick };
     sigaction(KICK_SIGNAL, &sa, NULL);
+    vm->ec = g_new0(KvmEc *, MAX(machine_config(m)->max_vcpus, machine_config(m)->n_vcpus));
+    if (!kvm_irqchip_create(vm, cfg->irqchip, err)) {
+        kvm_vm_fini(vm);
+        return false;
+    }
     *ret_vm = vm;
     return true;
-}
-
-static void kvm_vm_fini(void *opaque)
-{
-    KvmVm *vm = opaque;
-    close(vm->fd);
-    close(vm->kvm_fd);
-    g_hash_table_unref(vm->refused);
-    g_mutex_clear(&vm->lock);
-    g_free(vm);
 }
 
 static bool kvm_vcpu_init(void *opaque, Vcpu *c, void **ret_ec, GError **err)
@@ -116,6 +127,7 @@ static bool kvm_vcpu_init(void *opaque, Vcpu *c, void **ret_ec, GError **err)
     ec->c = c;
     ec->fd = fd;
     ec->run = run;
+    vm->ec[c->index] = ec;
     *ret_ec = ec;
     return true;
 }
@@ -123,6 +135,7 @@ static bool kvm_vcpu_init(void *opaque, Vcpu *c, void **ret_ec, GError **err)
 static void kvm_vcpu_fini(void *opaque)
 {
     KvmEc *ec = opaque;
+    ec->vm->ec[ec->c->index] = NULL;
     munmap(ec->run, ec->vm->run_size);
     close(ec->fd);
     g_free(ec);
@@ -136,15 +149,28 @@ static void kvm_vcpu_kick(void *opaque)
         pthread_kill(ec->thread, KICK_SIGNAL);
 }
 
+bool kvm_prepare(KvmEc *ec, GError **err)
+{
+    if (!ec->have_cpuid)
+        ec->have_cpuid = kvm_set_cpuid(ec, err);
+    return ec->have_cpuid;
+}
+
 /* First run, on the vCPU's own thread. */
 static bool first_run(KvmEc *ec, GError **err)
 {
     if (atomic_load(&ec->have_thread))
         return true;
+    if (ec->vm->irqchip != ACCEL_IRQCHIP_OFF && irq_fabric_owner(machine_fabric(ec->vm->m)) != IRQ_OWNER_ENGINE) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "kvm: its interrupt controllers did not take over; try kernel-irqchip=off");
+        return false;
+    }
     ec->thread = pthread_self();
     atomic_store(&ec->have_thread, true);
-    return kvm_set_cpuid(ec, err);
+    return kvm_prepare(ec, err);
 }
+
+static bool own_lapic(const KvmEc *ec) { return ec->vm->irqchip != ACCEL_IRQCHIP_OFF; }
 
 /* INIT and start-up IPI (SDM 3A 8.4.3, 9.1): the local APIC is a model here, so is this. */
 static void take_init_sipi(KvmEc *ec, uint32_t ev)
@@ -178,15 +204,19 @@ static void take_events(KvmEc *ec)
     if (ev & (VCPU_EV_INIT | VCPU_EV_SIPI))
         take_init_sipi(ec, ev);
     if (ev & VCPU_EV_NMI) {
-        ((X86State *)ec->c->state)->ev.mp_state = X86_MP_RUNNABLE;
+        if (!own_lapic(ec))
+            ((X86State *)ec->c->state)->ev.mp_state = X86_MP_RUNNABLE;
         ec->nmi = true;
     }
 }
 
+/* Something that user space must inject: with split only the 8259s' interrupts. */
 static bool irq_pending(const KvmEc *ec)
 {
     const CpuIntc *i = &ec->c->intc;
-    return i->ops && i->ops->pending(i->opaque);
+    if (!i->ops || ec->vm->irqchip == ACCEL_IRQCHIP_ON)
+        return false;
+    return own_lapic(ec) ? i->ops->ext_pending && i->ops->ext_pending(i->opaque) : i->ops->pending(i->opaque);
 }
 
 /* What can be injected now is; else KVM is asked to say when it can. */
@@ -199,14 +229,14 @@ static void inject(KvmEc *ec)
     }
     bool pending = irq_pending(ec);
     if (pending && ec->run->ready_for_interrupt_injection && ec->run->if_flag) {
-        int vector = i->ops->ack(i->opaque);
+        int vector = own_lapic(ec) ? i->ops->ext_ack(i->opaque) : i->ops->ack(i->opaque);
         struct kvm_interrupt k = { .irq = (__u32)vector };
         if (vector >= 0)
             ioctl(ec->fd, KVM_INTERRUPT, &k);
         pending = irq_pending(ec);
     }
     ec->run->request_interrupt_window = pending;
-    if (i->ops)
+    if (i->ops && !own_lapic(ec))
         ec->run->cr8 = i->ops->tpr(i->opaque);
 }
 
@@ -243,6 +273,12 @@ static bool exit_msr(KvmEc *ec)
     return leave;
 }
 
+bool kvm_exit_eoi(KvmEc *ec)
+{
+    VmExit x = { .kind = EXIT_EOI, .addr = ec->run->eoi.vector };
+    return vcpu_io(ec->c, &x);
+}
+
 static void emulation_failed(KvmEc *ec, VmExit *x)
 {
     const struct kvm_run *r = ec->run;
@@ -258,7 +294,7 @@ static void emulation_failed(KvmEc *ec, VmExit *x)
 static bool handle_exit(KvmEc *ec, VmExit *x)
 {
     const CpuIntc *i = &ec->c->intc;
-    if (i->ops && ec->run->cr8 != i->ops->tpr(i->opaque))
+    if (i->ops && !own_lapic(ec) && ec->run->cr8 != i->ops->tpr(i->opaque))
         i->ops->set_tpr(i->opaque, (uint8_t)ec->run->cr8);
     x->kind = EXIT_NONE;
     switch (ec->run->exit_reason) {
@@ -266,6 +302,7 @@ static bool handle_exit(KvmEc *ec, VmExit *x)
     case KVM_EXIT_MMIO: return exit_mmio(ec);
     case KVM_EXIT_X86_RDMSR: case KVM_EXIT_X86_WRMSR: return exit_msr(ec);
     case KVM_EXIT_IRQ_WINDOW_OPEN: case KVM_EXIT_INTR: return false;
+    case KVM_EXIT_IOAPIC_EOI: return kvm_exit_eoi(ec);
     case KVM_EXIT_HLT:
         ((X86State *)ec->c->state)->ev.mp_state = X86_MP_HALTED;
         return false;
@@ -302,9 +339,9 @@ static void kvm_vcpu_run(void *opaque, VmExit *x)
         x->kind = EXIT_NONE;
         if (vcpu_must_leave(ec->c))
             return;
-        if (s->ev.mp_state == X86_MP_HALTED && irq_pending(ec))
+        if (s->ev.mp_state == X86_MP_HALTED && !own_lapic(ec) && irq_pending(ec))
             s->ev.mp_state = X86_MP_RUNNABLE;
-        if (s->ev.mp_state != X86_MP_RUNNABLE) {
+        if (s->ev.mp_state != X86_MP_RUNNABLE && !own_lapic(ec)) {      /* else KVM waits itself */
             x->kind = EXIT_HALT;
             return;
         }
@@ -330,5 +367,5 @@ static void kvm_vcpu_run(void *opaque, VmExit *x)
 const AccelOps accel_kvm = {
     .name = "kvm", .priority = 20, .isa = "x86", .probe = kvm_probe, .vm_init = kvm_vm_init, .vm_fini = kvm_vm_fini, .memory_changed = kvm_memory_changed,
     .vcpu_init = kvm_vcpu_init, .vcpu_fini = kvm_vcpu_fini, .vcpu_run = kvm_vcpu_run, .vcpu_kick = kvm_vcpu_kick, .state_out = kvm_state_out,
-    .state_in = kvm_state_in,
+    .state_in = kvm_state_in, .irqchip_out = kvm_irqchip_out, .irqchip_in = kvm_irqchip_in, .apic_read = kvm_apic_read, .apic_write = kvm_apic_write,
 };

@@ -78,6 +78,8 @@ static bool sregs_out(KvmEc *ec, X86State *s, GError **err)
     s->cr4 = r.cr4;
     s->cr8 = r.cr8;
     s->msr.efer = r.efer;
+    if (ec->vm->irqchip != ACCEL_IRQCHIP_OFF)
+        s->msr.apic_base = r.apic_base;
     s->cpl = !(s->cr0 & X86_CR0_PE) ? 0 : s->rflags_rest & X86_VM ? 3 : X86_SEG_DPL(&s->seg[X86_SS]);
     s->ev.tlb_flush_pending = 1;
     return true;
@@ -188,6 +190,7 @@ static bool events_out(KvmEc *ec, X86State *s, GError **err)
                                  (e.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? X86_SHADOW_MOV_SS : 0));
     s->ev.nmi_pending = e.nmi.pending != 0;
     s->ev.nmi_masked = e.nmi.masked;
+    kvm_irqchip_state_out(ec);
     return true;
 }
 
@@ -210,7 +213,10 @@ static bool events_in(KvmEc *ec, X86State *s, GError **err)
     e.nmi.injected = i->kind == X86_EVENT_NMI;
     e.nmi.pending = s->ev.nmi_pending;
     e.nmi.masked = s->ev.nmi_masked;
-    return ioctl(ec->fd, KVM_SET_VCPU_EVENTS, &e) == 0 || kvm_fail(err, "writing events");
+    if (ioctl(ec->fd, KVM_SET_VCPU_EVENTS, &e) < 0)
+        return kvm_fail(err, "writing events");
+    kvm_irqchip_state_in(ec);
+    return true;
 }
 
 /* KVM finishes an I/O instruction when it is entered again: do that without running the guest. */
