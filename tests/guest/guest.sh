@@ -1,12 +1,14 @@
 #!/bin/bash
-# usage: guest.sh TANDEM ENGINE SMP IMAGE [PROBE]    run a bare-metal image (guest.inc); 0 if it says PASS, 77 if the engine cannot run here
+# usage: guest.sh TANDEM ENGINE SMP IMAGE [PROBE WHAT...]    run a bare-metal image (guest.inc); 0 if it says PASS, 77 if the engine cannot run here
 # PROBE: says whether the host's KVM itself can run such a guest (kvm_host.c); what it says is the reason for 77
-tandem=$1 engine=$2 smp=$3 image=$4 probe=$5
-if [ "$engine" = kvm ] && ! { [ -r /dev/kvm ] && [ -w /dev/kvm ]; }; then
+tandem=$1 engine=$2 smp=$3 image=$4
+shift 4
+kvm=; case $engine in *kvm*|*switch-us*) kvm=1;; esac
+if [ -n "$kvm" ] && ! { [ -r /dev/kvm ] && [ -w /dev/kvm ]; }; then
     echo "no usable /dev/kvm"
     exit 77
 fi
-if [ "$engine" = kvm ] && [ -n "$probe" ] && ! timeout -s KILL 20 "$probe"; then
+if [ -n "$kvm" ] && [ $# -gt 0 ] && ! timeout -s KILL 20 "$@"; then
     exit 77
 fi
 out=$(timeout -s KILL 60 "$tandem" -accel "$engine" -nodefaults -serial stdio -m 16 -smp "$smp" -bios "$image" \

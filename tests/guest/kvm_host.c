@@ -4,7 +4,9 @@
  *  - MOV CR0 setting PG outside long mode (32-bit or PAE paging) is #GP(0); KVM_SET_SREGS takes the same state and KVM_RUN then ends in
  *    KVM_EXIT_SHUTDOWN. Stops the image `prot`. With EFER.LME and CR4.PAE it works, so a 64-bit kernel boots.
  *  - SYSCALL in 64-bit ring 3 goes to LSTAR with CS still the ring-3 selector and DPL 3: a SYSRET there is #GP. Stops the image `long`.
- * No exit to user space precedes either fault: nothing is handed over, nothing can be fixed by the assistant engine.
+ *  - KVM's own local APIC (kernel-irqchip=on and split) does not keep a vector in service while its handler runs: ISR reads 0, an interrupt of the same or a
+ *    lower class comes through, a level interrupt comes once more than its line asks. Stops the image `irqlevel`; off is right, and the default there.
+ * No exit to user space precedes any of them: nothing is handed over, nothing can be fixed by the assistant engine.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,11 +26,12 @@ typedef struct Host { int kvm, vm, vcpu; uint8_t *mem; struct kvm_run *run; stru
 static void put(Host *h, unsigned at, const void *bytes, size_t n) { memcpy(h->mem + at, bytes, n); }
 static void put64(Host *h, unsigned at, uint64_t v) { put(h, at, &v, 8); }
 
-static int open_host(Host *h)
+static int open_host(Host *h, bool chips)
 {
     union { struct kvm_cpuid2 head; uint8_t room[sizeof(struct kvm_cpuid2) + 128 * sizeof(struct kvm_cpuid_entry2)]; } id = { .head.nent = 128 };
     h->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (h->kvm < 0 || (h->vm = ioctl(h->kvm, KVM_CREATE_VM, 0)) < 0 || (h->vcpu = ioctl(h->vm, KVM_CREATE_VCPU, 0)) < 0)
+    if (h->kvm < 0 || (h->vm = ioctl(h->kvm, KVM_CREATE_VM, 0)) < 0 ||
+        (chips && ioctl(h->vm, KVM_CREATE_IRQCHIP) < 0) || (h->vcpu = ioctl(h->vm, KVM_CREATE_VCPU, 0)) < 0)
         return -1;
     h->mem = mmap(NULL, MEM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     h->run = mmap(NULL, (size_t)ioctl(h->kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, h->vcpu, 0);
@@ -93,7 +96,7 @@ static int run_to_out(Host *h, uint64_t rip, uint64_t rax)
 static int paging(const char *name, int levels)
 {
     Host h = { 0 };
-    if (open_host(&h))
+    if (open_host(&h, false))
         return SKIP;
     tables(&h, levels);
     flat(&h, 8, 0x10, 0, false);
@@ -115,7 +118,7 @@ static int system_call(void)
     m.head.entries[0] = (struct kvm_msr_entry){ .index = 0xc0000081, .data = 0x0020001800000000ull };
     m.head.entries[1] = (struct kvm_msr_entry){ .index = 0xc0000082, .data = LSTAR };
     Host h = { 0 };
-    if (open_host(&h))
+    if (open_host(&h, false))
         return SKIP;
     tables(&h, 4);
     flat(&h, 0x33, 0x2b, 3, true);
@@ -132,16 +135,50 @@ static int system_call(void)
     return good ? 0 : SKIP;
 }
 
-int main(void)
+/* With KVM's own local APIC: is a vector in service while its handler runs? */
+static int in_service(void)
 {
+    static const uint8_t code[] = { 0xc7, 0x05, 0xf0, 0x00, 0xe0, 0xfe, 0xff, 0x01, 0, 0,          /* SVR: enable */
+                                    0xc7, 0x05, 0x00, 0x03, 0xe0, 0xfe, 0x41, 0x40, 4, 0,          /* ICR: self, vector 41h */
+                                    0xb9, 0, 0, 1, 0, 0xfb, 0xe2, 0xfe, 0xe6, 0x11 };              /* mov $0x10000, %ecx; sti; loop .; out %al, $0x11 */
+    static const uint8_t handler[] = { 0xa1, 0x20, 0x01, 0xe0, 0xfe, 0xe6, 0x10 };                 /* mov ISR of 40h-5fh, %eax; out %al, $0x10 */
     Host h = { 0 };
-    if (open_host(&h)) {
+    struct kvm_regs g = { 0 };
+    if (open_host(&h, true))
+        return SKIP;
+    flat(&h, 8, 0x10, 0, false);
+    put(&h, CODE, code, sizeof(code));
+    put(&h, GP, handler, sizeof(handler));
+    put64(&h, IDT + 8 * 0x41, 0x00008e0000080000ull | GP);
+    h.s.idt.base = IDT;
+    h.s.idt.limit = 0x7ff;
+    h.s.cr0 = 0x11;
+    int port = run_to_out(&h, CODE, 0);
+    bool good = port == 0x10 && ioctl(h.vcpu, KVM_GET_REGS, &g) == 0 && g.rax == 2;
+    printf("an interrupt in service in KVM's local APIC: %s (port %d, ISR %#llx)\n", good ? "seen" : "not seen", port, (unsigned long long)g.rax);
+    close_host(&h);
+    return good ? 0 : SKIP;
+}
+
+static int any_paging(void) { return paging("32-bit", 2) | paging("PAE", 3); }
+
+/* usage: kvm_host [paging|syscall|apic]...; no name: all */
+int main(int argc, char **argv)
+{
+    static const struct { const char *name; int (*fn)(void); } probes[] = { { "paging", any_paging }, { "syscall", system_call }, { "apic", in_service } };
+    Host h = { 0 };
+    int bad = 0;
+    if (open_host(&h, false)) {
         printf("no usable /dev/kvm: %s\n", strerror(errno));
         return SKIP;
     }
     close_host(&h);
-    int bad = paging("32-bit", 2);
-    bad |= paging("PAE", 3);
-    bad |= system_call();
+    for (unsigned n = 0; n < sizeof(probes) / sizeof(probes[0]); n++) {
+        bool wanted = argc < 2;
+        for (int i = 1; i < argc; i++)
+            wanted |= !strcmp(argv[i], probes[n].name);
+        if (wanted)
+            bad |= probes[n].fn();
+    }
     return bad;
 }
