@@ -124,8 +124,7 @@ void kvm_apic_write(void *opaque, uint32_t reg, uint64_t val)
         s->cr8 = val >> 4 & 15;
     ec->vm->apic_writes++;
     if (x2apic(s)) {
-        struct { struct kvm_msrs head; struct kvm_msr_entry e; } m = { .head.nmsrs = 1, .e = { .index = MSR_X2APIC + (reg >> 4), .data = val } };
-        ioctl(ec->fd, KVM_SET_MSRS, &m);
+        kvm_msr_set(ec, MSR_X2APIC + (reg >> 4), val);
         return;
     }
     if (!stub_map(ec->vm) || !stub_enter(ec, (s->msr.apic_base & ~0xfffull) + reg, (uint32_t)val) || !stub_run(ec))

@@ -143,18 +143,22 @@ void kvm_irqchip_offer(KvmVm *vm, bool all)
 
 /* ---- state: local APICs ---- */
 
-static bool set_msr(KvmEc *ec, uint32_t index, uint64_t value)
+typedef union OneMsr { struct kvm_msrs head; uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)]; } OneMsr;
+
+bool kvm_msr_set(KvmEc *ec, uint32_t index, uint64_t value)
 {
-    struct { struct kvm_msrs head; struct kvm_msr_entry e; } m = { .head.nmsrs = 1, .e = { .index = index, .data = value } };
+    OneMsr m = { .head.nmsrs = 1 };
+    m.head.entries[0] = (struct kvm_msr_entry){ .index = index, .data = value };
     return ioctl(ec->fd, KVM_SET_MSRS, &m) == 1;
 }
 
-static bool get_msr(KvmEc *ec, uint32_t index, uint64_t *ret)
+bool kvm_msr_get(KvmEc *ec, uint32_t index, uint64_t *ret)
 {
-    struct { struct kvm_msrs head; struct kvm_msr_entry e; } m = { .head.nmsrs = 1, .e = { .index = index } };
+    OneMsr m = { .head.nmsrs = 1 };
+    m.head.entries[0].index = index;
     if (ioctl(ec->fd, KVM_GET_MSRS, &m) != 1)
         return false;
-    *ret = m.e.data;
+    *ret = m.head.entries[0].data;
     return true;
 }
 
@@ -165,13 +169,13 @@ static bool lapic_in(KvmEc *ec, const X86LapicState *l, GError **err)
     if (!kvm_prepare(ec, err))
         return false;
     /* the mode first: it says how the registers are read */
-    if (!set_msr(ec, MSR_APIC_BASE, s->msr.apic_base))
+    if (!kvm_msr_set(ec, MSR_APIC_BASE, s->msr.apic_base))
         return kvm_fail(err, "setting IA32_APIC_BASE");
     for (unsigned r = 0; r < G_N_ELEMENTS(l->reg); r++)
         memcpy(k.regs + 16 * r, &l->reg[r], 4);
     if (ioctl(ec->fd, KVM_SET_LAPIC, &k) < 0)
         return kvm_fail(err, "writing a local APIC");
-    set_msr(ec, MSR_TSC_DEADLINE, s->tsc_deadline);
+    kvm_msr_set(ec, MSR_TSC_DEADLINE, s->tsc_deadline);
     ec->deadline = s->tsc_deadline;
     return true;
 }
@@ -184,8 +188,8 @@ static bool lapic_out(KvmEc *ec, X86LapicState *l, GError **err)
         return kvm_fail(err, "reading a local APIC");
     for (unsigned r = 0; r < G_N_ELEMENTS(l->reg); r++)
         memcpy(&l->reg[r], k.regs + 16 * r, 4);
-    get_msr(ec, MSR_APIC_BASE, &s->msr.apic_base);
-    get_msr(ec, MSR_TSC_DEADLINE, &s->tsc_deadline);
+    kvm_msr_get(ec, MSR_APIC_BASE, &s->msr.apic_base);
+    kvm_msr_get(ec, MSR_TSC_DEADLINE, &s->tsc_deadline);
     return true;
 }
 
@@ -313,7 +317,7 @@ void kvm_irqchip_state_out(KvmEc *ec)
         return;
     if (ioctl(ec->fd, KVM_GET_MP_STATE, &mp) == 0 && mp.mp_state <= KVM_MP_STATE_SIPI_RECEIVED)
         s->ev.mp_state = (uint8_t)mp.mp_state;
-    if (get_msr(ec, MSR_TSC_DEADLINE, &s->tsc_deadline))
+    if (kvm_msr_get(ec, MSR_TSC_DEADLINE, &s->tsc_deadline))
         ec->deadline = s->tsc_deadline;
 }
 
@@ -326,6 +330,6 @@ void kvm_irqchip_state_in(KvmEc *ec)
     ioctl(ec->fd, KVM_SET_MP_STATE, &mp);
     /* only if it changed here: written again, one that has passed meanwhile would come twice */
     if (s->tsc_deadline != ec->deadline)
-        set_msr(ec, MSR_TSC_DEADLINE, s->tsc_deadline);
+        kvm_msr_set(ec, MSR_TSC_DEADLINE, s->tsc_deadline);
     ec->deadline = s->tsc_deadline;
 }

@@ -63,6 +63,9 @@ bool kvm_irqchip_out(void *vm, void *chips, GError **err);
 /* The part of a vCPU's state that KVM has only together with its local APIC: mp_state and the deadline. No-ops without one. */
 void kvm_irqchip_state_out(KvmEc *ec);
 void kvm_irqchip_state_in(KvmEc *ec);
+/* One MSR; false: the host refuses it. */
+bool kvm_msr_set(KvmEc *ec, uint32_t index, uint64_t value);
+bool kvm_msr_get(KvmEc *ec, uint32_t index, uint64_t *ret);
 /* apic.c: the assistant engine's accesses; the vCPU's own thread. */
 uint64_t kvm_apic_read(void *ec, uint32_t reg);
 void kvm_apic_write(void *ec, uint32_t reg, uint64_t val);
