@@ -151,7 +151,7 @@ bool tcg_page_written(TcgCpu *cpu, uint64_t gpa) { return kill_written(cpu, gpa 
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
     bool hit = kill_written(cpu, gpa, len);
-    if (hit && cpu->in_code && !cpu->cur_block->one_insn) {
+    if (hit && cpu->in_code && !cpu->cur_block->one_insn && !cpu->committed) {
         tcg_sync_pc(cpu);
         cpu->one_insn = true;
         tcg_leave(cpu);

@@ -380,3 +380,13 @@ IrVal ir_call(IrUnit *u, const TcgHelper *table, unsigned index, IrVal a, IrVal 
         memset(u->cur, 0, sizeof(u->cur));
     return v;
 }
+
+IrVal ir_native(IrUnit *u, IrNative kind, IrType type, unsigned index, IrVal a, IrVal b, IrVal c, IrVal d)
+{
+    IrVal v = ir_emit(u, IR_NATIVE, type, a, b, c, index);
+    u->insn[v].d = d;
+    u->insn[v].aux = (uint8_t)kind;
+    return v;
+}
+
+void ir_forget(IrUnit *u, unsigned slot) { u->cur[slot] = 0; }

@@ -48,6 +48,8 @@ typedef enum IrRmw { IRA_XCHG, IRA_ADD, IRA_SUB, IRA_AND, IRA_OR, IRA_XOR, IRA_N
 typedef enum IrFence { IRFENCE_ALL, IRFENCE_LOAD, IRFENCE_STORE } IrFence;
 typedef enum IrJump { IRJ_PLAIN, IRJ_CALL, IRJ_RET } IrJump;
 
+typedef enum IrNative { IRN_X87 } IrNative;
+
 typedef uint16_t IrVal;        /* index of the defining instruction; 0 = none (instruction 0 is always NOP) */
 
 typedef struct IrInsn {
@@ -141,6 +143,11 @@ void ir_exit(IrUnit *u, int reason);
 /* Call helper number @index (of the guest's table); its flags say what happens to the cached slots. */
 struct TcgHelper;
 IrVal ir_call(IrUnit *u, const struct TcgHelper *table, unsigned index, IrVal a, IrVal b, IrVal c, IrVal d);
+
+/* The same, or the host's own way to do it; writes no guest register that this unit has cached but those that the caller forgets. */
+IrVal ir_native(IrUnit *u, IrNative kind, IrType type, unsigned index, IrVal a, IrVal b, IrVal c, IrVal d);
+/* Slots that something else changed: read again. */
+void ir_forget(IrUnit *u, unsigned slot);
 
 /* Readable form of one instruction or the whole unit (into a caller's buffer; returns the length as snprintf does). */
 int ir_print_insn(const IrUnit *u, unsigned i, char *buf, int size);

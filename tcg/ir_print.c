@@ -43,7 +43,7 @@ static void put_tail(Out *o, const IrUnit *u, const IrInsn *i)
                                 i->mem & IRM_ALIGN ? " align" : "", i->mem & IRM_RMW ? " rmw" : "", i->aux - 1); break;
     case IR_ZEXT: case IR_SEXT: case IR_CMP: case IR_TEST: case IR_BT: put(o, " of %s", type_name[i->aux % IRT_TYPES]); break;
     case IR_VOP: put(o, " op %lld imm %#llx", (long long)(i->imm & 0xffff), (unsigned long long)(i->imm >> 16)); break;
-    case IR_CALL: case IR_EXIT: put(o, " #%lld", (long long)i->imm); break;
+    case IR_CALL: case IR_NATIVE: case IR_EXIT: put(o, " #%lld", (long long)i->imm); break;
     default: if (i->aux) put(o, " /%u", i->aux);
     }
 }

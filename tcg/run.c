@@ -22,6 +22,8 @@ static void leave_signal(TcgCpu *cpu, const ucontext_t *uc, int why)
     if (cpu->isa->fpenv_offset)
         *(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset) = uc->uc_mcontext.fpregs->mxcsr;
     __asm__ volatile("ldmxcsr %0" : : "m"(cpu->env->host_mxcsr));
+    if (cpu->isa->fpu_signal)
+        cpu->isa->fpu_signal(cpu, uc->uc_mcontext.fpregs);
     tcg_sync_pc(cpu);
     cpu->in_code = false;
     cpu->leave_why = why;
@@ -500,6 +502,15 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
     return false;
 }
 
+/* Behind this the whole state is in the struct. */
+static TcgLeave ran(TcgCpu *cpu, TcgLeave why)
+{
+    if (cpu->isa->fpu_settle)
+        cpu->isa->fpu_settle(cpu);
+    pthread_rwlock_unlock(&cpu->ctx->run_lock);
+    return why;
+}
+
 TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
 {
     TcgLeave why = TCG_LEAVE_KICKED;
@@ -510,10 +521,8 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
     pthread_rwlock_rdlock(&cpu->ctx->run_lock);
     running = cpu;
     if (_setjmp(cpu->leave_jmp)) {
-        if (cpu->leave_why >= 0) {
-            pthread_rwlock_unlock(&cpu->ctx->run_lock);
-            return (TcgLeave)cpu->leave_why;
-        }
+        if (cpu->leave_why >= 0)
+            return ran(cpu, (TcgLeave)cpu->leave_why);
         cpu->link = 0;
         if (cpu->leave_why == LEAVE_FPE) {
             cpu->leave_why = -1;
@@ -532,6 +541,5 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
         if (turn(cpu, max_insns != 0, &why))
             break;
     }
-    pthread_rwlock_unlock(&cpu->ctx->run_lock);
-    return why;
+    return ran(cpu, why);
 }

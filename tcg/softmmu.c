@@ -170,19 +170,32 @@ static void io_alone(TcgCpu *cpu)
     tcg_leave(cpu);
 }
 
+/* Devices are foreign code: it finds the host's x87 empty. */
+static bool fpu_out(TcgCpu *cpu) { return cpu->isa->fpu_settle && cpu->isa->fpu_settle(cpu); }
+
+static void fpu_back(TcgCpu *cpu, bool was_in)
+{
+    if (was_in)
+        cpu->isa->fpu_load(cpu);
+}
+
 static uint64_t io_read(TcgCpu *cpu, uint64_t gpa, unsigned size)
 {
+    bool fpu = fpu_out(cpu);
     tcg_world_enter(cpu);
     uint64_t v = cpu->cb->io_read(cpu->opaque, gpa, size);
     tcg_world_leave(cpu);
+    fpu_back(cpu, fpu);
     return v;
 }
 
 static void io_write(TcgCpu *cpu, uint64_t gpa, uint64_t v, unsigned size)
 {
+    bool fpu = fpu_out(cpu);
     tcg_world_enter(cpu);
     cpu->cb->io_write(cpu->opaque, gpa, v, size);
     tcg_world_leave(cpu);
+    fpu_back(cpu, fpu);
 }
 
 static void note_write(TcgCpu *cpu, uint64_t gpa, unsigned len)
@@ -376,6 +389,55 @@ void tcg_slow_st(TcgCpu *cpu)
     }
     store_any(cpu, va, env->arg[1], size, regime, true);
 }
+
+/* Memory operands of IR_NATIVE, 2 to 10 bytes (info bits 16..23), through env->vspill[15]. */
+static unsigned native_size(const TcgEnv *env) { return (unsigned)env->arg[3] >> 16 & 255; }
+static unsigned native_step(unsigned left) { return left >= 8 ? 8 : left >= 4 ? 4 : 2; }
+
+void tcg_slow_native_ld(TcgCpu *cpu)
+{
+    TcgEnv *env = cpu->env;
+    uint64_t va = env->arg[0];
+    unsigned size = native_size(env), regime = (unsigned)env->arg[3] >> 8 & 15;
+    uint8_t *out = env->vspill[15];
+
+    tcg_probe(cpu, va, size, TCG_READ, regime);
+    for (unsigned n = 0, step; n < size; n += step) {
+        step = native_step(size - n);
+        host_put(out + n, load_any(cpu, va + n, step, regime, true), step);
+    }
+}
+
+/* All that keeps the store from happening happens here, before the instruction has changed anything. */
+void tcg_slow_native_check(TcgCpu *cpu)
+{
+    TcgEnv *env = cpu->env;
+    uint64_t va = env->arg[0], end = va + native_size(env);
+    unsigned regime = (unsigned)env->arg[3] >> 8 & 15;
+
+    tcg_probe(cpu, va, native_size(env), TCG_WRITE, regime);
+    if (cpu_direct(cpu))
+        return;
+    for (uint64_t p = va, next; p < end; p = next) {
+        bool io, watched;
+        TlbEntry *e = tlb_get(cpu, p, TCG_WRITE, regime, &io, &watched);
+        next = MIN(end, (p | ~PAGE_MASK) + 1);
+        if (io)
+            io_alone(cpu);
+        else if (watched)
+            tcg_code_written(cpu, (e->gpa & PAGE_MASK) | (p & ~PAGE_MASK), (unsigned)(next - p));
+    }
+}
+
+void tcg_slow_native_st(TcgCpu *cpu)
+{
+    TcgEnv *env = cpu->env;
+    cpu->committed = true;
+    tcg_store_bytes(cpu, env->arg[0], env->vspill[15], native_size(env), (unsigned)env->arg[3] >> 8 & 15);
+    cpu->committed = false;
+}
+
+void tcg_slow_native_load(TcgCpu *cpu) { cpu->isa->fpu_load(cpu); }
 
 static uint64_t sext(uint64_t v, unsigned size) { return (uint64_t)((int64_t)(v << (64 - 8 * size)) >> (64 - 8 * size)); }
 static uint64_t zext(uint64_t v, unsigned size) { return size == 8 ? v : v & ((1ull << (8 * size)) - 1); }

@@ -150,6 +150,7 @@ struct TcgCpu {
     JumpEntry *jc;
     uint32_t kicked;           /* tcg_cpu_kick: return to the caller */
     bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
+    bool committed;            /* a store that cannot be started again is under way */
     bool one_insn;             /* next unit: one instruction, no tracking of writes to itself */
     TcgBlock *cur_block;       /* entered last from the run loop */
     jmp_buf leave_jmp;
@@ -189,6 +190,10 @@ uint32_t tcg_new_gen(TcgContext *ctx);
 void tcg_slow_ld(TcgCpu *cpu);
 void tcg_slow_st(TcgCpu *cpu);
 void tcg_slow_rmw(TcgCpu *cpu);
+void tcg_slow_native_ld(TcgCpu *cpu);
+void tcg_slow_native_check(TcgCpu *cpu);
+void tcg_slow_native_st(TcgCpu *cpu);
+void tcg_slow_native_load(TcgCpu *cpu);
 /* Revoke direct write mappings of a page on every vCPU. */
 void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa);
 /* pass/live.c */

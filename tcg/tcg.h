@@ -100,6 +100,13 @@ typedef struct GuestIsa {
     uint32_t pc_base_offset;
     uint32_t fpenv_offset;     /* 32-bit field: the guest's FP environment in the host's form (x86 host: MXCSR); live in hardware while translated code
                                 * and helpers run, written back whenever tcg_cpu_run's loop is reached */
+    /* Floating-point registers that the guest shares with the host as they are, worked on by IR_NATIVE (x86 on x86: x87). While the byte
+     * fpu_live_offset of the state is set they are in the host's; settle brings them back (returns whether they were there), signal does so from what
+     * the kernel saved for a signal handler that does not return. load: called by translated code. NULL: there is no such thing. */
+    uint32_t fpu_live_offset;
+    void (*fpu_load)(TcgCpu *cpu);
+    bool (*fpu_settle)(TcgCpu *cpu);
+    void (*fpu_signal)(TcgCpu *cpu, const void *fxsave);
     const IrSlot *slots;
     unsigned n_slots;
     const TcgHelper *helpers;

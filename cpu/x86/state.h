@@ -180,6 +180,10 @@ typedef struct X86State {
     uint64_t xstate_extra;
     uint8_t xsave_extra[X86_XSAVE_EXTRA];
 
+    /* x87 of translated code (tcg/guest/x86/x87.c): its registers are in the host's; the instruction done last, folded into fip, fop, fds */
+    uint8_t x87_live, x87_dseg;/* dseg: segment + 1 of its memory operand, 0 = none to be noted */
+    uint32_t x87_last;         /* page offset | fop << 16 | 1 << 31, 0 = nothing */
+    uint64_t x87_base;         /* RIP that page offset counts from */
     uint64_t dr_pending;       /* DR6 bits of data and I/O breakpoints that the running instruction hit */
     const struct X86CpuModel *model;   /* cpu/x86/cpuid.h; not owned, set once on creation */
 

@@ -63,6 +63,7 @@ static void flag_needs(Live *l, const IrInsn *i)
     case IR_BT: need(l, i->c, i->fl_need & ~IRFL_C); break;
     case IR_FLMERGE: need(l, i->a, i->fl_need & ~(unsigned)i->imm); need(l, i->b, i->fl_need & (unsigned)i->imm); break;
     case IR_FLPACK: need(l, i->a, IRFL_ALL); break;
+    case IR_NATIVE: need(l, i->c, IRFL_ALL); break;
     default: break;
     }
 }
@@ -147,7 +148,7 @@ void ir_pass_live(IrUnit *u, const GuestIsa *isa)
         bool keep = ir_op_info[i->op].flags & IRF_S || i->uses || (i->op == IR_VOP && vop_fp[i->imm & 0xffff]);
         if (i->op == IR_RPUT)
             keep = live_put(&l, i);
-        if (i->type == IRT_FL && i->op != IR_VOP && i->op != IR_BRCOND && i->op != IR_RPUT && !i->fl_need)
+        if (i->type == IRT_FL && i->op != IR_VOP && i->op != IR_NATIVE && i->op != IR_BRCOND && i->op != IR_RPUT && !i->fl_need)
             keep = false;
         if (!keep) {
             if (i->op == IR_FLAGS)

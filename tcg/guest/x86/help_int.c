@@ -167,14 +167,3 @@ uint64_t x86_h_cmpxchg16b(void *state, uint64_t a, uint64_t b, uint64_t c, uint6
     }
     return 0;
 }
-
-/* ---- control words ---- */
-
-uint64_t x86_h_fldcw(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    X86State *s = state;
-    s->fcw = (uint16_t)((a & 0x1f3f) | 0x40);
-    bool open = s->fsw & ~s->fcw & 0x3f;
-    s->fsw = (uint16_t)((s->fsw & ~0x8080) | (open ? 0x8080 : 0));
-    return 0;
-}

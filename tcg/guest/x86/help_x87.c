@@ -1,7 +1,8 @@
 /*
- * x87 on the host's x87: the guest's whole state is loaded (FRSTOR), its very instruction executed out of a table of all of
- * them, and the state taken back (FNSAVE, which does not wait, so that an unmasked exception stays pending in the state and never
- * reaches the host). Control instructions are done here. SDM 1 chapter 8.
+ * x87 on the host's x87. While s->x87_live the guest's registers are the host's and translated code works on them (IR_NATIVE); load and settle move
+ * them. Where the guest unmasks exceptions, and for the reference back end, an instruction is executed here: the whole state is loaded (FRSTOR), the
+ * very instruction run out of a table of all of them, and the state taken back (FNSAVE, which does not wait, so that an unmasked exception stays
+ * pending in the state and never reaches the host). Control instructions are done here. SDM 1 chapter 8.
  */
 #include "tcg/guest/x86/sys.h"
 
@@ -71,6 +72,79 @@ static void regs_from(X86State *s, const uint8_t (*st)[10], uint16_t tw)
     }
 }
 
+/* ---- between struct and host ---- */
+static void image_of(const X86State *s, Image *im)
+{
+    *im = (Image){ .cw = s->fcw, .sw = s->fsw & ~0x8080u, .tw = full_tags(s) };
+    regs_to(s, im->st);
+}
+
+void x86_x87_load(TcgCpu *cpu)
+{
+    X86State *s = tcg_cpu_state(cpu);
+    Image im;
+    image_of(s, &im);
+    __asm__ volatile("frstor %0" : : "m"(im) : "memory");
+    s->x87_live = 1;
+}
+
+static void fold_pointers(X86State *s)
+{
+    if (!s->x87_last)
+        return;
+    s->fip = s->x87_base + (s->x87_last & 0xffff);
+    if (!x86_code64(s))
+        s->fip = (uint32_t)s->fip;
+    s->fop = s->x87_last >> 16 & 0x7ff;
+    if (s->x87_dseg)
+        s->fds = s->seg[s->x87_dseg - 1].sel;
+    s->x87_last = s->x87_dseg = 0;
+}
+
+void x86_x87_settle(X86State *s)
+{
+    if (s->x87_live) {
+        Image im;
+        __asm__ volatile("fnsave %0" : "=m"(im) : : "memory");
+        s->x87_live = 0;
+        s->fsw = (uint16_t)im.sw;
+        regs_from(s, (const uint8_t(*)[10])im.st, (uint16_t)im.tw);
+    }
+    fold_pointers(s);
+}
+
+bool x86_x87_settle_cpu(TcgCpu *cpu)
+{
+    X86State *s = tcg_cpu_state(cpu);
+    bool live = s->x87_live;
+    x86_x87_settle(s);
+    return live;
+}
+
+/* The kernel gave the signal handler an x87 of its own and put the guest's into an FXSAVE image (SDM 1 table 10-2). */
+void x86_x87_signal(TcgCpu *cpu, const void *fxsave)
+{
+    X86State *s = tcg_cpu_state(cpu);
+    const uint8_t *p = fxsave;
+    if (s->x87_live) {
+        s->x87_live = 0;
+        __builtin_memcpy(&s->fsw, p + 2, 2);
+        s->ftw = p[4];
+        for (unsigned n = 0; n < 8; n++) {
+            X86Fpr *f = &s->fpr[(top_of(s) + n) & 7];
+            __builtin_memcpy(&f->mant, p + 32 + 16 * n, 8);
+            __builtin_memcpy(&f->exp, p + 40 + 16 * n, 2);
+        }
+    }
+    fold_pointers(s);
+}
+
+uint64_t x86_h_x87_settle(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    x86_x87_settle(state);
+    return 0;
+}
+
 /* The one instruction at @fn with rdi = @mem, EFLAGS in and out. */
 static uint64_t execute(Image *im, void (*fn)(void), void *mem, uint64_t flags)
 {
@@ -85,9 +159,10 @@ static void run(X86State *s, unsigned op, unsigned modrm, uint8_t *mem)
 {
     /* an exception that is pending already stays out of the host, where it would trap */
     uint16_t pending = s->fsw & ~s->fcw & 0x3f;
-    Image im = { .cw = s->fcw, .sw = s->fsw & ~(0x8080u | pending), .tw = full_tags(s) };
+    Image im;
+    image_of(s, &im);
+    im.sw &= ~(uint32_t)pending;
     uintptr_t fn = modrm >= 0xc0 ? (uintptr_t)x87_reg_forms + 4 * (op * 64 + modrm - 0xc0) : (uintptr_t)x87_mem_forms + 4 * (op * 8 + (modrm >> 3 & 7));
-    regs_to(s, im.st);
     uint64_t fl = execute(&im, (void (*)(void))fn, mem, (x86_rflags(s) & X86_ARITH) | 0x202);
     s->fsw = (uint16_t)im.sw | pending;
     regs_from(s, (const uint8_t(*)[10])im.st, (uint16_t)im.tw);
@@ -196,28 +271,51 @@ static bool control_mem(X86State *s, unsigned op, unsigned reg, uint64_t va, uns
     return true;
 }
 
-/* Encodings that the manual leaves reserved raise #UD. */
-static bool reserved(unsigned op, unsigned modrm)
+uint64_t x86_h_fninit(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    switch (op) {
-    case 1: return (modrm >= 0xd1 && modrm <= 0xdf) || modrm == 0xe2 || modrm == 0xe3 || modrm == 0xe6 || modrm == 0xe7 || modrm == 0xef;
-    case 2: return modrm >= 0xe0 && modrm != 0xe9;
-    case 3: return modrm >= 0xf8 || (modrm >= 0xe5 && modrm <= 0xe7);
-    case 4: return modrm >= 0xd0 && modrm <= 0xdf;
-    case 5: return (modrm >= 0xc8 && modrm <= 0xcf) || modrm >= 0xf0;
-    case 6: return modrm >= 0xd0 && modrm <= 0xdf && modrm != 0xd9;
-    case 7: return (modrm >= 0xc0 && modrm <= 0xdf) || (modrm >= 0xe1 && modrm <= 0xe7) || modrm >= 0xf8;
-    default: return false;
-    }
+    x86_x87_settle(state);
+    init_fpu(state);
+    return 0;
 }
 
-static bool is_store(unsigned op, unsigned reg)
+/* Unmasking a flag that is set, or masking the last one, changes ES (SDM 1 8.1.3.3). */
+uint64_t x86_h_fldcw(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    return (op == 1 && (reg == 2 || reg == 3)) || (op == 3 && ((reg >= 1 && reg <= 3) || reg == 7)) || (op == 5 && reg >= 1 && reg <= 3) ||
-           (op == 7 && ((reg >= 1 && reg <= 3) || reg >= 6));
+    X86State *s = state;
+    x86_x87_settle(s);
+    s->fcw = (uint16_t)((a & 0x1f7f) | 0x40);
+    update_es(s);
+    return 0;
 }
 
-/* a: opcode << 8 | modrm | log2 of the operand size << 16, b: linear address, c: RIP of the instruction, d: bytes of the memory operand, 0 for none and for environments */
+typedef struct Stack { X86Fpr fpr[8]; uint16_t fsw; uint8_t ftw; } Stack;
+
+static Stack stack_of(const X86State *s)
+{
+    Stack k = { .fsw = s->fsw, .ftw = s->ftw };
+    __builtin_memcpy(k.fpr, s->fpr, sizeof(k.fpr));
+    return k;
+}
+
+static void stack_put(X86State *s, const Stack *k)
+{
+    s->fsw = k->fsw;
+    s->ftw = k->ftw;
+    __builtin_memcpy(s->fpr, k->fpr, sizeof(s->fpr));
+}
+
+/* Control instructions that are IR_NATIVE too. FLDCW: the slot is written already. */
+static bool control_reg(X86State *s, unsigned op, unsigned modrm)
+{
+    if (op == 3 && modrm == 0xe2)
+        s->fsw &= 0x7f00;
+    return (op == 3 && modrm == 0xe2) || (op == 7 && modrm == 0xe0) || (op == 1 && modrm < 0xc0 && (modrm >> 3 & 7) == 5);
+}
+
+/*
+ * a: opcode << 8 | modrm | log2 of the operand size << 16, b: linear address, d: bytes of the memory operand, 0 for none and for environments.
+ * Returns what IR_NATIVE would: packed flags of FCOMI and its kin, FNSTSW's status word.
+ */
 uint64_t x86_h_x87(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = state;
@@ -226,26 +324,28 @@ uint64_t x86_h_x87(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     bool mem = modrm < 0xc0;
     uint8_t buf[16];
 
+    x86_x87_settle(s);
+    if (control_reg(s, op, modrm))
+        return s->fsw;
     bool waits = !mem || reg != 6 || (op != 1 && op != 5);      /* FNSTENV and FNSAVE do not */
     if (waits)
         check_pending(s);
     if (mem && control_mem(s, op, reg, b, (a >> 16 & 3) == 1 ? 2 : 4))
         return 0;
-    if (!mem && reserved(op, modrm))
-        x86_raise(s, X86_UD);
-    unsigned n = mem ? (unsigned)d : 0;
-    if (n) {                   /* stores too: where an unmasked exception keeps the store from happening, the old bytes go back */
-        if (is_store(op, reg))
-            tcg_probe(cpu, b, n, TCG_WRITE, regime);
-        tcg_load_bytes(cpu, b, buf, n, regime);
+    if (!mem || !x86_x87_stores(op, reg)) {
+        if (mem)
+            tcg_load_bytes(cpu, b, buf, (unsigned)d, regime);
+        run(s, op, modrm, buf);
+        return s->cc;
     }
+    /* where an unmasked exception keeps the store from happening, the old bytes go back */
+    tcg_probe(cpu, b, (unsigned)d, TCG_WRITE, regime);
+    tcg_load_bytes(cpu, b, buf, (unsigned)d, regime);
+    Stack before = stack_of(s);
     run(s, op, modrm, buf);
-    if (n && is_store(op, reg))
-        tcg_store_bytes(cpu, b, buf, n, regime);
-    s->fip = c;
-    s->fcs = s->seg[X86_CS].sel;
-    s->fop = (uint16_t)(op << 8 | modrm);
-    if (mem)
-        s->fdp = b;
-    return 0;
+    Stack after = stack_of(s);
+    stack_put(s, &before);     /* a store into the running code starts the instruction again */
+    tcg_store_bytes(cpu, b, buf, (unsigned)d, regime);
+    stack_put(s, &after);
+    return s->cc;
 }

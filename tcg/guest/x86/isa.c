@@ -65,6 +65,7 @@ uint64_t x86_mode_key(const void *state)
     m |= s->ev.int_shadow ? X86M_SHADOW : 0;
     m |= s->ev.smm ? X86M_SMM : 0;
     m |= x86_dr_enabled(s) ? X86M_DR : 0;
+    m |= (s->fcw & 0x3f) != 0x3f ? X86M_XF : 0;
     m |= (s->mxcsr & 0x1f80) != 0x1f80 ? X86M_XM : 0;
     return m;
 }
@@ -124,6 +125,10 @@ const GuestIsa x86_isa = {
     .pc_offset = offsetof(X86State, rip),
     .pc_base_offset = offsetof(X86State, pc_base),
     .fpenv_offset = offsetof(X86State, mxcsr),
+    .fpu_live_offset = offsetof(X86State, x87_live),
+    .fpu_load = x86_x87_load,
+    .fpu_settle = x86_x87_settle_cpu,
+    .fpu_signal = x86_x87_signal,
     .slots = x86_slots,
     .n_slots = X86_SLOTS,
     .helpers = x86_helpers,

@@ -37,6 +37,9 @@ typedef struct X86Tr {
     bool end;                  /* a leaving operation was emitted */
     bool slow;                 /* cold copy of an instruction: segment checks by helper */
     uint8_t mem_flags;         /* IrMem bits for every access (alignment checks at CPL 3) */
+    bool mmx_ready;            /* x87 state is known to be in the slots (MMX works there) */
+    bool x87_based;            /* X87_BASE and FCS are this unit's */
+    uint8_t x87_seg;           /* X87_DSEG as this unit left it, 0 = not yet */
     IrVal lin;                 /* linear address of the modrm operand once known, 0 after labels */
     unsigned lin_write;        /* it was checked for writing */
     unsigned n_cold;
@@ -126,3 +129,5 @@ bool x86_emit_cpl0(X86Tr *t);
 /* x87 (fpctl.c): true, with #NM emitted, if CR0 forbids it; and report an unmasked exception that is pending. */
 bool x86_fpu_refused(X86Tr *t);
 void x86_fpu_pending(X86Tr *t);
+/* The x87 instruction under way, executed by the host on registers that both share; @b: address, @c: flags for FCMOVcc (x87.c). Not with X86M_XF. */
+IrVal x86_x87_native(X86Tr *t, IrType type, IrVal b, IrVal c, unsigned bytes);

@@ -17,6 +17,8 @@ enum {
     X86S_ES_SEL, X86S_CS_SEL, X86S_SS_SEL, X86S_DS_SEL, X86S_FS_SEL, X86S_GS_SEL,               /* I16 */
     X86S_MXCSR, X86S_FCW, X86S_FSW, X86S_FTW,                   /* I32 I16 I16 I8 */
     X86S_FOP, X86S_FIP, X86S_FDP,                               /* I16 I64 I64 */
+    X86S_FCS,                                                   /* I16 */
+    X86S_X87_LIVE, X86S_X87_DSEG, X86S_X87_LAST, X86S_X87_BASE, /* I8 I8 I32 I64 */
     X86S_INT_SHADOW,                                            /* I8 */
     X86S_MM0,                                                   /* 8 MMX registers: fpr[n].mant, V64 (physical = MMX number) */
     X86S_MMEXP0 = X86S_MM0 + 8,                                 /* their sign and exponent fields, I16: all ones after an MMX write */
@@ -59,6 +61,8 @@ extern const IrSlot x86_slots[X86_SLOTS];
 #define X86M_SHSTK_RESERVED (1u << 28)
 #define X86M_XM          (1u << 29)         /* MXCSR unmasks an exception: every instruction may trap in the host, see x86_translate */
 
+#define X86M_XF          (1u << 30)         /* the x87 control word unmasks an exception: its instructions are helpers', never the host's own */
+
 /* Translation regimes (insn.aux of LD/ST is regime + 1). */
 enum { X86R_USER, X86R_KERNEL,    /* supervisor, SMAP enforced where the mode says so */
        X86R_KERNEL_USEROK,        /* supervisor with EFLAGS.AC = 1 */
@@ -85,6 +89,19 @@ void x86_raise(X86State *s, unsigned vector) __attribute__((noreturn));
 void x86_raise_err(X86State *s, unsigned vector, uint32_t error) __attribute__((noreturn));
 /* Delivery proper, callable outside translated code too (deliver, vcpu_step). is_int: INT n/INT3/INTO (rip is the next instruction). May raise nested faults. */
 void x86_deliver(X86State *s, const X86Event *ev, uint64_t next_rip);
+
+/* ---- x87 in the host's x87 (help_x87.c) ---- */
+void x86_x87_load(TcgCpu *cpu);
+/* All x87 state into the struct: before anything there is read or written. */
+void x86_x87_settle(X86State *s);
+bool x86_x87_settle_cpu(TcgCpu *cpu);
+void x86_x87_signal(TcgCpu *cpu, const void *fxsave);
+/* The memory operand of opcode D8 + @op, modrm.reg @reg is written. */
+static inline bool x86_x87_stores(unsigned op, unsigned reg)
+{
+    static const uint8_t stores[8] = { [1] = 0xcc, [3] = 0x8e, [5] = 0xce, [7] = 0xce };
+    return stores[op] >> reg & 1;
+}
 
 void x86_translate(TcgUnitDesc *t);
 bool x86_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);

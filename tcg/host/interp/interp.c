@@ -77,7 +77,7 @@ static void op_call(Run *r, const IrInsn *i)
 
 static OpFn *const ops[IR_OPS] = {
     [IR_INSN] = op_insn, [IR_PC] = op_pc, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
-    [IR_CAS] = op_rmw, [IR_FENCE] = op_fence, [IR_CALL] = op_call, [IR_VOP] = interp_vop,
+    [IR_CAS] = op_rmw, [IR_FENCE] = op_fence, [IR_CALL] = op_call, [IR_NATIVE] = op_call, [IR_VOP] = interp_vop,
 };
 
 static bool control(unsigned op) { return op == IR_BR || op == IR_BRCOND || op == IR_BRZ || op == IR_BRNZ || op == IR_GOTO || op == IR_JMP || op == IR_EXIT; }

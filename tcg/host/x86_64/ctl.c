@@ -124,6 +124,7 @@ static void forget_values(Gen *g)
     memset(g->n_alias, 0, g->u->n_slots);
     g->spill_used = g->vspill_used = 0;
     g->fl_cur = g->rmw_addr_val = 0;
+    g->fpu_live = false;
 }
 
 static void gen_brz(Gen *g, IrInsn *i)
@@ -259,6 +260,7 @@ static void gen_call(Gen *g, IrInsn *i)
     a8(&g->a, 0xe8);
     a32(&g->a, 0);
     asm_patch_to(&g->a, g->a.p, (uint8_t *)g->ctx->thunks[THUNK_CALL] + (g->ctx->rw - g->ctx->rx));
+    g->fpu_live = false;
     if (i->uses)
         gen_def(g, RAX);
 }

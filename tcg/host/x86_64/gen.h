@@ -17,7 +17,7 @@ static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10,
 typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL } LocKind;
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
-enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_ENTER };
+enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST };
 
 typedef struct SlowPath { uint8_t *from, *back; uint16_t at; uint8_t kind, addr_tmp, dst; Mem addr; uint32_t info; int64_t off; bool is_vec, sext; uint8_t type; uint16_t xlive; } SlowPath;
 enum { MAX_SLOW = 1024, MAX_ALIAS = 6, MAX_FIX = 512 };
@@ -45,6 +45,7 @@ typedef struct Gen {
     uint64_t spill_used;
     uint32_t vspill_used;
     uint16_t fl_cur;           /* flags value in EFLAGS, 0 = none of interest */
+    bool fpu_live;             /* the shared FP registers are known to be in the host's */
     uint16_t rmw_addr_val;     /* address value whose host addend is in rmw_reg, 0 = none */
     uint8_t rmw_reg;
     uint8_t *label_at[IR_MAX_LABELS];
@@ -100,6 +101,14 @@ bool gen_mem(Gen *g, IrInsn *i);
 bool gen_ctl(Gen *g, IrInsn *i);
 bool gen_vec(Gen *g, IrInsn *i);
 bool gen_vop(Gen *g, IrInsn *i);
+bool gen_native(Gen *g, IrInsn *i);
+void gen_native_slow(Gen *g, const SlowPath *s);
+/* Host operand of @size bytes at guest address value @v; *ret_slow: to be filled, NULL with direct memory. What it emits clobbers EFLAGS. */
+Mem gen_guest_mem(Gen *g, const IrInsn *i, IrVal v, unsigned size, bool write, SlowPath **ret_slow);
+void gen_note_fault(Gen *g);                     /* behind the instruction that uses it */
+SlowPath *gen_slow_new(Gen *g);
+void gen_slow_head(Gen *g, const SlowPath *s);
+void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk);
 void gen_slow_paths(Gen *g);
 void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm);
 void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm);

@@ -134,6 +134,10 @@ static bool host_init(TcgContext *ctx, const GuestIsa *isa)
     thunk_slow(&t, THUNK_LD, tcg_slow_ld);
     thunk_slow(&t, THUNK_ST, tcg_slow_st);
     thunk_slow(&t, THUNK_RMW, tcg_slow_rmw);
+    thunk_slow(&t, THUNK_NLOAD, tcg_slow_native_load);
+    thunk_slow(&t, THUNK_NLD, tcg_slow_native_ld);
+    thunk_slow(&t, THUNK_NCHECK, tcg_slow_native_check);
+    thunk_slow(&t, THUNK_NST, tcg_slow_native_st);
     ctx->used = ctx->start = (size_t)(t.a.p - ctx->rw + 63) & ~(size_t)63;
     return true;
 }
@@ -144,7 +148,7 @@ static void emit_body(Gen *g)
         IrInsn *i = &g->u->insn[g->at];
         if (i->op == IR_NOP || g->rep[g->at] != g->at)
             continue;
-        if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i))
+        if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i) && !gen_native(g, i))
             GEN_FAIL(g);
         gen_free_dead(g);
         gen_unlock(g);
@@ -187,6 +191,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     g->env = (int32_t)cpu->isa->xlat_offset - STATE_BIAS;
     g->regime = cpu->isa->regime(b->mode);
     g->n_fix = g->n_slow = g->n_fault = 0;
+    g->fpu_live = false;
     g->failed = false;
     g->insn_off = (int64_t)(b->gpa & (TCG_PAGE_SIZE - 1));
     memset(g->label_at, 0, (u->n_labels + 1) * sizeof(g->label_at[0]));

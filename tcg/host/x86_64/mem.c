@@ -81,9 +81,9 @@ static SlowPath *direct_align(Gen *g, const IrInsn *i, Mem addr, unsigned t, boo
 }
 
 /* Emits the look-up; afterwards t holds the addend. */
-static SlowPath *lookup(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned u, bool write)
+static SlowPath *lookup_size(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned u, bool write, unsigned size)
 {
-    unsigned size = 1u << (i->mem & IRM_SIZE), regime = access_regime(g, i);
+    unsigned regime = access_regime(g, i);
     int32_t tag = tlb_disp(regime, write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag));
     bool align = i->mem & IRM_ALIGN;
 
@@ -102,6 +102,11 @@ static SlowPath *lookup(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned 
     s->info = (uint32_t)(i->mem | regime << 8 | (unsigned)write << 12);
     s->type = i->type;
     return s;
+}
+
+static SlowPath *lookup(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned u, bool write)
+{
+    return lookup_size(g, i, addr, t, u, write, 1u << (i->mem & IRM_SIZE));
 }
 
 static void drop_rmw(Gen *g)
@@ -123,6 +128,28 @@ static void int_load(Gen *g, const IrInsn *i, unsigned dst, Mem m)
     else
         asm_rm(&g->a, (size ? (sign ? 0xbfu : 0xb7u) : (sign ? 0xbeu : 0xb6u)) | M_0F | (sign && w ? O_W : 0), dst, m);
 }
+
+Mem gen_guest_mem(Gen *g, const IrInsn *i, IrVal v, unsigned size, bool write, SlowPath **ret_slow)
+{
+    *ret_slow = NULL;
+    Mem addr = addr_operand(g, v);
+    if (direct(g))
+        return direct_mem(g, addr);
+    drop_rmw(g);
+    unsigned t = gen_tmp(g), u = gen_tmp(g);
+    SlowPath *s = lookup_size(g, i, addr, t, u, write, size);
+    s->info |= size << 16;
+    *ret_slow = s;
+    return mem_bid(t, addr.base, 0, addr.disp);
+}
+
+void gen_note_fault(Gen *g)
+{
+    if (direct(g))
+        note_fault(g);
+}
+
+SlowPath *gen_slow_new(Gen *g) { return slow_new(g); }
 
 static void direct_ld(Gen *g, IrInsn *i)
 {
@@ -398,14 +425,14 @@ static void slow_vectors(Gen *g, const SlowPath *s, bool save)
             asm_vrm(&g->a, (save ? 0x7fu : 0x6fu) | M_0F | P_F3 | O_L, x, NOREG, gen_env(g, offsetof(TcgEnv, vsave) + 32 * x));
 }
 
-static void slow_call(Gen *g, const SlowPath *s, unsigned thunk)
+void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk)
 {
     slow_vectors(g, s, true);
     call_thunk(g, thunk);
     slow_vectors(g, s, false);
 }
 
-static void slow_head(Gen *g, const SlowPath *s)
+void gen_slow_head(Gen *g, const SlowPath *s)
 {
     asm_patch(&g->a, s->from);
     asm_lea(&g->a, s->addr_tmp, s->addr, true);
@@ -419,8 +446,8 @@ static void slow_head(Gen *g, const SlowPath *s)
 static void slow_ld(Gen *g, const SlowPath *s)
 {
     const IrInsn *i = &g->u->insn[s->at];
-    slow_head(g, s);
-    slow_call(g, s, THUNK_LD);
+    gen_slow_head(g, s);
+    gen_slow_call(g, s, THUNK_LD);
     if (s->is_vec)
         gen_vec_ld(g, i, ENV(g, vspill[15]), s->dst);
     else
@@ -432,7 +459,7 @@ static void slow_ld(Gen *g, const SlowPath *s)
 static void slow_st(Gen *g, const SlowPath *s)
 {
     const IrInsn *i = &g->u->insn[s->at];
-    slow_head(g, s);
+    gen_slow_head(g, s);
     if (s->is_vec) {
         gen_vec_st(g, i, (i->mem & IRM_SIZE) > 3 ? ENV(g, vspill[15]) : ENV(g, arg[1]), s->dst);
     } else if (s->dst == NOREG) {
@@ -441,15 +468,15 @@ static void slow_st(Gen *g, const SlowPath *s)
     } else {
         asm_store(&g->a, ENV(g, arg[1]), s->dst, true);
     }
-    slow_call(g, s, THUNK_ST);
+    gen_slow_call(g, s, THUNK_ST);
 }
 
 static void slow_rmw(Gen *g, const SlowPath *s)
 {
-    slow_head(g, s);
+    gen_slow_head(g, s);
     if (s->type != NOREG)
         asm_store(&g->a, ENV(g, arg[1]), s->type, true);
-    slow_call(g, s, THUNK_RMW);
+    gen_slow_call(g, s, THUNK_RMW);
     asm_load(&g->a, s->dst, ENV(g, ret), true);
 }
 
@@ -462,8 +489,10 @@ void gen_slow_paths(Gen *g)
             slow_ld(g, s);
         else if (s->kind == THUNK_ST)
             slow_st(g, s);
-        else
+        else if (s->kind == THUNK_RMW)
             slow_rmw(g, s);
+        else
+            gen_native_slow(g, s);
         uint8_t *j = asm_jmp(&g->a);
         asm_patch_to(&g->a, j, s->back);
     }
