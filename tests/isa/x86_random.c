@@ -2,7 +2,8 @@
  * Random user-level integer instructions, run by the host CPU and by the translator in the same place of memory; registers,
  * flags (but for those that opcodes.def calls undefined), memory and the faulting instruction must agree.
  *
- *   x86_random [SEED [ROUNDS [vector]]] [interp]    prints what was covered; vector: SSE, AVX and MMX instead, with their registers and MXCSR;
+ *   x86_random [SEED [ROUNDS [vector|x87] [code32]]] [interp]    prints what was covered; vector: SSE, AVX and MMX instead, with their registers and
+ *   MXCSR; x87: x87 and MMX (x86_random_x87.c);
  *   interp: the reference back end instead of the generated code
  */
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <ucontext.h>
 
 #include "tcg/guest/x86/translate.h"
+#include "tests/isa/x86_random_x87.h"
 #include "util/bits.h"
 
 enum { RAM_SIZE = 8 << 20, MAX_SEQ = 48, CODE_OFF = 0x100000, DATA_OFF = 0x200000, DATA_SIZE = 0x2000, STACK_OFF = 0x210000, VEC_OFF = 0x204000, IDT_OFF = 0x300000,
@@ -32,7 +34,8 @@ static struct {
     uint8_t *seen;
     unsigned mismatches;
     bool code32;               /* in 32-bit code */
-    bool vector;
+    bool vector, x87;
+    uint8_t fxsave[512];       /* of the native program at its fault */
     volatile bool native;
     struct sigaction old;      /* the translator's, of SIGFPE */
 } T;
@@ -88,6 +91,7 @@ static void on_signal(int sig, siginfo_t *si, void *opaque)
     T.fault.flags = (uint64_t)g[REG_EFL];
     T.fault.rip = (uint64_t)g[REG_RIP];
     T.fault.vector = (int)g[REG_TRAPNO];
+    memcpy(T.fxsave, uc->uc_mcontext.fpregs, sizeof(T.fxsave));
     siglongjmp(T.back, 1);
 }
 
@@ -174,6 +178,9 @@ static void reset_state(X86State *s, const Regs *r, uint64_t start)
     memcpy(s->gpr, r->gpr, sizeof(s->gpr));
     x86_set_rflags(s, r->flags | 2);
     s->rip = start;
+    s->fcw = 0x37f;            /* as FNINIT left the host */
+    s->fsw = 0;
+    s->ftw = 0;
     s->ev.mp_state = X86_MP_RUNNABLE;
     s->ev.int_shadow = 0;
 }
@@ -472,7 +479,7 @@ static void report(const Program *p, const Regs *before, const Regs *n, const Re
     printf("\n");
 }
 
-static bool compare(const Program *p, const Regs *before, const Regs *n, const Regs *t, const uint8_t *native_ram)
+static bool compare(const Program *p, const Regs *before, const Regs *n, const Regs *t, const uint8_t *native_ram, const X86State *s)
 {
     uint64_t mask = X86_ARITH | X86_DF;
     if (n->vector < 0)
@@ -490,9 +497,11 @@ static bool compare(const Program *p, const Regs *before, const Regs *n, const R
         what = "flags";
     else if (memcmp(native_ram + DATA_OFF, T.ram + DATA_OFF, 0x30000))
         what = "memory";
+    else if (T.x87 && n->vector >= 0)
+        what = x87_differs(T.fxsave, s);
     if (what)
         report(p, before, n, t, what);
-    for (unsigned k = 0, shown = 0; what && k < DATA_SIZE + 0x10000 && shown < 4; k += 8)
+    for (unsigned k = 0, shown = 0; what && k < 0x30000 && shown < 4; k += 8)
         if (memcmp(native_ram + DATA_OFF + k, T.ram + DATA_OFF + k, 8)) {
             printf("  memory %#lx native %016lx tcg %016lx\n", (unsigned long)(BASE + DATA_OFF + k), (unsigned long)*(uint64_t *)(native_ram + DATA_OFF + k),
                    (unsigned long)*(uint64_t *)(T.ram + DATA_OFF + k));
@@ -555,25 +564,35 @@ static void vector_inputs(void)
     memcpy(T.ram + VEC_OFF + 0x200, &mxcsr, 4);
 }
 
+/* Up to its last instruction. False: nothing was made. */
+static bool make_program(Program *p, const X86Op **ops, unsigned n_ops, unsigned round)
+{
+    unsigned count = rnd() & 1 || T.vector ? 1 + rnd() % 4 : 1 + rnd() % (MAX_SEQ - 1);
+    if (T.x87) {
+        p->n = x87_make(p->b, rnd, BASE + DATA_OFF, T.code32);
+        return true;
+    }
+    if (T.vector)
+        vector_state(p, true);
+    for (unsigned k = 0; k < count; k++) {
+        if (p->n_ops && p->undef) {            /* flags undefined by the one before must not flow on */
+            static const uint8_t cmp[] = { 0x48, 0x39, 0xc8 };
+            memcpy(p->b + p->n, cmp + T.code32, sizeof(cmp) - T.code32);
+            p->n += sizeof(cmp) - T.code32;
+            p->undef = 0;
+        }
+        add_insn(p, k == 0 ? ops[round % n_ops] : ops[rnd() % n_ops]);
+    }
+    if (p->n_ops && T.vector)
+        vector_state(p, false);
+    return p->n_ops;
+}
+
 static void one_round(TcgContext *ctx, TcgCpu *cpu, X86State *s, const X86Op **ops, unsigned n_ops, uint8_t *native_ram, unsigned round)
 {
     Program p = { .n = 0 };
-    unsigned count = rnd() & 1 || T.vector ? 1 + rnd() % 4 : 1 + rnd() % (MAX_SEQ - 1);
-    if (T.vector)
-        vector_state(&p, true);
-    for (unsigned k = 0; k < count; k++) {
-        if (p.n_ops && p.undef) {              /* flags undefined by the one before must not flow on */
-            static const uint8_t cmp[] = { 0x48, 0x39, 0xc8 };
-            memcpy(p.b + p.n, cmp + T.code32, sizeof(cmp) - T.code32);
-            p.n += sizeof(cmp) - T.code32;
-            p.undef = 0;
-        }
-        add_insn(&p, k == 0 ? ops[round % n_ops] : ops[rnd() % n_ops]);
-    }
-    if (!p.n_ops)
+    if (!make_program(&p, ops, n_ops, round))
         return;
-    if (T.vector)
-        vector_state(&p, false);
     Regs before = { .vector = -1 }, n, t;
     for (int k = 0; k < 16; k++)
         before.gpr[k] = T.code32 ? (uint32_t)interesting() : interesting();
@@ -582,6 +601,8 @@ static void one_round(TcgContext *ctx, TcgCpu *cpu, X86State *s, const X86Op **o
     for (unsigned k = 0; k < DATA_SIZE; k += 8)
         put64(DATA_OFF + k, T.vector ? lane() : interesting());
     vector_inputs();
+    if (T.x87)
+        x87_inputs(T.ram + DATA_OFF, rnd);
     memset(T.ram + STACK_OFF - 0x10000 + DATA_SIZE, (int)rnd(), 0x1000);
     memcpy(T.ram + CODE_OFF, p.b, p.n);
     static const uint8_t jmp[6] = { 0xff, 0x25 };
@@ -609,7 +630,11 @@ static void one_round(TcgContext *ctx, TcgCpu *cpu, X86State *s, const X86Op **o
     if (round % 4096 == 4095)
         tcg_flush_code(ctx);
     run_tcg(cpu, s, &t, BASE + CODE_OFF);
-    if (!compare(&p, &before, &n, &t, native_ram))
+    if (T.x87) {
+        x87_normalise(T.ram + DATA_OFF);
+        x87_normalise(native_ram + DATA_OFF);
+    }
+    if (!compare(&p, &before, &n, &t, native_ram, s))
         T.mismatches++;
     else
         for (unsigned k = 0; k < p.n_ops; k++)
@@ -627,6 +652,7 @@ int main(int argc, char **argv)
     unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 60000, n_ops = 0, covered = 0;
     for (int k = 3; k < argc; k++) {
         T.vector |= !strcmp(argv[k], "vector");
+        T.x87 |= !strcmp(argv[k], "x87");
         T.code32 |= !strcmp(argv[k], "code32");
     }
     if (!WILD && T.code32) {
@@ -664,12 +690,17 @@ int main(int argc, char **argv)
     TcgCpu *cpu = tcg_cpu_new(ctx, &x86_isa, s, &callbacks, NULL);
     for (unsigned k = 0; k < rounds && T.mismatches < 10; k++)
         one_round(ctx, cpu, s, ops, n_ops, native_ram, k);
-    for (unsigned k = 0; k < n_ops; k++) {
+    for (unsigned k = 0; k < n_ops && !T.x87; k++) {
         covered += T.seen[ops[k] - x86_ops];
         if (!T.seen[ops[k] - x86_ops])
             printf("not covered: %s (opcodes.def:%u)\n", ops[k]->name, ops[k]->line);
     }
     printf("seed %lu: %u rounds, %u of %u entries covered, %u mismatches\n", (unsigned long)seed, rounds, covered, n_ops, T.mismatches);
+    if (T.x87) {
+        unsigned of, got = x87_covered(&of);
+        printf("%u of %u x87 forms\n", got, of);
+        covered = got == of || rounds < 20000 ? n_ops : 0;      /* its programs do not come from the table */
+    }
     tcg_cpu_free(cpu);
     tcg_free(ctx);
     log_free(log);

@@ -10,16 +10,27 @@ bool x86_mmx_ok(X86Tr *t)
         x86_emit_ud(t);
     else if (t->mode & X86M_TS)
         x86_emit_raise(t, X86_NM);
-    return !(t->mode & (X86M_EM | X86M_TS));
+    if (t->mode & (X86M_EM | X86M_TS))
+        return false;
+    if (t->mode & X86M_XF)
+        x86_fpu_pending(t);    /* SDM 3A 12.5: #MF comes before the MMX instruction */
+    else if (t->slow)
+        x86_call(t, X86H_x87_settle, 0, 0, 0, 0);
+    else if (!t->mmx_ready)
+        ir_brnz(t->u, IRT_I8, ir_get(t->u, IRT_I8, X86S_X87_LIVE), x86_cold_slow(t));
+    t->mmx_ready |= !t->slow;
+    return true;
 }
 
-/* Every MMX instruction makes TOP 0 and all tags valid (SDM 1 9.5.1). After the last thing that may fault. */
-static void touch(X86Tr *t)
+/* Every MMX instruction makes TOP 0 and all tags valid, EMMS all of them empty (SDM 3A table 12-1). After the last thing that may fault. */
+static void set_tags(X86Tr *t, int tags)
 {
     IrVal fsw = ir_get(t->u, IRT_I16, X86S_FSW);
     ir_put(t->u, IRT_I16, X86S_FSW, ir_bin(t->u, IR_AND, IRT_I16, fsw, ir_const(t->u, IRT_I16, ~0x3800)));
-    ir_put(t->u, IRT_I8, X86S_FTW, ir_const(t->u, IRT_I8, -1));
+    ir_put(t->u, IRT_I8, X86S_FTW, ir_const(t->u, IRT_I8, tags));
 }
+
+static void touch(X86Tr *t) { set_tags(t, -1); }
 
 static unsigned mmreg(const X86Tr *t, unsigned n)
 {
@@ -139,7 +150,7 @@ void x86_e_mmxmovdq2q(X86Tr *t)
 void x86_e_emms(X86Tr *t)
 {
     if (x86_mmx_ok(t))
-        ir_put(t->u, IRT_I8, X86S_FTW, ir_const(t->u, IRT_I8, 0));
+        set_tags(t, 0);
 }
 
 void x86_e_mmxshufw(X86Tr *t)

@@ -25,8 +25,9 @@ static void pointers_to(const X86State *s, uint8_t *area, bool rexw)
     wr32(area + 20, s->fds);
 }
 
-static void pointers_from(X86State *s, const uint8_t *area, bool rexw)
+static void x87_from(X86State *s, const uint8_t *area, bool rexw)
 {
+    s->fcw = (uint16_t)((s->fcw & 0x1f7f) | 0x40);         /* reserved bits read as they always do */
     s->fcs = s->fds = 0;
     if (rexw)
         return;
@@ -42,6 +43,7 @@ static void check_fx(X86State *s, uint64_t va)
         x86_raise(s, X86_NM);
     if (va & 15)
         x86_raise_gp0(s);
+    x86_x87_settle(s);
     tcg_fpenv_get(x86_cpu(s));
 }
 
@@ -77,7 +79,7 @@ uint64_t x86_h_fxrstor(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
             wr64(area + 168 + 16 * i, s->vec[i].q[1]);
         }
     x86_fxsave_unpack(s, area);
-    pointers_from(s, area, b == 8);
+    x87_from(s, area, b == 8);
     tcg_fpenv_put(x86_cpu(s));
     return 0;
 }
@@ -103,6 +105,7 @@ static void begin(Xs *x, X86State *s, uint64_t va, uint64_t op_size, bool superv
         x86_need_cpl0(s);
     if (va & 63)
         x86_raise_gp0(s);
+    x86_x87_settle(s);
     tcg_fpenv_get(x86_cpu(s));
     *x = (Xs){ .s = s, .cpu = x86_cpu(s), .va = va, .regime = x86_regime_now(s), .rexw = op_size == 8 };
     x->mask = ((uint32_t)s->gpr[X86_RAX] | s->gpr[X86_RDX] << 32) & (s->xcr0 | (supervisor ? s->msr.xss : 0));
@@ -338,7 +341,7 @@ static void restore(Xs *x, bool supervisor)
     s->mxcsr = mxcsr;
     tcg_fpenv_put(x->cpu);
     if (x->mask & X86_XC_X87)
-        pointers_from(s, area, x->rexw || !(bv & X86_XC_X87));
+        x87_from(s, area, x->rexw || !(bv & X86_XC_X87));
     if (s->pkru != old_pkru && s->cr4 & X86_CR4_PKE)
         tcg_flush_all(x->cpu);
 }
