@@ -646,10 +646,25 @@ static void print_line(void *opaque, const char *line)
     printf("%s\n", line);
 }
 
+/* Whether everything was generated and compared. */
+static bool report_coverage(uint64_t seed, unsigned rounds, const X86Op **ops, unsigned n_ops)
+{
+    unsigned covered = 0, of = n_ops;
+    if (T.x87)                 /* its programs do not come from the table */
+        covered = x87_covered(&of);
+    for (unsigned k = 0; k < n_ops && !T.x87; k++) {
+        covered += T.seen[ops[k] - x86_ops];
+        if (!T.seen[ops[k] - x86_ops])
+            printf("not covered: %s (opcodes.def:%u)\n", ops[k]->name, ops[k]->line);
+    }
+    printf("seed %lu: %u rounds, %u of %u %s covered, %u mismatches\n", (unsigned long)seed, rounds, covered, of, T.x87 ? "forms" : "entries", T.mismatches);
+    return covered == of;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 60000, n_ops = 0, covered = 0;
+    unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 60000, n_ops = 0;
     for (int k = 3; k < argc; k++) {
         T.vector |= !strcmp(argv[k], "vector");
         T.x87 |= !strcmp(argv[k], "x87");
@@ -690,22 +705,12 @@ int main(int argc, char **argv)
     TcgCpu *cpu = tcg_cpu_new(ctx, &x86_isa, s, &callbacks, NULL);
     for (unsigned k = 0; k < rounds && T.mismatches < 10; k++)
         one_round(ctx, cpu, s, ops, n_ops, native_ram, k);
-    for (unsigned k = 0; k < n_ops && !T.x87; k++) {
-        covered += T.seen[ops[k] - x86_ops];
-        if (!T.seen[ops[k] - x86_ops])
-            printf("not covered: %s (opcodes.def:%u)\n", ops[k]->name, ops[k]->line);
-    }
-    printf("seed %lu: %u rounds, %u of %u entries covered, %u mismatches\n", (unsigned long)seed, rounds, covered, n_ops, T.mismatches);
-    if (T.x87) {
-        unsigned of, got = x87_covered(&of);
-        printf("%u of %u x87 forms\n", got, of);
-        covered = got == of || rounds < 20000 ? n_ops : 0;      /* its programs do not come from the table */
-    }
+    bool all = report_coverage(seed, rounds, ops, n_ops);
     tcg_cpu_free(cpu);
     tcg_free(ctx);
     log_free(log);
     free(s);
     free(native_ram);
     free(T.image);
-    return T.mismatches || covered < n_ops;
+    return T.mismatches || !all;
 }
