@@ -279,8 +279,9 @@ static bool switch_now(Machine *m, unsigned to, GError **err)
         *c->groups_dirty = c->type->groups_all;
         c->priv->handover_due = false;
         c->stats.switches++;
-        /* What was pending in the old engine's own queues is looked up again in the new one. */
+        /* What was pending in the old engine's own queues is looked up again in the new one, by a sleeper too. */
         atomic_fetch_or(&c->events, VCPU_EV_INTR | VCPU_EV_FLUSH);
+        vcpu_kick(c);
     }
     return true;
 }

@@ -30,6 +30,7 @@ typedef struct KvmVm {
     uint32_t lines;            /* global system interrupts as told to KVM; the fabric's lock */
     uint64_t pit_shift[3];     /* ticks that a counter had run when KVM had to load it anew ... */
     int64_t pit_loaded[3];     /* ... then */
+    enum { PIT_RUNS, PIT_ENDED, PIT_EMPTY } pit_rest[3];   /* a counter that KVM was given a count for only because it must have one */
     void *stub;                /* apic.c: its page; lock */
     _Atomic uint64_t apic_writes;
 } KvmVm;

@@ -1,6 +1,7 @@
 /*
  * KVM's 8254. It can only be loaded with a full count, so one that moves here in the middle of a period ends that much later; the part that had gone
- * by is remembered and added when it moves away, with the tick that is due by then. Ticks are neither lost nor invented over many moves.
+ * by is remembered and added when it moves away, with the tick that is due by then. Ticks are neither lost nor invented over many moves. A counter at rest
+ * (it has ended, or got a control word only) cannot be put in at all: it gets the longest count, 55 ms, and is taken out as it was.
  */
 #include <sys/ioctl.h>
 
@@ -29,7 +30,6 @@ static void channel_to(struct kvm_pit_channel_state *k, const X86PitChannel *c)
         .status = c->status, .read_state = c->rw == 3 ? (c->read_msb ? 4 : 3) : c->rw, .write_state = c->rw == 3 ? (c->write_msb ? 4 : 3) : c->rw,
         .write_latch = c->write_low, .rw_mode = c->rw, .mode = c->armed ? c->mode : NEVER_LOADED, .bcd = c->bcd, .gate = c->gate,
     };
-    /* a control word came and no count yet: KVM may let one period run before the count comes */
     if (!c->armed && !(c->mode == 3 && c->rw == 3))
         k->mode = c->mode;
 }
@@ -42,7 +42,10 @@ bool kvm_pit_in(KvmVm *vm, const X86PitState *s, GError **err)
         const X86PitChannel *c = &s->ch[n];
         uint64_t e = c->armed ? gone(c, now) : 0;
         channel_to(&k.channels[n], c);
-        vm->pit_shift[n] = !c->armed ? 0 : periodic(c->mode) ? e % c->count : MIN(e, 1u << 17);
+        vm->pit_rest[n] = !c->armed ? PIT_EMPTY : !periodic(c->mode) && e >= c->count ? PIT_ENDED : PIT_RUNS;
+        vm->pit_shift[n] = vm->pit_rest[n] == PIT_EMPTY ? 0 : vm->pit_rest[n] == PIT_ENDED ? c->count : e % c->count;
+        if (vm->pit_rest[n] != PIT_RUNS)
+            k.channels[n].count = 0;
     }
     if (ioctl(vm->fd, KVM_SET_PIT2, &k) < 0 || ioctl(vm->fd, KVM_GET_PIT2, &k) < 0)
         return kvm_fail(err, "writing the interval timer");
@@ -54,10 +57,12 @@ bool kvm_pit_in(KvmVm *vm, const X86PitState *s, GError **err)
 static void channel_from(KvmVm *vm, unsigned n, X86PitChannel *c, const struct kvm_pit_channel_state *k)
 {
     uint32_t count = k->count ? k->count : 65536;
-    bool armed = k->mode != NEVER_LOADED, same = k->count_load_time == vm->pit_loaded[n];
+    bool same = k->count_load_time == vm->pit_loaded[n], armed = k->mode != NEVER_LOADED && !(same && vm->pit_rest[n] == PIT_EMPTY);
+    if (same && vm->pit_rest[n] == PIT_ENDED)
+        count = (uint32_t)vm->pit_shift[n];
     *c = (X86PitChannel){
         .count = count, .next_count = count, .latch = k->latched_count, .latched = !k->count_latched ? 0 : k->count_latched == 3 ? 2 : 1,
-        .status = k->status, .status_latched = k->status_latched, .rw = k->rw_mode ? k->rw_mode : 3, .mode = armed ? k->mode : 3, .write_low = k->write_latch,
+        .status = k->status, .status_latched = k->status_latched, .rw = k->rw_mode ? k->rw_mode : 3, .mode = k->mode != NEVER_LOADED ? k->mode : 3, .write_low = k->write_latch,
         .bcd = k->bcd, .gate = k->gate, .read_msb = k->read_state == 4, .write_msb = k->write_state == 4, .armed = armed,
         .loaded = armed, .null_count = !armed,
     };
@@ -67,7 +72,7 @@ static void channel_from(KvmVm *vm, unsigned n, X86PitChannel *c, const struct k
         c->start = now - run - shift;
     else
         c->elapsed = run + shift;
-    if (n || !armed || !c->gate)
+    if (n || !armed || !c->gate || (same && vm->pit_rest[n] == PIT_ENDED))
         return;
     /* one more edge than KVM has seen? */
     uint64_t due = periodic(c->mode) ? (run + shift) / count - run / count : run < count && run + shift >= count;
