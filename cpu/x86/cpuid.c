@@ -238,7 +238,11 @@ static void leaf_8_1e(const Query *q)
     q->r[1] = q->dyn->apic_id & 0xff;          /* core id, one thread a core */
 }
 
-static void leaf_8_21(const Query *q) { q->r[0] = word(q, X86_FW_821_EAX); }
+static void leaf_8_21(const Query *q)
+{
+    q->r[0] = word(q, X86_FW_821_EAX);
+    q->r[2] = word(q, X86_FW_821_ECX);
+}
 
 static const struct { uint32_t first, last; void (*fn)(const Query *q); } leaves[] = {
     { 0, 0, leaf_0 }, { 1, 1, leaf_1 }, { 2, 2, leaf_2 }, { 4, 4, leaf_4 }, { 6, 6, leaf_6 }, { 7, 7, leaf_7 }, { 0xb, 0xb, leaf_topology },

@@ -13,7 +13,7 @@
 /* One register of one CPUID leaf that carries feature bits. */
 typedef enum X86FeatureWord {
     X86_FW_1_EDX, X86_FW_1_ECX, X86_FW_6_EAX, X86_FW_7_EBX, X86_FW_7_ECX, X86_FW_7_EDX, X86_FW_7_1_EAX, X86_FW_D_1_EAX, X86_FW_KVM_EAX,
-    X86_FW_81_EDX, X86_FW_81_ECX, X86_FW_87_EDX, X86_FW_88_EBX, X86_FW_821_EAX, X86_FEATURE_WORDS
+    X86_FW_81_EDX, X86_FW_81_ECX, X86_FW_87_EDX, X86_FW_88_EBX, X86_FW_821_EAX, X86_FW_821_ECX, X86_FEATURE_WORDS
 } X86FeatureWord;
 typedef struct X86Features { uint32_t w[X86_FEATURE_WORDS]; } X86Features;
 

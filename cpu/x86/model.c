@@ -67,6 +67,7 @@ static const struct { uint32_t leaf, sub, reg; } word_at[X86_FEATURE_WORDS] = {
     [X86_FW_7_ECX] = { 7, 0, 2 }, [X86_FW_7_EDX] = { 7, 0, 3 }, [X86_FW_7_1_EAX] = { 7, 1, 0 }, [X86_FW_D_1_EAX] = { 0xd, 1, 0 },
     [X86_FW_KVM_EAX] = { 0, 0, 0 }, [X86_FW_81_EDX] = { 0x80000001, 0, 3 }, [X86_FW_81_ECX] = { 0x80000001, 0, 2 },
     [X86_FW_87_EDX] = { 0x80000007, 0, 3 }, [X86_FW_88_EBX] = { 0x80000008, 0, 1 }, [X86_FW_821_EAX] = { 0x80000021, 0, 0 },
+    [X86_FW_821_ECX] = { 0x80000021, 0, 2 },
 };
 
 X86Features x86_features_host(void)

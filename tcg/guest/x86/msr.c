@@ -54,8 +54,9 @@ static bool set_efer(X86State *s, const Msr *m, uint32_t index, uint64_t v)
     uint64_t ok = X86_EFER_LMA;
     const struct { X86Feature f; uint64_t bit; } bits[] = {
         { X86_FEAT_SYSCALL, X86_EFER_SCE }, { X86_FEAT_LM, X86_EFER_LME }, { X86_FEAT_NX, X86_EFER_NXE }, { X86_FEAT_FXSR_OPT, 1 << 14 },
+        { X86_FEAT_AUTO_IBRS, 1 << 21 },
     };
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
         if (x86_model_has(s->model, bits[i].f))
             ok |= bits[i].bit;
     if (v & ~ok || (s->cr0 & X86_CR0_PG && (v ^ s->msr.efer) & X86_EFER_LME))
