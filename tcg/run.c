@@ -9,7 +9,7 @@
 #include "tcg/tcg-internal.h"
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
-enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 4, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2, LEAVE_FAULT = -3 };
+enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 32, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2, LEAVE_FAULT = -3 };
 
 /* ---- host arithmetic traps ---- */
 /* The vCPU whose code runs on this thread: a signal handler has nothing else to go by. */
@@ -162,6 +162,9 @@ void tcg_free(TcgContext *ctx)
     g_free(ctx);
 }
 
+/* No context has this number; 0 is what a poked vCPU has. */
+static void forget_jumps(TcgCpu *cpu) { memset(cpu->jc, 0xff, JC_SIZE * sizeof(cpu->jc[0])); }
+
 TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const TcgCallbacks *cb, void *opaque)
 {
     g_assert(sizeof(TcgEnv) <= isa->state_size - isa->xlat_offset);
@@ -172,7 +175,8 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
     cpu->env = (TcgEnv *)((uint8_t *)state + isa->xlat_offset);
     cpu->cb = cb;
     cpu->opaque = opaque;
-    cpu->jc = g_new0(JumpEntry, JC_SIZE);
+    cpu->jc = g_new(JumpEntry, JC_SIZE);
+    forget_jumps(cpu);
     memset(cpu->env, 0, sizeof(*cpu->env));
     cpu->env->cpu = cpu;
     cpu->env->jc = cpu->jc;
@@ -408,10 +412,11 @@ static void link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
     pthread_mutex_lock(&ctx->lock);
     if (ctx->generation == generation && n < ctx->n_links && !b->dead && !b->one_insn) {
         TcgLink *l = &ctx->links[n];
-        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->tries < MAX_RELINKS : !b->gpa2);
+        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->ctx_id != cpu->ctx_id && l->tries < MAX_RELINKS : !b->gpa2);
         if (ok) {
             l->tries++;
             l->linked = 1;
+            l->ctx_id = cpu->ctx_id;
             ctx->host->link(ctx, l, b, cpu->ctx_id, 0);
         }
     }
@@ -429,7 +434,7 @@ static void safe_point(TcgCpu *cpu)
         flush_world(cpu);
     if (cpu->code_generation != ctx->generation) {
         cpu->code_generation = ctx->generation;
-        memset(cpu->jc, 0, JC_SIZE * sizeof(cpu->jc[0]));
+        forget_jumps(cpu);
         cpu->link = 0;
     }
 }

@@ -77,7 +77,7 @@ typedef struct TcgBlock {
 typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
 
 /* A patchable direct jump. */
-typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; } TcgLink;
+typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; uint32_t ctx_id; } TcgLink;
 
 typedef struct CodePage { uint64_t gpa; struct CodePage *next; TcgBlock *blocks; unsigned n_live; uint64_t map; } CodePage;
 enum { BLOCK_HASH = 1 << 15, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };

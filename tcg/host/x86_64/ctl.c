@@ -147,6 +147,17 @@ static void emit_leave(Gen *g, int64_t off, unsigned link)
     asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_EXIT] + (g->ctx->rw - g->ctx->rx));
 }
 
+/* Look the target up in the jump cache, leave as link @link if it is not there. */
+static void emit_probe(Gen *g, int64_t off, unsigned link)
+{
+    asm_load(&g->a, RAX, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), true);
+    asm_alu_ri(&g->a, 0, RAX, (int32_t)off, 8);
+    asm_rm(&g->a, 0xc7, 0, ENV(g, link));
+    a32(&g->a, link);
+    uint8_t *j = asm_jmp(&g->a);
+    asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_PROBE] + (g->ctx->rw - g->ctx->rx));
+}
+
 static TcgLink *new_link(Gen *g, int64_t off, bool cross)
 {
     TcgContext *ctx = g->ctx;
@@ -159,7 +170,8 @@ static TcgLink *new_link(Gen *g, int64_t off, bool cross)
 
 /*
  * Direct jump. In the page: [poll if backward;] jmp rel32, first to the leaving code right behind. To another page:
- * cmp ctx_id, imm32; jne leave; add pc_base, delta; jmp rel32. The displacement is aligned so that it is patched in one store.
+ * cmp ctx_id, imm32; jne probe; add pc_base, delta; jmp rel32. The displacement is aligned so that it is patched in one store.
+ * The link holds for one context; from another one, or after mappings changed, the jump cache may know the way.
  */
 static void gen_goto(Gen *g, IrInsn *i)
 {
@@ -196,7 +208,10 @@ static void gen_goto(Gen *g, IrInsn *i)
     asm_patch(&g->a, j);
     if (poll)
         asm_patch(&g->a, poll);
-    emit_leave(g, i->imm, (unsigned)(l - g->ctx->links));
+    if (cross)
+        emit_probe(g, i->imm, (unsigned)(l - g->ctx->links));
+    else
+        emit_leave(g, i->imm, (unsigned)(l - g->ctx->links));
 }
 
 /* Indirect: probe the jump cache here, so that each site has its own host branch to predict. */

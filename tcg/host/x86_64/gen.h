@@ -17,7 +17,7 @@ static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10,
 typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL } LocKind;
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
-enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST };
+enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST };
 
 typedef struct SlowPath { uint8_t *from, *back; uint16_t at; uint8_t kind, addr_tmp, dst; Mem addr; uint32_t info; int64_t off; bool is_vec, sext; uint8_t type; uint16_t xlive; } SlowPath;
 enum { MAX_SLOW = 1024, MAX_ALIAS = 6, MAX_FIX = 512 };
