@@ -53,22 +53,62 @@ static void note_filled(TlbSpace *s, unsigned regime, uint64_t va)
     s->n_filled++;
 }
 
-static void note_large(TlbSpace *s, uint64_t va, unsigned page_log2)
+static bool large_has(const LargePages *l, uint64_t va)
 {
+    for (unsigned n = 0; n < l->n; n++)
+        if (!((va ^ l->at[n].base) & l->at[n].mask))
+            return true;
+    return false;
+}
+
+/* Mask of the smallest region that holds both. */
+static uint64_t joint_mask(uint64_t base1, uint64_t mask1, uint64_t base2, uint64_t mask2)
+{
+    uint64_t mask = mask1 & mask2, diff = (base1 ^ base2) & mask;
+    if (!diff)
+        return mask;
+    unsigned top = 63 - (unsigned)__builtin_clzll(diff);
+    return top == 63 ? 0 : mask & ~0ull << (top + 1);
+}
+
+/* When the table is full the two regions closest to each other become one: user's and kernel's stay apart. */
+static void large_note(LargePages *l, uint64_t va, unsigned page_log2)
+{
+    uint64_t mask = ~(uint64_t)0 << page_log2, best_mask = 0;
+    unsigned a = 0, b = 1;
     if (page_log2 <= TCG_PAGE_BITS)
         return;
-    uint64_t mask = ~(uint64_t)0 << page_log2;
-    if (!s->has_large) {
-        s->large_mask = mask;
-        s->large_base = va & mask;
-        s->has_large = true;
+    for (unsigned n = 0; n < l->n; n++)
+        if (!((va ^ l->at[n].base) & l->at[n].mask) && (l->at[n].mask & mask) == l->at[n].mask)
+            return;
+    l->at[l->n].base = va & mask;
+    l->at[l->n++].mask = mask;
+    if (l->n <= LARGE_REGIONS)
         return;
-    }
-    mask &= s->large_mask;
-    while ((s->large_base ^ va) & mask)
-        mask <<= 1;
-    s->large_mask = mask;
-    s->large_base &= mask;
+    for (unsigned i = 0; i < l->n; i++)
+        for (unsigned k = i + 1; k < l->n; k++) {
+            uint64_t m = joint_mask(l->at[i].base, l->at[i].mask, l->at[k].base, l->at[k].mask);
+            if (m > best_mask) {
+                best_mask = m;
+                a = i;
+                b = k;
+            }
+        }
+    l->at[a].base &= best_mask;
+    l->at[a].mask = best_mask;
+    l->at[b] = l->at[--l->n];
+}
+
+static void xseen_note(XSeen *x, uint64_t va)
+{
+    unsigned n = va >> TCG_PAGE_BITS & (XSEEN_BITS - 1);
+    x->bits[n / 64] |= 1ull << n % 64;
+}
+
+static bool xseen_has(const XSeen *x, uint64_t va)
+{
+    unsigned n = va >> TCG_PAGE_BITS & (XSEEN_BITS - 1);
+    return x->bits[n / 64] >> n % 64 & 1;
 }
 
 /* Walk and enter; raises the guest's fault if the access is not allowed. */
@@ -86,7 +126,7 @@ static TlbEntry *tlb_fill(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned r
     uint8_t *host = ram_page(cpu, gpa, &flags);
     s = cur_space(cpu);
     note_filled(s, regime, va);
-    note_large(s, va, x.page_log2);
+    large_note(&s->large, va, x.page_log2);
     e->rtag = e->wtag = TLB_NONE;
     e->gpa = gpa | (x.writable ? TLB_G_WRITE : 0);
     if (!host || (flags & TCG_PAGE_RO && access == TCG_WRITE)) {
@@ -536,11 +576,10 @@ bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
         TcgXlate t = { .page_log2 = TCG_PAGE_BITS };
         if (!cpu->isa->mmu(cpu, va, TCG_EXEC, cpu->isa->regime(cpu->mode), &t))
             return false;
-        if (x->gen == gen)
-            *(super ? &cpu->x_super_evicted : &cur_space(cpu)->x_evicted) = true;
         if (super && !t.global)
             cpu->super_nonglobal = true;
-        note_large(cur_space(cpu), va, t.page_log2);
+        xseen_note(super ? &cpu->x_super_seen : &cur_space(cpu)->x_seen, va);
+        large_note(super ? &cpu->x_super_large : &cur_space(cpu)->large, va, t.page_log2);
         *x = (XEntry){ .va = page, .gpa = t.gpa & PAGE_MASK, .gen = gen };
     }
     *ret_gpa = x->gpa;
@@ -558,6 +597,12 @@ uint64_t tcg_fetch_page(TcgCpu *cpu, uint64_t va)
 /* ---- spaces and flushes ---- */
 uint32_t tcg_new_gen(TcgContext *ctx) { return __atomic_add_fetch(&ctx->next_gen, 1, __ATOMIC_RELAXED); }
 
+static void drop_user_code(TcgCpu *cpu, TlbSpace *s)
+{
+    s->ctx_gen = tcg_new_gen(cpu->ctx);
+    memset(&s->x_seen, 0, sizeof(s->x_seen));
+}
+
 void tcg_space_drop(TcgCpu *cpu, TlbSpace *s)
 {
     if (cpu_direct(cpu)) {     /* never filled */
@@ -572,16 +617,17 @@ void tcg_space_drop(TcgCpu *cpu, TlbSpace *s)
             space_entries(s)[s->filled[n]] = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
     }
     s->n_filled = 0;
-    s->has_large = false;
-    s->ctx_gen = tcg_new_gen(cpu->ctx);
-    s->x_evicted = false;
+    s->large.n = 0;
+    drop_user_code(cpu, s);
     cpu->stats.tlb_flushes++;
 }
 
 static void drop_super(TcgCpu *cpu)
 {
     cpu->super_gen = tcg_new_gen(cpu->ctx);
-    cpu->super_nonglobal = cpu->x_super_evicted = false;
+    cpu->super_nonglobal = false;
+    memset(&cpu->x_super_seen, 0, sizeof(cpu->x_super_seen));
+    cpu->x_super_large.n = 0;
 }
 
 void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag)
@@ -649,7 +695,7 @@ static void flush_page_in(TcgCpu *cpu, TlbSpace *s, uint64_t va)
 {
     uint64_t page = va & PAGE_MASK;
     unsigned idx = va >> TCG_PAGE_BITS & (TLB_SIZE - 1);
-    if (s->has_large && !((va ^ s->large_base) & s->large_mask)) {
+    if (large_has(&s->large, va)) {
         tcg_space_drop(cpu, s);
         return;
     }
@@ -658,25 +704,17 @@ static void flush_page_in(TcgCpu *cpu, TlbSpace *s, uint64_t va)
         if (e->rtag == page || e->wtag == page || (e->gpa & TLB_G_IO && e->addend == page))
             *e = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
     }
-    XEntry *x = &s->x[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)];
-    if ((x->va == page && x->gen == s->ctx_gen) || s->x_evicted) {
-        s->ctx_gen = tcg_new_gen(cpu->ctx);
-        s->x_evicted = false;
-    }
+    if (xseen_has(&s->x_seen, va))
+        drop_user_code(cpu, s);
 }
 
 void tcg_flush_page(TcgCpu *cpu, uint64_t va, uint32_t tag)
 {
     (void)tag;                 /* every space: the page may be a global one */
-    bool large = false;
-    for (unsigned n = 0; n < TLB_SPACES; n++) {
-        TlbSpace *s = cpu->spaces[n];
-        large |= s->has_large && !((va ^ s->large_base) & s->large_mask);
-        if (s->valid)
-            flush_page_in(cpu, s, va);
-    }
-    XEntry *x = &cpu->x_super[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)];
-    if ((x->va == (va & PAGE_MASK) && x->gen == cpu->super_gen) || cpu->x_super_evicted || large)
+    for (unsigned n = 0; n < TLB_SPACES; n++)
+        if (cpu->spaces[n]->valid)
+            flush_page_in(cpu, cpu->spaces[n], va);
+    if (xseen_has(&cpu->x_super_seen, va) || large_has(&cpu->x_super_large, va))
         drop_super(cpu);
     tcg_update_ctx(cpu);
 }

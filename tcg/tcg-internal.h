@@ -9,18 +9,26 @@
 /* One entry of the soft TLB; tags are page addresses, or TLB_NONE. A fast-path hit is (va + size - 1) & -4096 == tag. */
 typedef struct TlbEntry { uint64_t rtag, wtag, addend, gpa; } TlbEntry;
 #define TLB_NONE (~0ull)
-enum { TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS, TLB_FILLED = 256, TLB_SPACES = 8, XTLB_SIZE = 1024 };
+enum { TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS, TLB_FILLED = 1024, TLB_SPACES = 8, XTLB_SIZE = 1024 };
 enum { TLB_G_WRITE = 1,   /* in TlbEntry.gpa: writable, though writes are watched */
        TLB_G_IO = 2 };     /* not RAM: addend holds the page's va instead */
 
 /* Executable pages met; an entry counts while its generation is the current one. */
 typedef struct XEntry { uint64_t va, gpa; uint32_t gen, pad; } XEntry;
 
+/* Executable pages met in a generation, as a filter: a page whose bit is clear was not (its XEntry may be replaced by another one's). */
+enum { XSEEN_BITS = 1 << 14 };
+typedef struct XSeen { uint64_t bits[XSEEN_BITS / 64]; } XSeen;
+
+/* Regions (aligned, a power of two) that hold every large page entered: INVLPG of an address there drops more than one entry. */
+enum { LARGE_REGIONS = 8 };
+typedef struct LargePages { unsigned n; struct { uint64_t base, mask; } at[LARGE_REGIONS + 1]; } LargePages;
+
 /* What one address space has cached. The array of a space is contiguous, regime after regime: translated code reaches it off one register. */
 typedef struct TlbSpace {
     TlbEntry e[TCG_REGIMES][TLB_SIZE];
     XEntry x[XTLB_SIZE];       /* user code */
-    bool x_evicted;
+    XSeen x_seen;
     uint64_t base;
     uint32_t tag;
     bool valid;
@@ -28,8 +36,7 @@ typedef struct TlbSpace {
     uint64_t last_use;
     unsigned n_filled;         /* > TLB_FILLED: too many to list */
     uint16_t filled[TLB_FILLED];
-    uint64_t large_base, large_mask;   /* region that holds every large page entered; mask 0 = none yet */
-    bool has_large;
+    LargePages large;
 } TlbSpace;
 
 /* Indirect-jump cache: hit if va and ctx match. */
@@ -80,7 +87,7 @@ typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
 typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; uint32_t ctx_id; } TcgLink;
 
 typedef struct CodePage { uint64_t gpa; struct CodePage *next; TcgBlock *blocks; unsigned n_live; uint64_t map; } CodePage;
-enum { BLOCK_HASH = 1 << 15, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
+enum { BLOCK_HASH = 1 << 17, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
 
 typedef struct HostOps {
     const char *name;
@@ -141,7 +148,8 @@ struct TcgCpu {
     uint64_t space_clock;
     uint32_t super_gen;        /* generation of supervisor code contexts */
     XEntry x_super[XTLB_SIZE];
-    bool x_super_evicted;
+    XSeen x_super_seen;
+    LargePages x_super_large;
     bool super_nonglobal;      /* supervisor code of this generation came from a non-global page */
     uint64_t mode;             /* cached mode key and its number */
     unsigned mode_no;
