@@ -108,6 +108,7 @@ typedef struct BlockOpenOpts {
     BlockCache cache;
     bool no_backing;            /* do not open the image's backing file: its ranges read as zeros */
     bool no_data_file;          /* do not open an external data file (for "info" of untrusted images) */
+    struct BlockNode *data_file;        /* an opened external data file, instead of the one that the image names; a reference is taken */
     bool force_share;           /* readers only: take no locks (-U of the image tool) */
     bool no_lock;               /* take no locks and check none */
     bool discard;               /* else discards are ignored, and zero writes do not unmap */

@@ -70,12 +70,17 @@ static void mark_metadata(Qcow2 *s)
 
 static bool open_data_file(Qcow2 *s, GError **err)
 {
-    BlockNode *node = s->node;
+    BlockNode *node = s->node, *given = node->opts.data_file;
     s->data_file = s->file;
     for (guint i = 0; i < s->extensions->len; i++) {
         const Qcow2Extension *e = &g_array_index(s->extensions, Qcow2Extension, i);
         if (e->type == Q_EXT_DATA_FILE && e->len && e->len <= Q_MAX_NAME)
             s->data_file_name = g_strndup((const char *)e->data, e->len);
+    }
+    node->opts.data_file = NULL;
+    if (s->external && given) {
+        s->data_file = block_ref(given);
+        return true;
     }
     if (!s->external || node->opts.no_data_file)
         return true;

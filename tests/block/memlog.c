@@ -12,11 +12,16 @@ void memlog_init(Memlog *m, bool remember)
         m->events = g_array_new(FALSE, FALSE, sizeof(MemlogEvent));
 }
 
+void memlog_share(Memlog *m, Memlog *first, unsigned file)
+{
+    *m = (Memlog){ .fail_after = UINT64_MAX, .events = first->events, .file = file, .borrowed = true };
+}
+
 void memlog_clear(Memlog *m)
 {
-    for (guint i = 0; m->events && i < m->events->len; i++)
+    for (guint i = 0; m->events && !m->borrowed && i < m->events->len; i++)
         g_free(g_array_index(m->events, MemlogEvent, i).data);
-    if (m->events)
+    if (m->events && !m->borrowed)
         g_array_free(m->events, TRUE);
     g_free(m->data);
     *m = (Memlog){ 0 };
@@ -85,7 +90,7 @@ static Memlog *log_of(BlockNode *node)
 static int change(BlockNode *node, MemlogKind kind, uint64_t offset, uint64_t len, uint8_t *data)
 {
     Memlog *m = log_of(node);
-    MemlogEvent e = { kind, offset, len, data };
+    MemlogEvent e = { kind, offset, len, data, m->file };
     uint64_t end = kind == MEMLOG_TRUNCATE ? len : offset + len;
     int r = 0;
     g_mutex_lock(&node->lock);
@@ -115,7 +120,8 @@ static int mem_readv(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io
     Memlog *m = log_of(node);
     g_mutex_lock(&node->lock);
     uint64_t have = offset < m->size ? MIN(len, m->size - offset) : 0;
-    biov_from_buf(io, m->data + offset, have);
+    if (have)                  /* the offset may be anything */
+        biov_from_buf(io, m->data + offset, have);
     g_mutex_unlock(&node->lock);
     biov_zero(biov_advance(io, have), len - have);
     return 0;

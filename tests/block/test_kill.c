@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DISK = 4 << 20, UNIT = 4096, UNITS = DISK / UNIT };
+enum { DISK = 4 << 20, UNIT = 4096, UNITS = DISK / UNIT, ROUNDS = 3 };
 
 /* Between writer and judge: the number of the last write to each unit that was begun, and that was flushed. */
 typedef struct Record {
@@ -77,12 +77,18 @@ int main(void)
     GRand *rand = g_rand_new_with_seed(seed);
     Record *rec = mmap(NULL, sizeof(*rec), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     g_autofree char *dir = g_dir_make_tmp("tandem-kill-XXXXXX", NULL), *path = g_build_filename(dir, "a.qcow2", NULL);
-    const char *const options[] = { "cluster_size=16k", NULL };
+    g_autofree char *data_path = g_build_filename(dir, "data", NULL);
+    static const char *const options[][4] = {
+        { "cluster_size=16k" }, { "cluster_size=512", "refcount_bits=1" }, { "cluster_size=512", "refcount_bits=64" },
+        { "cluster_size=64k", "refcount_bits=1" }, { "cluster_size=64k", "lazy_refcounts=on" }, { "cluster_size=64k", "extended_l2=on" },
+        { "cluster_size=4k", "data_file=data" }, { "cluster_size=4k", "data_file=data", "data_file_raw=on" }, { "cluster_size=2M", "refcount_bits=64" },
+        { "cluster_size=4k", "compat=0.10" },
+    };
     CHECK(rec != MAP_FAILED);
-    for (unsigned round = 0; round < 12; round++) {
-        if (round % 6 == 0) {
+    for (unsigned round = 0; round < ROUNDS * G_N_ELEMENTS(options); round++) {
+        if (round % ROUNDS == 0) {
             BlockCtx *ctx = block_ctx_new(1);
-            BlockCreateOpts c = { .format = "qcow2", .name = path, .size = DISK, .have_size = true, .options = options };
+            BlockCreateOpts c = { .format = "qcow2", .name = path, .size = DISK, .have_size = true, .options = options[round / ROUNDS] };
             CHECK_OK(block_create(ctx, &c, NULL, &err), err);
             block_ctx_free(ctx);
             memset(rec, 0, sizeof(*rec));
@@ -101,6 +107,7 @@ int main(void)
     }
     g_rand_free(rand);
     unlink(path);
+    unlink(data_path);
     rmdir(dir);
     return 0;
 }
