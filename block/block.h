@@ -29,6 +29,8 @@ typedef struct BlockFormat BlockFormat;
 BlockCtx *block_ctx_new(unsigned max_workers);
 /* All nodes opened in it must be gone. It holds a reference on every Loop that requests named. */
 void block_ctx_free(BlockCtx *ctx);
+/* Give back cached metadata that was not used since the last call. A pool with threads does so every minute by itself. */
+void block_ctx_trim(BlockCtx *ctx);
 
 /* ---- requests ---- */
 
@@ -192,6 +194,7 @@ typedef struct BlockStats {
     uint64_t time_ns[BLOCK_OPS];        /* submit to completion, summed */
     uint64_t inline_reqs;               /* served without a worker */
     unsigned in_flight;
+    uint64_t metadata_bytes;            /* held by the cache of metadata; shrinks when idle */
 } BlockStats;
 void block_stats(BlockNode *node, BlockStats *ret_stats);
 

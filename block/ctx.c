@@ -1,6 +1,10 @@
 #include "block/format.h"
 #include "block/uring.h"
 
+#include <malloc.h>
+
+enum { TRIM_SECONDS = 60 };
+
 /*
  * The worker pool. A worker takes jobs until there are none and then sleeps; a job never waits for another job (child
  * I/O runs in the same worker), so any number of workers, one included, makes progress.
@@ -18,7 +22,52 @@ struct BlockCtx {
     unsigned idle, max;
     bool stop;
     GHashTable *rings;          /* Loop -> BlockUring, NULL where the host has none */
+    int64_t trimmed_ns;
+    GMutex nodes_lock;          /* protects nodes; taken before a node's own locks */
+    GPtrArray *nodes;
 };
+
+void block_ctx_add(BlockCtx *ctx, BlockNode *node)
+{
+    g_mutex_lock(&ctx->nodes_lock);
+    if (node->format->trim)
+        g_ptr_array_add(ctx->nodes, node);
+    g_mutex_unlock(&ctx->nodes_lock);
+}
+
+void block_ctx_remove(BlockCtx *ctx, BlockNode *node)
+{
+    g_mutex_lock(&ctx->nodes_lock);
+    g_ptr_array_remove_fast(ctx->nodes, node);
+    g_mutex_unlock(&ctx->nodes_lock);
+}
+
+void block_ctx_trim(BlockCtx *ctx)
+{
+    g_mutex_lock(&ctx->nodes_lock);
+    for (guint i = 0; i < ctx->nodes->len; i++) {
+        BlockNode *node = g_ptr_array_index(ctx->nodes, i);
+        node->format->trim(node);
+    }
+    g_mutex_unlock(&ctx->nodes_lock);
+}
+
+/* Wait for work; the first idle worker after a minute trims. Lock held, dropped meanwhile. */
+static void wait_or_trim(BlockCtx *ctx)
+{
+    int64_t now = clock_now_ns(&clock_host) / 1000, due = ctx->trimmed_ns / 1000 + TRIM_SECONDS * G_TIME_SPAN_SECOND;
+    if (due <= now) {
+        ctx->trimmed_ns = now * 1000;
+        g_mutex_unlock(&ctx->lock);
+        block_ctx_trim(ctx);
+        malloc_trim(0);
+        g_mutex_lock(&ctx->lock);
+        return;
+    }
+    ctx->idle++;
+    g_cond_wait_until(&ctx->work, &ctx->lock, due);
+    ctx->idle--;
+}
 
 static void *pool_thread(void *opaque)
 {
@@ -29,9 +78,7 @@ static void *pool_thread(void *opaque)
         if (!job) {
             if (ctx->stop)
                 break;
-            ctx->idle++;
-            g_cond_wait(&ctx->work, &ctx->lock);
-            ctx->idle--;
+            wait_or_trim(ctx);
             continue;
         }
         g_mutex_unlock(&ctx->lock);
@@ -52,6 +99,9 @@ BlockCtx *block_ctx_new(unsigned max_workers)
     ctx->threads = g_ptr_array_new();
     ctx->rings = g_hash_table_new(NULL, NULL);
     ctx->max = max_workers ? max_workers : 16;
+    ctx->trimmed_ns = clock_now_ns(&clock_host);
+    g_mutex_init(&ctx->nodes_lock);
+    ctx->nodes = g_ptr_array_new();
     return ctx;
 }
 
@@ -72,6 +122,8 @@ void block_ctx_free(BlockCtx *ctx)
     while (g_hash_table_iter_next(&it, NULL, &ring))
         block_uring_free(ring);
     g_hash_table_destroy(ctx->rings);
+    g_ptr_array_free(ctx->nodes, TRUE);
+    g_mutex_clear(&ctx->nodes_lock);
     g_cond_clear(&ctx->work);
     g_mutex_clear(&ctx->lock);
     g_free(ctx);

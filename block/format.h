@@ -86,6 +86,8 @@ struct BlockFormat {
     bool (*set_writable)(BlockNode *node, bool writable, GError **err);
     bool (*bitmap)(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t granularity, GError **err);
     bool (*amend)(BlockNode *node, const BlockCreateOpts *opts, GError **err);
+    void (*trim)(BlockNode *node);      /* let go of cached metadata that was not used since the last call; never waits */
+    uint64_t (*cache_bytes)(BlockNode *node);   /* held by the cache of metadata */
     int (*make_empty)(BlockNode *node); /* after a commit: drop all data of this layer */
 };
 
@@ -115,6 +117,9 @@ struct BlockNode {
     BlockStats stats;
 };
 
+/* The list of nodes that the context trims. */
+void block_ctx_add(BlockCtx *ctx, BlockNode *node);
+void block_ctx_remove(BlockCtx *ctx, BlockNode *node);
 /* The pool: run fn(opaque) on a worker. */
 void block_ctx_run(BlockCtx *ctx, LoopFn *fn, void *opaque);
 

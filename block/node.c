@@ -279,6 +279,7 @@ void block_stats(BlockNode *node, BlockStats *ret_stats)
     *ret_stats = node->stats;
     ret_stats->in_flight = node->in_flight;
     g_mutex_unlock(&node->lock);
+    ret_stats->metadata_bytes = node->format->cache_bytes ? node->format->cache_bytes(node) : 0;
 }
 
 /* ---- blocking calls ---- */

@@ -62,11 +62,13 @@ BlockNode *bn_new(BlockCtx *ctx, const BlockFormat *format, const char *name, Bl
         node_free(node);
         return NULL;
     }
+    block_ctx_add(ctx, node);
     return node;
 }
 
 static int node_close(BlockNode *node)
 {
+    block_ctx_remove(node->ctx, node);
     block_drain_begin(node, NULL);
     int r = bn_flush(node);
     if (node->format->close) {

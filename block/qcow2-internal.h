@@ -79,6 +79,12 @@ typedef struct Qcow2Track {
     struct Qcow2Track *next, **prev;
 } Qcow2Track;
 
+typedef struct Qcow2Load {      /* an L2 table that somebody is reading without the lock */
+    uint64_t offset;
+    bool stale;                 /* meanwhile the cluster got into the cache in another way */
+    struct Qcow2Load *next;
+} Qcow2Load;
+
 typedef struct Qcow2Snapshot {
     uint64_t l1_offset, vm_state_size, disk_size, vm_clock_ns;
     uint32_t l1_size, date_sec, date_nsec, extra_size;
@@ -125,7 +131,8 @@ typedef struct Qcow2 {
     uint32_t reftable_entries, reftable_lo, reftable_hi;
 
     GHashTable *tables;         /* host offset -> Qcow2Table, both kinds */
-    uint64_t tick, tables_max[Q_TABLE_KINDS];
+    Qcow2Load *loads;
+    uint64_t tick, trim_tick, tables_max[Q_TABLE_KINDS];
     unsigned tables_n[Q_TABLE_KINDS], dirty_n;
     bool committing;
 
@@ -200,6 +207,11 @@ int q_corrupt(Qcow2 *s, const char *what, uint64_t offset);
 /* ---- qcow2-meta.c: the cache of tables, and the commit ---- */
 /* *ret_table stays valid while the lock is held. */
 int q_table_get(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, Qcow2Table **ret_table);
+/* The same for an L2 table, but without the lock during a read that others need not wait for. Drops and retakes the
+ * lock; the table may be gone again when it is used, q_table_get will then read it. Errors are left to q_table_get. */
+void q_table_load(Qcow2 *s, uint64_t offset);
+/* Drop what is clean and was not used since the last call. */
+void q_tables_trim(Qcow2 *s);
 Qcow2Table *q_table_cached(Qcow2 *s, uint64_t offset);
 /* A zeroed table for a newly allocated cluster; @blank: the file reads as zeros there. */
 Qcow2Table *q_table_new(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, bool blank);
@@ -240,6 +252,8 @@ typedef struct Qcow2Map {
     uint64_t host;              /* NORMAL: of the first byte. ZEROS: preallocated cluster or 0. PACKED: the L2 entry */
     uint64_t len;               /* bytes from the asked offset that this holds for (PACKED: to the end of the cluster) */
 } Qcow2Map;
+/* Have the L2 table for @offset in memory if there is one: call before q_map where the lock may be dropped. */
+void q_map_load(Qcow2 *s, uint64_t offset);
 int q_map(Qcow2 *s, uint64_t offset, uint64_t max, Qcow2Map *ret_map);
 /* Only with what is in memory: -EAGAIN otherwise. */
 int q_map_cached(Qcow2 *s, uint64_t offset, uint64_t max, Qcow2Map *ret_map);

@@ -76,6 +76,7 @@ int q_read_range(Qcow2 *s, uint64_t offset, uint64_t len, BlockIov io)
     while (len) {
         Qcow2Map m;
         g_mutex_lock(&s->lock);
+        q_map_load(s, offset);
         int r = q_map(s, offset, len, &m);
         g_mutex_unlock(&s->lock);
         r = r < 0 ? r : q_read_mapped(s, offset, &m, m.len, io);
@@ -187,6 +188,7 @@ static bool range_is_zero(Qcow2 *s, uint64_t offset, uint64_t len)
     while (len) {
         Qcow2Map m;
         g_mutex_lock(&s->lock);
+        q_map_load(s, offset);
         int r = q_map(s, offset, len, &m);
         g_mutex_unlock(&s->lock);
         const BlockNode *b = s->node->backing;
@@ -295,6 +297,7 @@ int qcow2_writev(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io, un
     while (r == 0 && len) {
         Qcow2Map m;
         uint64_t done;
+        q_map_load(s, offset);
         r = q_map(s, offset, len, &m);
         if (r < 0)
             break;
@@ -328,6 +331,7 @@ int qcow2_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *re
     Qcow2 *s = node->state;
     Qcow2Map m;
     g_mutex_lock(&s->lock);
+    q_map_load(s, offset);
     int r = q_map(s, offset, len, &m);
     g_mutex_unlock(&s->lock);
     if (r < 0)

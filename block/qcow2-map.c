@@ -176,6 +176,16 @@ static int map_common(Qcow2 *s, uint64_t offset, uint64_t max, bool cached_only,
     return r < 0 ? r : map_in_table(s, t, offset, max, m);
 }
 
+void q_map_load(Qcow2 *s, uint64_t offset)
+{
+    uint64_t l1_index = offset >> (s->cluster_bits + s->l2_bits);
+    if (l1_index >= s->h.l1_size || (s->l1[l1_index] & Q_L1_RESERVED))
+        return;
+    uint64_t l2_offset = s->l1[l1_index] & Q_OFFSET_MASK;
+    if (l2_offset && !g_hash_table_lookup(s->tables, &l2_offset))
+        q_table_load(s, l2_offset);
+}
+
 int q_map(Qcow2 *s, uint64_t offset, uint64_t max, Qcow2Map *ret_map)
 {
     return map_common(s, offset, max, false, ret_map);

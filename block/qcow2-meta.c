@@ -71,20 +71,32 @@ Qcow2Table *q_table_cached(Qcow2 *s, uint64_t offset)
     return t;
 }
 
+static void loads_are_stale(Qcow2 *s, uint64_t offset)
+{
+    for (Qcow2Load *l = s->loads; l; l = l->next)
+        l->stale |= l->offset == offset;
+}
+
 static Qcow2Table *table_add(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, uint8_t *data)
 {
     Qcow2Table *t = g_new0(Qcow2Table, 1);
     *t = (Qcow2Table){ .offset = offset, .kind = kind, .data = data, .used = ++s->tick };
     g_hash_table_insert(s->tables, &t->offset, t);
     s->tables_n[kind]++;
+    loads_are_stale(s, offset);
     return t;
+}
+
+static bool table_place_ok(const Qcow2 *s, uint64_t offset)
+{
+    return !(offset & (s->cluster_size - 1)) && offset >= s->cluster_size && offset <= Q_OFFSET_MASK && offset < s->file_end;
 }
 
 int q_table_get(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, Qcow2Table **ret_table)
 {
     Qcow2Table *t = q_table_cached(s, offset);
     if (!t) {
-        if (offset & (s->cluster_size - 1) || offset < s->cluster_size || offset > Q_OFFSET_MASK || offset >= s->file_end)
+        if (!table_place_ok(s, offset))
             return q_corrupt(s, kind == Q_TABLE_L2 ? "L2 table outside the file" : "refcount block outside the file", offset);
         tables_evict(s, kind);
         uint8_t *data = g_try_malloc(s->cluster_size);
@@ -102,6 +114,60 @@ int q_table_get(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, Qcow2Table **ret
         return q_corrupt(s, "one cluster is L2 table and refcount block", offset);
     *ret_table = t;
     return 0;
+}
+
+static bool being_loaded(const Qcow2 *s, uint64_t offset)
+{
+    for (const Qcow2Load *l = s->loads; l; l = l->next)
+        if (l->offset == offset)
+            return true;
+    return false;
+}
+
+void q_table_load(Qcow2 *s, uint64_t offset)
+{
+    while (being_loaded(s, offset)) {   /* once is enough */
+        s->waiters++;
+        g_cond_wait(&s->wake, &s->lock);
+        s->waiters--;
+    }
+    if (g_hash_table_lookup(s->tables, &offset) || !table_place_ok(s, offset))
+        return;
+    uint8_t *data = g_try_malloc(s->cluster_size);
+    if (!data)
+        return;
+    Qcow2Load load = { offset, false, s->loads }, **p = &s->loads;
+    s->loads = &load;
+    g_mutex_unlock(&s->lock);
+    int r = bn_read(s->file, offset, data, s->cluster_size);
+    g_mutex_lock(&s->lock);
+    while (*p != &load)
+        p = &(*p)->next;
+    *p = load.next;
+    if (s->waiters)
+        g_cond_broadcast(&s->wake);
+    /* Who got the table meanwhile may have changed it, written it, and let go of it again: then ours is old. */
+    if (r < 0 || load.stale) {
+        g_free(data);
+        return;
+    }
+    tables_evict(s, Q_TABLE_L2);
+    table_add(s, Q_TABLE_L2, offset, data);
+}
+
+void q_tables_trim(Qcow2 *s)
+{
+    GHashTableIter it;
+    void *p;
+    g_hash_table_iter_init(&it, s->tables);
+    while (g_hash_table_iter_next(&it, NULL, &p)) {
+        Qcow2Table *t = p;
+        if (t->used > s->trim_tick || t->dirty_lo != t->dirty_hi || t->committing || t->is_new)
+            continue;
+        g_hash_table_iter_remove(&it);
+        table_free(s, t);
+    }
+    s->trim_tick = s->tick;
 }
 
 Qcow2Table *q_table_new(Qcow2 *s, Qcow2TableKind kind, uint64_t offset, bool blank)
@@ -128,6 +194,7 @@ void q_table_dirty(Qcow2 *s, Qcow2Table *t, uint32_t lo, uint32_t hi)
 void q_table_drop(Qcow2 *s, uint64_t offset)
 {
     Qcow2Table *t = g_hash_table_lookup(s->tables, &offset);
+    loads_are_stale(s, offset);
     if (!t)
         return;
     g_assert(!t->committing);

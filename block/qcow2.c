@@ -249,6 +249,24 @@ static int qcow2_close(BlockNode *node)
     return r;
 }
 
+static void qcow2_trim(BlockNode *node)
+{
+    Qcow2 *s = node->state;
+    if (!g_mutex_trylock(&s->lock))
+        return;                 /* in use: not idle */
+    q_tables_trim(s);
+    g_mutex_unlock(&s->lock);
+}
+
+static uint64_t qcow2_cache_bytes(BlockNode *node)
+{
+    Qcow2 *s = node->state;
+    g_mutex_lock(&s->lock);
+    uint64_t n = (uint64_t)(s->tables_n[Q_TABLE_L2] + s->tables_n[Q_TABLE_REFBLOCK]) << s->cluster_bits;
+    g_mutex_unlock(&s->lock);
+    return n;
+}
+
 static int qcow2_info(BlockNode *node, BlockInfo *ret_info)
 {
     Qcow2 *s = node->state;
@@ -357,6 +375,8 @@ const BlockFormat block_format_qcow2 = {
     .snapshot_delete = qcow2_snapshot_delete,
     .change_backing = qcow2_change_backing,
     .make_empty = qcow2_make_empty,
+    .trim = qcow2_trim,
+    .cache_bytes = qcow2_cache_bytes,
     .bitmap = qcow2_bitmap,
     .amend = qcow2_amend,
     .set_writable = qcow2_set_writable,

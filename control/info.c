@@ -37,9 +37,11 @@ static bool info_block(Control *c, const char *const *argv, GString *out, GError
         if (block_backing_name(d->node))
             g_string_append_printf(out, "    on top of %s\n", block_backing_name(d->node));
         g_string_append_printf(out, "    read %" G_GUINT64_FORMAT " requests, %" G_GUINT64_FORMAT " bytes; written %" G_GUINT64_FORMAT
-                               " requests, %" G_GUINT64_FORMAT " bytes; flushes %" G_GUINT64_FORMAT "; in flight %u\n",
+                               " requests, %" G_GUINT64_FORMAT " bytes; flushes %" G_GUINT64_FORMAT "; in flight %u; metadata cache %" G_GUINT64_FORMAT
+                               " bytes\n",
                                (guint64)st.reqs[BLOCK_READ], (guint64)st.bytes[BLOCK_READ], (guint64)st.reqs[BLOCK_WRITE],
-                               (guint64)st.bytes[BLOCK_WRITE], (guint64)st.reqs[BLOCK_FLUSH], st.in_flight);
+                               (guint64)st.bytes[BLOCK_WRITE], (guint64)st.reqs[BLOCK_FLUSH], st.in_flight,
+                               (guint64)st.metadata_bytes);
     }
     return true;
 }
