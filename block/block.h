@@ -115,13 +115,17 @@ typedef struct BlockOpenOpts {
     bool no_lock;               /* take no locks and check none */
     bool discard;               /* else discards are ignored, and zero writes do not unmap */
     BlockDetectZeroes detect_zeroes;
+    uint64_t raw_offset, raw_size;      /* raw: the part of the file that is the disk; size counts with raw_has_size */
+    bool raw_has_size;
     bool no_uring;              /* all requests through the pool of threads */
     bool repair;                /* open although marked corrupt or dirty, in order to check and repair */
     const char *snapshot;       /* id or name of an internal snapshot to read; implies read-only */
 } BlockOpenOpts;
 
 /*
- * Open the image @name: a path, "file:PATH", or a protocol ("nbd://", "nbd+unix://") where one is built in. The node comes with one reference. On failure NULL and one line in @err that names cause and remedy.
+ * Open the image @name: a path, "file:PATH", a protocol ("nbd://", "nbd+unix://") where one is built in, or a description
+ * in JSON ("json:{...}", block/name.c). The node comes with one reference. On failure NULL and one line in @err that names
+ * cause and remedy.
  * Main thread; blocks.
  */
 BlockNode *block_open(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err);
@@ -309,6 +313,8 @@ const char *block_format_name_of(const BlockFormat *format);
 
 /* ---- arguments as people write them ---- */
 
+/* "key=value" (NULL-terminated; a bare word is the value of "file") as a name in JSON; g_free it. */
+char *block_name_from_options(const char *const *list);
 bool block_parse_size(const char *text, uint64_t *ret_size);    /* "64M", "1.5G" */
 bool block_parse_bool(const char *text, bool *ret_value);       /* on off yes no true false */
 bool block_parse_prealloc(const char *text, BlockPrealloc *ret_prealloc);

@@ -143,6 +143,13 @@ void bn_req_complete(BlockReq *req, int ret);
 BlockNode *bn_new(BlockCtx *ctx, const BlockFormat *format, const char *name, BlockNode *file, const BlockOpenOpts *opts,
                   GError **err);
 
+/* open.c: a protocol's node; and what @opts->format (or the content) says on top of @file, of which a reference is taken. */
+BlockNode *bn_open_protocol(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err);
+BlockNode *bn_open_layer(BlockNode *file, const BlockOpenOpts *opts, GError **err);
+bool bn_open_chain(BlockNode *top, GError **err);       /* the backing files below @top that are not open yet */
+/* name.c: "json:{...}"; without its backing chain, unless the name says something about that. */
+BlockNode *bn_open_json(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err);
+
 /* "-o" lists: false if a key is not in @known (NULL-terminated). */
 bool block_opts_known(const BlockCreateOpts *opts, const char *const *known, GError **err);
 

@@ -171,7 +171,7 @@ static bool already_below(BlockNode *const *chain, unsigned n, const char *path)
     return false;
 }
 
-static BlockNode *open_layer(BlockNode *file, const BlockOpenOpts *opts, GError **err)
+BlockNode *bn_open_layer(BlockNode *file, const BlockOpenOpts *opts, GError **err)
 {
     const BlockFormat *format = pick_format(file, file->name, opts, err);
     if (!format)
@@ -181,27 +181,34 @@ static BlockNode *open_layer(BlockNode *file, const BlockOpenOpts *opts, GError 
     return bn_new(file->ctx, format, file->name, block_ref(file), opts, err);
 }
 
+BlockNode *bn_open_protocol(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err)
+{
+    return bn_new(ctx, protocol_of(name), name, NULL, opts, err);
+}
+
 static BlockNode *open_name(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err)
 {
-    if (g_str_has_prefix(name, "json:")) {
-        block_error(err, 0, "Could not open '%s': names in JSON are not supported; give the path ('rebase -u -b PATH' for a backing file)", name);
-        return NULL;
-    }
-    BlockNode *file = bn_new(ctx, protocol_of(name), name, NULL, opts, err);
+    if (g_str_has_prefix(name, "json:"))
+        return bn_open_json(ctx, name, opts, err);
+    BlockNode *file = bn_open_protocol(ctx, name, opts, err);
     if (!file)
         return NULL;
-    BlockNode *node = open_layer(file, opts, err);
+    BlockNode *node = bn_open_layer(file, opts, err);
     block_unref(file);
     return node;
 }
 
 /* Open the files below @top one after the other: a chain in a loop or of absurd depth ends in an error, not in recursion. */
-static bool open_chain(BlockNode *top, GError **err)
+bool bn_open_chain(BlockNode *top, GError **err)
 {
     BlockNode *chain[MAX_CHAIN];
     unsigned n = 0;
     for (BlockNode *node = top; node->backing_name && !node->opts.no_backing; node = node->backing) {
         g_autofree char *path = block_backing_path(node);
+        if (node->backing && n < MAX_CHAIN) {   /* the name said what */
+            chain[n++] = node;
+            continue;
+        }
         chain[n++] = node;
         if (already_below(chain, n, path) || n == MAX_CHAIN) {
             block_error(err, 0, "Backing file '%s' specified more than once (or the chain is deeper than %d): "
@@ -223,7 +230,7 @@ static bool open_chain(BlockNode *top, GError **err)
 
 static BlockNode *with_chain(BlockNode *node, GError **err)
 {
-    if (node && !open_chain(node, err)) {
+    if (node && !bn_open_chain(node, err)) {
         block_unref(node);
         return NULL;
     }
@@ -232,7 +239,7 @@ static BlockNode *with_chain(BlockNode *node, GError **err)
 
 BlockNode *block_open_on(BlockNode *file, const BlockOpenOpts *opts, GError **err)
 {
-    return with_chain(open_layer(file, opts, err), err);
+    return with_chain(bn_open_layer(file, opts, err), err);
 }
 
 BlockNode *block_open(BlockCtx *ctx, const char *name, const BlockOpenOpts *opts, GError **err)

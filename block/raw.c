@@ -3,6 +3,16 @@
 
 #include <errno.h>
 
+typedef struct Raw {
+    uint64_t offset;            /* of the disk in the file */
+    bool window;                /* the disk is a part of the file only */
+} Raw;
+
+static uint64_t place(const BlockNode *node, uint64_t offset)
+{
+    return ((const Raw *)node->state)->offset + offset;
+}
+
 static int raw_probe(const uint8_t *head, size_t len, const char *name)
 {
     return 1;
@@ -10,7 +20,15 @@ static int raw_probe(const uint8_t *head, size_t len, const char *name)
 
 static bool raw_open(BlockNode *node, GError **err)
 {
-    node->length = node->file->length;
+    Raw *s = node->state;
+    const BlockOpenOpts *o = &node->opts;
+    uint64_t have = node->file->length, want = o->raw_has_size ? o->raw_size : have - MIN(have, o->raw_offset);
+    if (o->raw_offset > have || want > have - o->raw_offset) {
+        block_error(err, 0, "Could not open '%s': offset and size reach beyond the end of the file (%" PRIu64 " bytes)", node->name, have);
+        return false;
+    }
+    *s = (Raw){ o->raw_offset, o->raw_offset || o->raw_has_size };
+    node->length = want;
     node->file->fixed_size = true;
     node->opt_io_size = node->file->opt_io_size;
     node->discard_granularity = node->file->discard_granularity;
@@ -19,22 +37,22 @@ static bool raw_open(BlockNode *node, GError **err)
 
 static int raw_readv(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io)
 {
-    return bn_readv(node->file, offset, len, io);
+    return bn_readv(node->file, place(node, offset), len, io);
 }
 
 static int raw_writev(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io, unsigned flags)
 {
-    return flags & BLOCK_REQ_COMPRESS ? -ENOTSUP : bn_writev(node->file, offset, len, io, flags);
+    return flags & BLOCK_REQ_COMPRESS ? -ENOTSUP : bn_writev(node->file, place(node, offset), len, io, flags);
 }
 
 static int raw_write_zeroes(BlockNode *node, uint64_t offset, uint64_t len, unsigned flags)
 {
-    return bn_write_zeroes(node->file, offset, len, flags);
+    return bn_write_zeroes(node->file, place(node, offset), len, flags);
 }
 
 static int raw_discard(BlockNode *node, uint64_t offset, uint64_t len)
 {
-    return node->opts.discard ? bn_discard(node->file, offset, len) : 0;
+    return node->opts.discard ? bn_discard(node->file, place(node, offset), len) : 0;
 }
 
 static int raw_flush(BlockNode *node)
@@ -44,7 +62,7 @@ static int raw_flush(BlockNode *node)
 
 static int raw_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *ret_status)
 {
-    return node->file->format->status ? node->file->format->status(node->file, offset, len, ret_status) : 0;
+    return node->file->format->status ? node->file->format->status(node->file, place(node, offset), len, ret_status) : 0;
 }
 
 static int raw_resize(BlockNode *node, uint64_t length, BlockPrealloc prealloc, GError **err)
@@ -53,13 +71,17 @@ static int raw_resize(BlockNode *node, uint64_t length, BlockPrealloc prealloc, 
         block_error(err, 0, "raw images have no metadata to preallocate; use off, falloc or full");
         return -EINVAL;
     }
+    if (((const Raw *)node->state)->window) {
+        block_error(err, 0, "a disk that is a part of a file cannot be resized");
+        return -EINVAL;
+    }
     return block_file_truncate(node->file, length, prealloc);
 }
 
 static bool raw_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *ret_offset)
 {
     const BlockFormat *f = node->file->format;
-    return f->inline_begin && f->inline_begin(node->file, req, ret_fd, ret_offset);
+    return !((const Raw *)node->state)->offset && f->inline_begin && f->inline_begin(node->file, req, ret_fd, ret_offset);
 }
 
 static void raw_inline_end(BlockNode *node, BlockReq *req)
@@ -102,6 +124,7 @@ static bool raw_create(BlockCtx *ctx, const BlockCreateOpts *opts, char **ret_li
 
 const BlockFormat block_format_raw = {
     .name = "raw",
+    .state_size = sizeof(Raw),
     .probe = raw_probe,
     .open = raw_open,
     .readv = raw_readv,

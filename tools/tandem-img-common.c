@@ -56,30 +56,12 @@ bool img_parse_cache(const char *name, BlockCache *ret_cache)
     return false;
 }
 
-/* "driver=qcow2,file.filename=PATH": the two things that matter of what QEMU takes here. */
-static char *parse_image_opts(Img *img, const char *text, BlockOpenOpts *o, char **ret_driver)
+/* "driver=qcow2,file.filename=PATH" */
+static char *image_opts_name(const char *text)
 {
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
-    char *file = NULL;
     img_add_options(list, text);
-    for (guint i = 0; i + 1 < list->len; i++) {
-        const char *p = g_ptr_array_index(list, i);
-        if (g_str_has_prefix(p, "driver=")) {
-            g_free(*ret_driver);
-            *ret_driver = g_strdup(p + 7);
-        } else if (g_str_has_prefix(p, "file.filename=") || g_str_has_prefix(p, "filename=")) {
-            g_free(file);
-            file = g_strdup(strchr(p, '=') + 1);
-        } else if (!g_str_has_prefix(p, "file.driver=file")) {
-            img_error(img, "--image-opts: '%s' is not supported; use driver= and file.filename=", p);
-            g_free(file);
-            return NULL;
-        }
-    }
-    if (!file)
-        img_error(img, "--image-opts needs file.filename=");
-    o->format = *ret_driver;
-    return file;
+    return block_name_from_options((const char *const *)list->pdata);
 }
 
 BlockNode *img_open(Img *img, const char *name, const ImgOpen *how)
@@ -87,14 +69,17 @@ BlockNode *img_open(Img *img, const char *name, const ImgOpen *how)
     GError *err = NULL;
     BlockOpenOpts o = { .format = how->format, .writable = how->writable, .force_share = how->force_share, .no_backing = how->no_backing,
                         .repair = how->repair, .snapshot = how->snapshot, .discard = true, .no_data_file = how->no_data_file };
-    g_autofree char *driver = NULL;
     if (how->cache && !img_parse_cache(how->cache, &o.cache)) {
         img_error(img, "Invalid cache option: %s", how->cache);
         return NULL;
     }
-    g_autofree char *file = how->image_opts ? parse_image_opts(img, name, &o, &driver) : g_strdup(name);
-    BlockNode *node = file ? block_open(img->ctx, file, &o, &err) : NULL;
-    if (!node && file)
+    if (how->image_opts && how->format) {
+        img_error(img, "--image-opts and --format are mutually exclusive");
+        return NULL;
+    }
+    g_autofree char *file = how->image_opts ? image_opts_name(name) : g_strdup(name);
+    BlockNode *node = block_open(img->ctx, file, &o, &err);
+    if (!node)
         img_gerror(img, err);
     return node;
 }
