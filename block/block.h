@@ -53,6 +53,13 @@ enum {                          /* BlockReq.flags */
  * callee's again: it may be freed or submitted anew. */
 typedef void BlockDone(BlockReq *req, int ret);
 
+/* A range that a request is busy with; the formats' own. Exclusive ones (that change the mapping) overlap nobody. */
+typedef struct BlockTrack {
+    uint64_t start, end;
+    bool exclusive;
+    struct BlockTrack *next, **prev;
+} BlockTrack;
+
 /*
  * One request. The submitter allocates it (embedded in its own struct, usually), fills the first part and leaves it
  * and everything it points to alone until done is called. Zero the struct once before its first use.
@@ -74,7 +81,7 @@ struct BlockReq {
     int64_t start_ns;
     uint64_t host_offset;
     struct iovec *host_iov;
-    void *track;
+    BlockTrack track;
 };
 
 void block_submit(BlockNode *node, BlockReq *req);

@@ -72,12 +72,7 @@ typedef struct Qcow2Free {      /* clusters to give back once what pointed to th
     bool data;                  /* guest data: may be punched out of the file */
 } Qcow2Free;
 
-/* A request under way. Exclusive ones (that change the mapping) overlap nobody; shared ones overlap each other. */
-typedef struct Qcow2Track {
-    uint64_t start, end;
-    bool exclusive;
-    struct Qcow2Track *next, **prev;
-} Qcow2Track;
+typedef BlockTrack Qcow2Track;
 
 typedef struct Qcow2Load {      /* an L2 table that somebody is reading without the lock */
     uint64_t offset;
@@ -123,6 +118,7 @@ typedef struct Qcow2 {
     GMutex lock;                /* protects everything below */
     GCond wake;                 /* a track or a commit has ended */
     Qcow2Track *tracks;
+    unsigned exclusive_n;       /* of these */
     unsigned waiters;
 
     uint64_t *l1;               /* host byte order, h.l1_size entries */
@@ -131,6 +127,7 @@ typedef struct Qcow2 {
     uint32_t reftable_entries, reftable_lo, reftable_hi;
 
     GHashTable *tables;         /* host offset -> Qcow2Table, both kinds */
+    Qcow2Table *last_table;     /* that was looked up: mostly the next one, too */
     Qcow2Load *loads;
     uint64_t tick, trim_tick, tables_max[Q_TABLE_KINDS];
     unsigned tables_n[Q_TABLE_KINDS], dirty_n;

@@ -8,6 +8,8 @@
 
 static bool track_conflict(const Qcow2 *s, uint64_t start, uint64_t end, bool exclusive)
 {
+    if (!exclusive && !s->exclusive_n)
+        return false;
     for (const Qcow2Track *t = s->tracks; t; t = t->next)
         if ((exclusive || t->exclusive) && t->start < end && start < t->end)
             return true;
@@ -22,6 +24,7 @@ bool q_track_try(Qcow2 *s, Qcow2Track *t, uint64_t start, uint64_t end, bool exc
     if (t->next)
         t->next->prev = &t->next;
     s->tracks = t;
+    s->exclusive_n += exclusive;
     return true;
 }
 
@@ -39,6 +42,7 @@ void q_track_end(Qcow2 *s, Qcow2Track *t)
     *t->prev = t->next;
     if (t->next)
         t->next->prev = t->prev;
+    s->exclusive_n -= t->exclusive;
     if (s->waiters)
         g_cond_broadcast(&s->wake);
 }
@@ -370,12 +374,7 @@ bool qcow2_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *r
         return false;
     if (!s->corrupt && !s->autoclear_pending && q_map_cached(s, req->offset, req->len, &m) == 0 && m.type == Q_NORMAL &&
         m.len == req->len && (req->op == BLOCK_READ || m.copied)) {
-        Qcow2Track *t = g_new(Qcow2Track, 1);
-        ok = q_track_try(s, t, req->offset, req->offset + req->len, false);
-        if (ok)
-            req->track = t;
-        else
-            g_free(t);
+        ok = q_track_try(s, &req->track, req->offset, req->offset + req->len, false);
         if (ok && req->op == BLOCK_WRITE)
             q_bitmaps_mark(s, req->offset, req->len);
     }
@@ -395,8 +394,6 @@ void qcow2_inline_end(BlockNode *node, BlockReq *req)
 {
     Qcow2 *s = node->state;
     g_mutex_lock(&s->lock);
-    q_track_end(s, req->track);
+    q_track_end(s, &req->track);
     g_mutex_unlock(&s->lock);
-    g_free(req->track);
-    req->track = NULL;
 }

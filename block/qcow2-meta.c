@@ -10,6 +10,8 @@ enum { FREES_MAX = 1 << 16 };
 
 static void table_free(Qcow2 *s, Qcow2Table *t)
 {
+    if (s->last_table == t)
+        s->last_table = NULL;
     s->tables_n[t->kind]--;
     s->dirty_n -= t->dirty_lo < t->dirty_hi;
     g_free(t->data);
@@ -65,9 +67,11 @@ static void tables_evict(Qcow2 *s, Qcow2TableKind kind)
 
 Qcow2Table *q_table_cached(Qcow2 *s, uint64_t offset)
 {
-    Qcow2Table *t = g_hash_table_lookup(s->tables, &offset);
-    if (t)
+    Qcow2Table *t = s->last_table && s->last_table->offset == offset ? s->last_table : g_hash_table_lookup(s->tables, &offset);
+    if (t) {
         t->used = ++s->tick;
+        s->last_table = t;
+    }
     return t;
 }
 
