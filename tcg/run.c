@@ -294,6 +294,28 @@ void tcg_outside_end(TcgCpu *cpu)
     tcg_world_leave(cpu);
 }
 
+typedef struct Nest { jmp_buf leave_jmp; TcgBlock *cur_block; uint64_t code_generation, pc_base; uint32_t link; bool one_insn; } Nest;
+
+void *tcg_nest_begin(TcgCpu *cpu)
+{
+    Nest *n = g_new(Nest, 1);
+    *n = (Nest){ .cur_block = cpu->cur_block, .code_generation = cpu->code_generation, .pc_base = cpu_pc_base(cpu), .link = cpu->link, .one_insn = cpu->one_insn };
+    memcpy(n->leave_jmp, cpu->leave_jmp, sizeof(n->leave_jmp));
+    return n;
+}
+
+void tcg_nest_end(TcgCpu *cpu, const void *saved)
+{
+    const Nest *n = saved;
+    memcpy(cpu->leave_jmp, n->leave_jmp, sizeof(n->leave_jmp));
+    cpu->cur_block = n->cur_block;
+    cpu->code_generation = n->code_generation;
+    cpu_set_pc_base(cpu, n->pc_base);
+    cpu->link = n->link;
+    cpu->one_insn = n->one_insn;
+    cpu->in_code = false;
+}
+
 void tcg_fork_begin(TcgContext *ctx) { pthread_mutex_lock(&ctx->lock); }
 
 void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)

@@ -1,0 +1,189 @@
+/* Loading a program (System V ABI, chapters 4 and 5; Linux's binfmt_elf by observation). Every field of the file is hostile. */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tcg/user/internal.h"
+
+enum { MAX_PHDRS = 128, MAX_INTERP = 4096, EXIT_CANNOT = 126 };
+
+/* Both classes in one form. */
+typedef struct Phdr { uint32_t type, flags; uint64_t off, va, filesz, memsz, align; } Phdr;
+typedef struct Load { UserProc *p; int fd; const char *path; UserImage *im; Phdr ph[MAX_PHDRS]; unsigned n; unsigned type; uint64_t phoff, file_size; int *status; GError **err; } Load;
+
+static bool fail(Load *l, const char *why)
+{
+    *l->status = EXIT_CANNOT;
+    g_set_error(l->err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "'%s' cannot be run: %s", l->path, why);
+    return false;
+}
+
+static bool read_at(int fd, void *to, size_t len, uint64_t off)
+{
+    return off <= INT64_MAX - len && pread(fd, to, len, (off_t)off) == (ssize_t)len;
+}
+
+bool user_elf_peek(int fd, unsigned *machine, unsigned *elf_class)
+{
+    unsigned char id[20];
+    if (!read_at(fd, id, sizeof(id), 0) || memcmp(id, ELFMAG, SELFMAG) || id[EI_DATA] != ELFDATA2LSB)
+        return false;
+    *machine = id[18] | (unsigned)id[19] << 8;
+    *elf_class = id[EI_CLASS];
+    return true;
+}
+
+static bool read_headers64(Load *l)
+{
+    Elf64_Ehdr h;
+    Elf64_Phdr ph[MAX_PHDRS];
+    if (!read_at(l->fd, &h, sizeof(h), 0))
+        return fail(l, "its ELF header is cut off");
+    if (h.e_phentsize != sizeof(Elf64_Phdr) || !h.e_phnum || h.e_phnum > MAX_PHDRS || !read_at(l->fd, ph, h.e_phnum * sizeof(ph[0]), h.e_phoff))
+        return fail(l, "its program headers are damaged");
+    l->type = h.e_type;
+    l->phoff = h.e_phoff;
+    l->n = h.e_phnum;
+    l->im->entry = h.e_entry;
+    for (unsigned n = 0; n < l->n; n++)
+        l->ph[n] = (Phdr){ ph[n].p_type, ph[n].p_flags, ph[n].p_offset, ph[n].p_vaddr, ph[n].p_filesz, ph[n].p_memsz, ph[n].p_align };
+    return true;
+}
+
+static bool read_headers32(Load *l)
+{
+    Elf32_Ehdr h;
+    Elf32_Phdr ph[MAX_PHDRS];
+    if (!read_at(l->fd, &h, sizeof(h), 0))
+        return fail(l, "its ELF header is cut off");
+    if (h.e_phentsize != sizeof(Elf32_Phdr) || !h.e_phnum || h.e_phnum > MAX_PHDRS || !read_at(l->fd, ph, h.e_phnum * sizeof(ph[0]), h.e_phoff))
+        return fail(l, "its program headers are damaged");
+    l->type = h.e_type;
+    l->phoff = h.e_phoff;
+    l->n = h.e_phnum;
+    l->im->entry = h.e_entry;
+    for (unsigned n = 0; n < l->n; n++)
+        l->ph[n] = (Phdr){ ph[n].p_type, ph[n].p_flags, ph[n].p_offset, ph[n].p_vaddr, ph[n].p_filesz, ph[n].p_memsz, ph[n].p_align };
+    return true;
+}
+
+/* Extent of all loadable segments, page aligned; their order and sizes are sane. */
+static bool extent(Load *l, uint64_t *ret_lo, uint64_t *ret_hi)
+{
+    uint64_t lo = UINT64_MAX, hi = 0, limit = l->im->elf_class == ELFCLASS32 ? 1ull << 32 : 1ull << 46;
+    for (unsigned n = 0; n < l->n; n++) {
+        const Phdr *ph = &l->ph[n];
+        if (ph->type != PT_LOAD || !ph->memsz)
+            continue;
+        if (ph->filesz > ph->memsz || ph->va >= limit || ph->memsz > limit - ph->va || (ph->va ^ ph->off) & (USER_PAGE - 1))
+            return fail(l, "a segment of it is damaged");
+        if (ph->filesz && (ph->off > l->file_size || ph->filesz > l->file_size - ph->off))
+            return fail(l, "it is cut off: a segment lies beyond its end");
+        lo = MIN(lo, ph->va & ~(uint64_t)(USER_PAGE - 1));
+        hi = MAX(hi, (ph->va + ph->memsz + USER_PAGE - 1) & ~(uint64_t)(USER_PAGE - 1));
+    }
+    if (lo >= hi)
+        return fail(l, "nothing in it is to be loaded");
+    *ret_lo = lo;
+    *ret_hi = hi;
+    return true;
+}
+
+static int prot_of(const Phdr *ph)
+{
+    return (ph->flags & PF_R ? PROT_READ : 0) | (ph->flags & PF_W ? PROT_WRITE : 0) | (ph->flags & PF_X ? PROT_EXEC : 0);
+}
+
+/* The range is reserved (PROT_NONE) already. */
+static bool map_segment(Load *l, const Phdr *ph)
+{
+    uint64_t va = ph->va + l->im->bias, start = va & ~(uint64_t)(USER_PAGE - 1), file_end = va + ph->filesz, end = va + ph->memsz;
+    uint64_t map_end = (file_end + USER_PAGE - 1) & ~(uint64_t)(USER_PAGE - 1), all_end = (end + USER_PAGE - 1) & ~(uint64_t)(USER_PAGE - 1);
+    int prot = prot_of(ph), host = (prot & (PROT_READ | PROT_WRITE)) | (prot & PROT_EXEC ? PROT_READ : 0);
+    bool tail = file_end < MIN(end, map_end) && ph->filesz;
+    if (ph->filesz) {
+        if (mmap(g2h(start), map_end - start, host | (tail ? PROT_READ | PROT_WRITE : 0), MAP_PRIVATE | MAP_FIXED, l->fd, (off_t)(ph->off - (va - start))) == MAP_FAILED)
+            return fail(l, g_strerror(errno));
+        if (tail) {
+            memset(g2h(file_end), 0, map_end - file_end);
+            mprotect(g2h(start), map_end - start, host);
+        }
+        user_map_add(l->p, start, map_end, prot, false, ph->off - (va - start), l->fd, NULL);
+    } else {
+        map_end = start;
+    }
+    if (all_end > map_end) {
+        if (mmap(g2h(map_end), all_end - map_end, host, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+            return fail(l, g_strerror(errno));
+        user_map_add(l->p, map_end, all_end, prot, false, 0, -1, NULL);
+    }
+    return true;
+}
+
+static bool map_all(Load *l)
+{
+    uint64_t lo, hi;
+    if (!extent(l, &lo, &hi))
+        return false;
+    bool fixed = l->type == ET_EXEC;
+    void *at = mmap(fixed ? g2h(lo) : NULL, hi - lo, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+    if (at == MAP_FAILED || (fixed && at != g2h(lo)))
+        return fail(l, "its addresses are in use (try it as a position-independent program)");
+    l->im->bias = (uint64_t)(uintptr_t)at - lo;
+    l->im->base = (uint64_t)(uintptr_t)at;
+    l->im->end = l->im->base + (hi - lo);
+    l->im->entry += l->im->bias;
+    for (unsigned n = 0; n < l->n; n++)
+        if (l->ph[n].type == PT_LOAD && l->ph[n].memsz && !map_segment(l, &l->ph[n]))
+            return false;
+    return true;
+}
+
+static bool other_headers(Load *l)
+{
+    UserImage *im = l->im;
+    im->phnum = l->n;
+    for (unsigned n = 0; n < l->n; n++) {
+        const Phdr *ph = &l->ph[n];
+        if (ph->type == PT_PHDR)
+            im->phdr = ph->va + im->bias;
+        if (ph->type == PT_LOAD && !im->phdr && l->phoff >= ph->off && l->phoff < ph->off + ph->filesz)
+            im->phdr = ph->va + im->bias + (l->phoff - ph->off);
+        if (ph->type == PT_GNU_STACK)
+            im->exec_stack = ph->flags & PF_X;
+        if (ph->type != PT_INTERP || im->interp)
+            continue;
+        if (ph->filesz < 2 || ph->filesz > MAX_INTERP)
+            return fail(l, "the name of its interpreter is damaged");
+        im->interp = g_malloc0(ph->filesz + 1);
+        if (!read_at(l->fd, im->interp, ph->filesz, ph->off))
+            return fail(l, "the name of its interpreter is damaged");
+    }
+    return true;
+}
+
+bool user_elf_load(UserProc *p, int fd, const char *path, UserImage *ret, int *ret_status, GError **err)
+{
+    g_autofree Load *l = g_new0(Load, 1);
+    *l = (Load){ .p = p, .fd = fd, .path = path, .im = ret, .status = ret_status, .err = err };
+    struct stat st;
+    memset(ret, 0, sizeof(*ret));
+    if (!user_elf_peek(fd, &ret->machine, &ret->elf_class) || fstat(fd, &st) || !S_ISREG(st.st_mode))
+        return fail(l, "it is no ELF program of a little-endian CPU");
+    l->file_size = (uint64_t)st.st_size;
+    if (!(ret->elf_class == ELFCLASS64 ? read_headers64(l) : ret->elf_class == ELFCLASS32 ? read_headers32(l) : fail(l, "unknown ELF class")))
+        return false;
+    if (l->type != ET_EXEC && l->type != ET_DYN)
+        return fail(l, "it is an object file or a core dump, no program");
+    return map_all(l) && other_headers(l);
+}
+
+void user_elf_close(UserImage *im)
+{
+    g_free(im->interp);
+    im->interp = NULL;
+}

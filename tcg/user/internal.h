@@ -1,0 +1,178 @@
+#pragma once
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+
+#include "tcg/user/user.h"
+
+/* Private to tcg/user. */
+
+typedef struct UserProc UserProc;
+typedef struct UserThread UserThread;
+typedef struct UserAbi UserAbi;
+
+/* ---- memory map: what the guest has mapped, ascending, not overlapping ---- */
+typedef struct UserRegion { uint64_t start, end, offset, dev, ino; int prot; bool shared, grows; char *name; } UserRegion;
+enum { USER_PAGE = 4096, USER_SIGNALS = 64 };
+
+/* A guest's struct sigaction in the host's words. */
+typedef struct UserSigaction { uint64_t handler, flags, restorer, mask; } UserSigaction;
+
+struct UserProc {
+    UserOptions options;
+    const UserAbi *abi;
+    TcgContext *tcg;
+    void *model;               /* the ABI's CPU model */
+    char *exe;                 /* path of the program, absolute */
+    char *comm;
+    char **argv;               /* for /proc/self/cmdline */
+    pthread_rwlock_t map_lock;
+    GArray *map;               /* UserRegion */
+    uint64_t brk_start, brk, brk_mapped;
+    uint64_t stack_top, trampoline;
+    uint64_t auxv[64];         /* as the guest got it, for /proc/self/auxv */
+    unsigned n_auxv;
+    pthread_mutex_t signal_lock;
+    UserSigaction action[USER_SIGNALS + 1];
+    pthread_mutex_t thread_lock;
+    GPtrArray *threads;
+};
+
+struct UserThread {
+    UserProc *proc;
+    UserSigaction *action;     /* the process's, or in a vforked child a copy */
+    TcgCpu *cpu;
+    void *state;
+    uint32_t have_signal;      /* a host signal was caught and waits in @caught; all others are blocked meanwhile */
+    siginfo_t caught;
+    uint64_t mask;             /* the guest's signal mask */
+    uint64_t suspend_mask;     /* mask to return to after sigsuspend and its like */
+    bool suspended;
+    struct { bool valid; unsigned vector; uint64_t error, addr; } exc;   /* exception that left the run loop */
+    int fault_signal;          /* the host's signal behind the last memory fault */
+    bool ending;
+    stack_t altstack;
+    uint64_t clear_tid;        /* guest address, 0 = none */
+    pthread_t pthread;
+    sigjmp_buf *guard;         /* a copy from or to the guest is under way */
+    bool in_vfork;             /* runs on a borrowed thread of the parent */
+    bool keep_registers;       /* the call set them all (sigreturn) */
+    uint64_t syscall_nr;       /* as the guest called it, for restarts */
+    uint64_t syscall_arg0;
+    int tid;
+};
+
+/* ---- what differs between guests ---- */
+struct UserAbi {
+    const char *name, *uname, *platform;
+    uint16_t elf_machine;
+    uint8_t elf_class;
+    const GuestIsa *isa;
+    const uint16_t *syscalls;  /* guest number -> USYS_, 0 = none */
+    unsigned n_syscalls;
+    uint64_t hwcap, hwcap2;
+    bool (*setup)(UserProc *p, GError **err);             /* CPU model and what the process needs once */
+    void (*start)(UserThread *t, uint64_t pc, uint64_t sp);
+    /* A new thread's or process's registers; sp 0 keeps. */
+    void (*clone)(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls);
+    uint64_t (*sp)(const UserThread *t);
+    void (*get_args)(const UserThread *t, uint64_t *nr, uint64_t a[6]);
+    void (*set_result)(UserThread *t, uint64_t v);
+    void (*restart)(UserThread *t);                       /* back onto the system-call instruction, registers as before */
+    /* The signal of an exception; false: none, go on (a breakpoint trap that is really a system call...). */
+    bool (*exception)(UserThread *t, unsigned vector, uint64_t error, uint64_t addr, siginfo_t *ret);
+    /* Frame for the handler; false: the stack is not writable. */
+    bool (*push_frame)(UserThread *t, const siginfo_t *si, const UserSigaction *a, uint64_t mask, bool on_alt);
+    bool (*pop_frame)(UserThread *t, uint64_t *ret_mask);
+    /* Conversions of structures: host form to the guest's. */
+    unsigned (*put_stat)(void *guest, const void *host_stat);
+    unsigned sizeof_stat;
+    int (*open_flags)(int guest);
+    int (*open_flags_back)(int host);
+    bool packed_epoll, no_restorer, clone_tls_last;   /* clone: (flags, stack, parent, child, tls) */
+    unsigned (*auxv)(UserProc *p, uint64_t *out);         /* further pairs */
+    bool (*special)(UserThread *t, unsigned sys, const uint64_t a[6], int64_t *ret);   /* calls that only this guest has */
+};
+extern const UserAbi user_abi_x86_64;
+
+/* ---- map.c ---- */
+void user_map_init(UserProc *p);
+const UserRegion *user_region_locked(const UserProc *p, uint64_t addr);
+int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);
+int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len);
+int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot);
+int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr);
+int64_t user_brk(UserThread *t, uint64_t addr);
+int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags);
+int64_t user_shmdt(UserThread *t, uint64_t addr);
+/* Note what is mapped already (loader); name is copied. */
+void user_map_add(UserProc *p, uint64_t start, uint64_t end, int prot, bool shared, uint64_t offset, int fd, const char *name);
+bool user_can_exec(UserProc *p, uint64_t addr);
+bool user_can_write(UserProc *p, uint64_t addr);
+bool user_is_mapped(UserProc *p, uint64_t addr);
+void user_page_code(UserProc *p, uint64_t addr, bool armed);
+/* The kernel is about to write [addr, addr+len) for a system call: no page of it is write-protected for the translator's sake. */
+void user_will_write(UserThread *t, uint64_t addr, uint64_t len);
+char *user_maps_text(UserProc *p);
+
+/* ---- elf.c ---- */
+typedef struct UserImage { uint64_t entry, base, bias, phdr, end; unsigned phnum; char *interp; bool exec_stack; unsigned machine, elf_class; } UserImage;
+/* Map the program at @path (already opened @fd). For messages and exit statuses see user_run. */
+bool user_elf_load(UserProc *p, int fd, const char *path, UserImage *ret, int *ret_status, GError **err);
+bool user_elf_peek(int fd, unsigned *machine, unsigned *elf_class);
+void user_elf_close(UserImage *im);
+
+/* ---- thread.c ---- */
+UserThread *user_self(void);
+void user_thread_bind(UserThread *t);
+UserThread *user_thread_new(UserProc *p);
+void user_thread_free(UserThread *t);
+void user_thread_loop(UserThread *t) __attribute__((noreturn));
+int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls, int exit_signal);
+int64_t user_thread_exit(UserThread *t, int status);
+int64_t user_exit_group(UserThread *t, int status);
+
+/* ---- signal.c ---- */
+void user_signal_init(UserProc *p);
+int64_t user_sigaction(UserThread *t, int sig, const UserSigaction *set, UserSigaction *old);
+int64_t user_sigprocmask(UserThread *t, int how, const uint64_t *set, uint64_t *old);
+int64_t user_sigaltstack(UserThread *t, const stack_t *set, stack_t *old);
+void user_set_mask(UserThread *t, uint64_t mask);
+/* The mask with which the host may block: signals that stand for faults stay open. */
+uint64_t user_host_mask(uint64_t mask);
+/* Deliver what waits; at the run loop, the state whole. */
+void user_deliver(UserThread *t);
+/* A fault of the guest: its handler, or the end of the process by that signal. */
+void user_force(UserThread *t, const siginfo_t *si);
+void user_die(UserThread *t, int sig) __attribute__((noreturn));
+
+/* ---- syscall.c ---- */
+enum {
+    USYS_NONE,
+#define SYS(name, args) USYS_##name,
+#define SYSX(name, fn, args) USYS_##name,
+#include "tcg/user/syscalls.def"
+#undef SYS
+#undef SYSX
+    USYS_COUNT
+};
+void user_syscall(UserThread *t);
+/* The host's system call, given up with -ERESTARTSYS before it started if a signal was caught. */
+int64_t user_host_syscall(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+bool user_rewind_syscall(void *ucontext);
+enum { USER_ERESTART = 512 };
+typedef int64_t UserSysFn(UserThread *t, const uint64_t a[6]);
+
+/* Copies that end with false instead of a signal. */
+bool user_get(UserThread *t, void *to, uint64_t from, size_t len);
+bool user_put(UserThread *t, uint64_t to, const void *from, size_t len);
+/* A string of the guest, NULL if it cannot be read or is longer than @max. Caller frees. */
+char *user_string(UserThread *t, uint64_t at, size_t max);
+
+/* ---- files.c: paths, /proc/self ---- */
+/* The host path of a guest path (sysroot); the guest's own string when nothing is to be done. *ret_free is to be freed. */
+const char *user_path(UserThread *t, uint64_t at, char **ret_free, int64_t *ret_err);
+/* fd of a made-up /proc file, -1: not one of ours. */
+int user_proc_open(UserThread *t, const char *path, int flags);
+
+static inline void *g2h(uint64_t a) { return (void *)(uintptr_t)a; }

@@ -1,0 +1,416 @@
+/* What the guest has mapped: a table beside the kernel's own, because execution and write rights are ours to say. */
+#define MREMAP_FLAGS (MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "tcg/user/calls.h"
+
+static uint64_t page_up(uint64_t v) { return (v + USER_PAGE - 1) & ~(uint64_t)(USER_PAGE - 1); }
+
+static UserRegion *region(const UserProc *p, guint n) { return &g_array_index(p->map, UserRegion, n); }
+
+static void region_clear(gpointer r) { g_free(((UserRegion *)r)->name); }
+
+void user_map_init(UserProc *p)
+{
+    pthread_rwlock_init(&p->map_lock, NULL);
+    p->map = g_array_new(FALSE, FALSE, sizeof(UserRegion));
+    g_array_set_clear_func(p->map, region_clear);
+}
+
+/* First region that ends behind @addr. */
+static guint find(const UserProc *p, uint64_t addr)
+{
+    guint lo = 0, hi = p->map->len;
+    while (lo < hi) {
+        guint mid = (lo + hi) / 2;
+        if (region(p, mid)->end <= addr)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+const UserRegion *user_region_locked(const UserProc *p, uint64_t addr)
+{
+    guint n = find(p, addr);
+    return n < p->map->len && region(p, n)->start <= addr ? region(p, n) : NULL;
+}
+
+static bool has_prot(UserProc *p, uint64_t addr, int prot)
+{
+    pthread_rwlock_rdlock(&p->map_lock);
+    const UserRegion *r = user_region_locked(p, addr);
+    bool ok = r && (r->prot & prot) == prot;
+    pthread_rwlock_unlock(&p->map_lock);
+    return ok;
+}
+
+bool user_can_exec(UserProc *p, uint64_t addr) { return has_prot(p, addr, PROT_EXEC); }
+bool user_can_write(UserProc *p, uint64_t addr) { return has_prot(p, addr, PROT_WRITE); }
+bool user_is_mapped(UserProc *p, uint64_t addr) { return has_prot(p, addr, 0); }
+
+/* Translated code reads what it executes; it is never executable for the host. */
+static int host_prot(int prot)
+{
+    return (prot & (PROT_READ | PROT_WRITE)) | (prot & PROT_EXEC ? PROT_READ : 0);
+}
+
+void user_page_code(UserProc *p, uint64_t addr, bool armed)
+{
+    pthread_rwlock_rdlock(&p->map_lock);
+    const UserRegion *r = user_region_locked(p, addr);
+    if (r && r->prot & PROT_WRITE)
+        mprotect(g2h(addr), USER_PAGE, armed ? host_prot(r->prot & ~PROT_WRITE) : host_prot(r->prot));
+    pthread_rwlock_unlock(&p->map_lock);
+}
+
+void user_will_write(UserThread *t, uint64_t addr, uint64_t len)
+{
+    UserProc *p = t->proc;
+    bool hit = false;
+    if (!len || addr + len < addr)
+        return;
+    pthread_rwlock_rdlock(&p->map_lock);
+    for (guint n = find(p, addr); n < p->map->len && region(p, n)->start < addr + len && !hit; n++)
+        hit = (region(p, n)->prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC);
+    pthread_rwlock_unlock(&p->map_lock);
+    if (hit)
+        tcg_invalidate_range(p->tcg, addr & ~(uint64_t)(USER_PAGE - 1), page_up(addr + len) - (addr & ~(uint64_t)(USER_PAGE - 1)));
+}
+
+/* ---- changes of the table, locked for writing ---- */
+/* A border between regions at @addr. */
+static void split(UserProc *p, uint64_t addr)
+{
+    guint n = find(p, addr);
+    if (n >= p->map->len || region(p, n)->start >= addr)
+        return;
+    UserRegion low = *region(p, n);
+    low.end = addr;
+    low.name = g_strdup(low.name);
+    g_array_insert_val(p->map, n, low);
+    UserRegion *high = region(p, n + 1);
+    high->offset += addr - high->start;
+    high->start = addr;
+}
+
+/* Take [start, end) out. Returns whether some of it could be executed. */
+static bool cut(UserProc *p, uint64_t start, uint64_t end)
+{
+    bool exec = false;
+    split(p, start);
+    split(p, end);
+    guint n = find(p, start), m = n;
+    for (; m < p->map->len && region(p, m)->start < end; m++)
+        exec |= region(p, m)->prot & PROT_EXEC;
+    if (m > n)
+        g_array_remove_range(p->map, n, m - n);
+    return exec;
+}
+
+static bool same_kind(const UserRegion *a, const UserRegion *b)
+{
+    return a->end == b->start && a->prot == b->prot && a->shared == b->shared && a->ino == b->ino && a->dev == b->dev &&
+           (!a->ino || a->offset + (a->end - a->start) == b->offset) && !g_strcmp0(a->name, b->name);
+}
+
+static void join_at(UserProc *p, guint n)
+{
+    if (n + 1 < p->map->len && same_kind(region(p, n), region(p, n + 1))) {
+        region(p, n)->end = region(p, n + 1)->end;
+        g_array_remove_index(p->map, n + 1);
+    }
+}
+
+static bool put(UserProc *p, UserRegion r)
+{
+    bool exec = cut(p, r.start, r.end);
+    guint n = find(p, r.start);
+    g_array_insert_val(p->map, n, r);
+    join_at(p, n);
+    if (n)
+        join_at(p, n - 1);
+    return exec;
+}
+
+/* Behind the lock: translations of what was there are gone. */
+static void drop_code(UserProc *p, bool exec, uint64_t start, uint64_t end)
+{
+    if (exec && p->tcg)
+        tcg_invalidate_range(p->tcg, start, end - start);
+}
+
+static UserRegion describe(uint64_t start, uint64_t end, int prot, bool shared, uint64_t offset, int fd, const char *name)
+{
+    UserRegion r = { .start = start, .end = end, .prot = prot, .shared = shared, .offset = offset, .name = g_strdup(name) };
+    struct stat st;
+    if (fd >= 0 && !fstat(fd, &st)) {
+        r.dev = st.st_dev;
+        r.ino = st.st_ino;
+        if (!name) {
+            char link[64], path[4096];
+            g_snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+            ssize_t got = readlink(link, path, sizeof(path) - 1);
+            r.name = got > 0 ? g_strndup(path, (gsize)got) : NULL;
+        }
+    }
+    return r;
+}
+
+void user_map_add(UserProc *p, uint64_t start, uint64_t end, int prot, bool shared, uint64_t offset, int fd, const char *name)
+{
+    UserRegion r = describe(start, page_up(end), prot, shared, offset, fd, name);
+    pthread_rwlock_wrlock(&p->map_lock);
+    bool exec = put(p, r);
+    pthread_rwlock_unlock(&p->map_lock);
+    drop_code(p, exec, start, r.end);
+}
+
+/* MAP_FIXED replaces what is the guest's, never what is ours: the holes of the range are taken first. */
+static bool take_holes(UserProc *p, uint64_t start, uint64_t end)
+{
+    uint64_t at = start;
+    for (guint n = find(p, start); at < end; n++) {
+        bool last = n >= p->map->len || region(p, n)->start >= end;
+        uint64_t to = last ? end : region(p, n)->start;
+        if (to > at && mmap(g2h(at), to - at, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != g2h(at))
+            return false;      /* what was taken before stays reserved: nobody else wants it */
+        if (last)
+            break;
+        at = region(p, n)->end;
+    }
+    return true;
+}
+
+/* ---- system calls ---- */
+int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
+{
+    UserProc *p = t->proc;
+    if (!len || (flags & MAP_FIXED && addr & (USER_PAGE - 1)))
+        return -EINVAL;
+    len = page_up(len);
+    if (!len || len > 1ull << 47)
+        return -ENOMEM;
+    if (flags & MAP_FIXED && addr > (1ull << 47) - len)
+        return -ENOMEM;
+    pthread_rwlock_wrlock(&p->map_lock);
+    bool fixed = flags & MAP_FIXED && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE;
+    bool free_for_us = !fixed || take_holes(p, addr, addr + len);
+    void *got = free_for_us ? mmap(g2h(addr), len, host_prot(prot), flags & ~MAP_GROWSDOWN, fd, (off_t)off) : MAP_FAILED;
+    if (got == MAP_FAILED) {
+        int e = free_for_us ? errno : ENOMEM;
+        pthread_rwlock_unlock(&p->map_lock);
+        return -e;
+    }
+    uint64_t at = (uint64_t)(uintptr_t)got;
+    bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+    bool exec = put(p, describe(at, at + len, prot, shared, flags & MAP_ANONYMOUS ? 0 : off, flags & MAP_ANONYMOUS ? -1 : fd, NULL));
+    pthread_rwlock_unlock(&p->map_lock);
+    drop_code(p, exec, at, at + len);
+    return (int64_t)at;
+}
+
+int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len)
+{
+    UserProc *p = t->proc;
+    if (addr & (USER_PAGE - 1) || !len || addr + page_up(len) < addr)
+        return -EINVAL;
+    len = page_up(len);
+    bool exec = false;
+    int e = 0;
+    pthread_rwlock_wrlock(&p->map_lock);
+    /* Only what is the guest's: the rest of the range is ours or nobody's. */
+    while (!e) {
+        guint n = find(p, addr);
+        if (n >= p->map->len || region(p, n)->start >= addr + len)
+            break;
+        uint64_t from = MAX(region(p, n)->start, addr), to = MIN(region(p, n)->end, addr + len);
+        if (munmap(g2h(from), to - from))
+            e = errno;
+        else
+            exec |= cut(p, from, to);
+    }
+    pthread_rwlock_unlock(&p->map_lock);
+    drop_code(p, exec, addr, addr + len);
+    return -e;
+}
+
+int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
+{
+    UserProc *p = t->proc;
+    if (addr & (USER_PAGE - 1) || addr + page_up(len) < addr)
+        return addr & (USER_PAGE - 1) ? -EINVAL : -ENOMEM;
+    if (!len)
+        return 0;
+    uint64_t end = addr + page_up(len);
+    bool exec = false;
+    int e = 0;
+    pthread_rwlock_wrlock(&p->map_lock);
+    split(p, addr);
+    split(p, end);
+    for (uint64_t at = addr; at < end && !e;) {
+        guint n = find(p, at);
+        if (n >= p->map->len || region(p, n)->start > at) {
+            e = ENOMEM;
+            break;
+        }
+        UserRegion *r = region(p, n);
+        if (mprotect(g2h(at), r->end - at, host_prot(prot & (PROT_READ | PROT_WRITE | PROT_EXEC))))
+            e = errno;
+        else {
+            exec |= r->prot & PROT_EXEC;
+            r->prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+        }
+        at = r->end;
+    }
+    for (guint n = find(p, addr ? addr - 1 : 0); n + 1 < p->map->len && region(p, n)->start <= end;) {
+        guint before = p->map->len;
+        join_at(p, n);
+        n += before == p->map->len;
+    }
+    pthread_rwlock_unlock(&p->map_lock);
+    drop_code(p, exec, addr, end);
+    return -e;
+}
+
+int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
+{
+    UserProc *p = t->proc;
+    if (old & (USER_PAGE - 1) || !new_len || flags & ~MREMAP_FLAGS || page_up(new_len) < new_len || old + page_up(old_len) < old)
+        return -EINVAL;
+    pthread_rwlock_wrlock(&p->map_lock);
+    const UserRegion *src = user_region_locked(p, old);
+    if (!src || src->end < old + page_up(old_len)) {
+        pthread_rwlock_unlock(&p->map_lock);
+        return -EFAULT;
+    }
+    UserRegion r = *src;
+    void *got = mremap(g2h(old), old_len, new_len, flags, g2h(new_addr));
+    if (got == MAP_FAILED) {
+        int e = errno;
+        pthread_rwlock_unlock(&p->map_lock);
+        return -e;
+    }
+    uint64_t at = (uint64_t)(uintptr_t)got;
+    r.offset += old - r.start;
+    r.name = g_strdup(r.name);
+    bool exec = false;
+    if (!(flags & MREMAP_DONTUNMAP) && old_len)
+        exec |= cut(p, old, old + page_up(old_len));
+    r.start = at;
+    r.end = at + page_up(new_len);
+    exec |= put(p, r);
+    pthread_rwlock_unlock(&p->map_lock);
+    drop_code(p, exec, old, old + page_up(old_len));
+    drop_code(p, exec, at, at + page_up(new_len));
+    return (int64_t)at;
+}
+
+int64_t user_brk(UserThread *t, uint64_t addr)
+{
+    UserProc *p = t->proc;
+    pthread_rwlock_wrlock(&p->map_lock);
+    uint64_t want = page_up(addr), have = p->brk_mapped;
+    if (addr >= p->brk_start) {
+        bool ok = true;
+        if (want > have) {
+            ok = mmap(g2h(have), want - have, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == g2h(have);
+            if (ok)
+                put(p, (UserRegion){ .start = have, .end = want, .prot = PROT_READ | PROT_WRITE, .name = g_strdup("[heap]") });
+        } else if (want < have) {
+            munmap(g2h(want), have - want);
+            cut(p, want, have);
+        }
+        if (ok) {
+            p->brk = addr;
+            p->brk_mapped = want;
+        }
+    }
+    int64_t r = (int64_t)p->brk;
+    pthread_rwlock_unlock(&p->map_lock);
+    return r;
+}
+
+int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags)
+{
+    UserProc *p = t->proc;
+    struct shmid_ds ds;
+    if (shmctl(id, IPC_STAT, &ds))
+        return -errno;
+    pthread_rwlock_wrlock(&p->map_lock);
+    void *got = shmat(id, g2h(addr), flags & ~SHM_EXEC);
+    int e = errno;
+    bool exec = false;
+    uint64_t at = (uint64_t)(uintptr_t)got, end = at + page_up(ds.shm_segsz);
+    if (got != (void *)-1)
+        exec = put(p, (UserRegion){ .start = at, .end = end, .shared = true, .name = g_strdup("/SYSV00000000 (deleted)"),
+                                    .prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0) });
+    pthread_rwlock_unlock(&p->map_lock);
+    if (got == (void *)-1)
+        return -e;
+    drop_code(p, exec, at, end);
+    return (int64_t)at;
+}
+
+int64_t user_shmdt(UserThread *t, uint64_t addr)
+{
+    UserProc *p = t->proc;
+    pthread_rwlock_wrlock(&p->map_lock);
+    const UserRegion *r = user_region_locked(p, addr);
+    uint64_t end = r && r->start == addr && r->shared ? r->end : 0;
+    int e = !end ? EINVAL : shmdt(g2h(addr)) ? errno : 0;
+    bool exec = !e && cut(p, addr, end);
+    pthread_rwlock_unlock(&p->map_lock);
+    drop_code(p, exec, addr, end);
+    return -e;
+}
+
+/* As Linux writes /proc/PID/maps (proc(5)). */
+char *user_maps_text(UserProc *p)
+{
+    GString *s = g_string_new(NULL);
+    pthread_rwlock_rdlock(&p->map_lock);
+    for (guint n = 0; n < p->map->len; n++) {
+        const UserRegion *r = region(p, n);
+        gsize line = s->len;
+        g_string_append_printf(s, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ", (unsigned long long)r->start, (unsigned long long)r->end,
+                               r->prot & PROT_READ ? 'r' : '-', r->prot & PROT_WRITE ? 'w' : '-', r->prot & PROT_EXEC ? 'x' : '-',
+                               r->shared ? 's' : 'p', (unsigned long long)r->offset, major(r->dev), minor(r->dev), (unsigned long long)r->ino);
+        while (r->name && s->len - line < 73)
+            g_string_append_c(s, ' ');
+        g_string_append_printf(s, "%s\n", r->name ? r->name : "");
+    }
+    pthread_rwlock_unlock(&p->map_lock);
+    return g_string_free(s, FALSE);
+}
+
+bool user_unprotect_code(UserThread *t)
+{
+    UserProc *p = t->proc;
+    bool any = false;
+    pthread_rwlock_rdlock(&p->map_lock);
+    g_autoptr(GArray) list = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    for (guint n = 0; n < p->map->len; n++) {
+        const UserRegion *r = region(p, n);
+        if ((r->prot & (PROT_WRITE | PROT_EXEC)) != (PROT_WRITE | PROT_EXEC))
+            continue;
+        g_array_append_val(list, r->start);
+        g_array_append_val(list, r->end);
+        any = true;
+    }
+    pthread_rwlock_unlock(&p->map_lock);
+    for (guint n = 0; n < list->len; n += 2) {
+        uint64_t start = g_array_index(list, uint64_t, n), end = g_array_index(list, uint64_t, n + 1);
+        tcg_invalidate_range(p->tcg, start, end - start);
+    }
+    return any;
+}

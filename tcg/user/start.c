@@ -1,0 +1,352 @@
+/* From a file name to a running program: finding it, its interpreter, the first stack (System V ABI 3.4, Linux's auxv). */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tcg/user/internal.h"
+
+enum { STACK_DEFAULT = 8 << 20, STACK_MAX = 256 << 20, EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, SCRIPT_DEPTH = 4, SCRIPT_LINE = 256, PATH_BYTES = 4096 };
+
+static const UserAbi *const abis[] = { &user_abi_x86_64 };
+
+static const UserAbi *find_abi(unsigned machine, unsigned elf_class)
+{
+    for (unsigned n = 0; n < G_N_ELEMENTS(abis); n++)
+        if (abis[n]->elf_machine == machine && abis[n]->elf_class == elf_class)
+            return abis[n];
+    return NULL;
+}
+
+const char *user_guest_name(unsigned machine, unsigned elf_class)
+{
+    const UserAbi *abi = find_abi(machine, elf_class);
+    return abi ? abi->name : NULL;
+}
+
+/* ---- the program's file ---- */
+typedef struct Program { char *path; int fd; GPtrArray *argv; unsigned machine, elf_class; } Program;
+
+static bool set_status(int *ret, int status) { *ret = status; return false; }
+
+static bool open_program(Program *g, int *ret_status, GError **err)
+{
+    struct stat st;
+    g->fd = open(g->path, O_RDONLY | O_CLOEXEC);
+    if (g->fd < 0 || fstat(g->fd, &st)) {
+        bool missing = errno == ENOENT || errno == ENOTDIR;
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOENT, "cannot open '%s': %s", g->path, g_strerror(errno));
+        return set_status(ret_status, missing ? EXIT_NOT_FOUND : EXIT_CANNOT);
+    }
+    if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111)) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_ACCES, "'%s' is %s", g->path, S_ISREG(st.st_mode) ? "not executable (chmod +x)" : "no regular file");
+        return set_status(ret_status, EXIT_CANNOT);
+    }
+    return true;
+}
+
+/* "#!interpreter [argument]": as the kernel does it (execve(2)). */
+static bool follow_script(Program *g, bool *ret_followed, int *ret_status, GError **err)
+{
+    char line[SCRIPT_LINE + 1];
+    ssize_t n = pread(g->fd, line, SCRIPT_LINE, 0);
+    *ret_followed = false;
+    if (n < 3 || line[0] != '#' || line[1] != '!')
+        return true;
+    line[n] = 0;
+    char *end = strpbrk(line, "\n");
+    if (end)
+        *end = 0;
+    char *name = g_strstrip(line + 2), *arg = strpbrk(name, " \t");
+    if (arg) {
+        *arg++ = 0;
+        arg = g_strstrip(arg);
+    }
+    if (!*name) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "'%s' names no interpreter behind its #!", g->path);
+        return set_status(ret_status, EXIT_CANNOT);
+    }
+    g_ptr_array_remove_index(g->argv, 0);
+    g_ptr_array_insert(g->argv, 0, g->path);
+    if (arg && *arg)
+        g_ptr_array_insert(g->argv, 0, g_strdup(arg));
+    g_ptr_array_insert(g->argv, 0, g_strdup(name));
+    close(g->fd);
+    g->path = g_strdup(name);
+    *ret_followed = true;
+    return open_program(g, ret_status, err);
+}
+
+/* Without a slash: the current folder's file of that name, else along $PATH as a shell does. */
+static char *locate(const char *program)
+{
+    if (strchr(program, '/') || !access(program, F_OK))
+        return g_strdup(program);
+    char *found = g_find_program_in_path(program);
+    return found ? found : g_strdup(program);
+}
+
+static bool program_open(Program *g, const char *program, char **argv, int *ret_status, GError **err)
+{
+    g->fd = -1;
+    g->path = locate(program);
+    g->argv = g_ptr_array_new_with_free_func(g_free);
+    for (; *argv; argv++)
+        g_ptr_array_add(g->argv, g_strdup(*argv));
+    if (!g->argv->len)
+        g_ptr_array_add(g->argv, g_strdup(program));
+    if (!open_program(g, ret_status, err))
+        return false;
+    bool followed = true;
+    for (int depth = 0; followed && depth <= SCRIPT_DEPTH; depth++)
+        if (!follow_script(g, &followed, ret_status, err))
+            return false;
+    if (!user_elf_peek(g->fd, &g->machine, &g->elf_class)) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "'%s' is no ELF program of a little-endian CPU, and no script", g->path);
+        return set_status(ret_status, EXIT_CANNOT);
+    }
+    return true;
+}
+
+/* ---- the first stack ---- */
+typedef struct Stack { uint64_t low, sp; } Stack;
+
+static bool map_stack(UserProc *p, bool exec, Stack *s, GError **err)
+{
+    struct rlimit lim;
+    uint64_t size = STACK_DEFAULT;
+    if (!getrlimit(RLIMIT_STACK, &lim) && lim.rlim_cur != RLIM_INFINITY)
+        size = CLAMP(lim.rlim_cur, 128 << 10, STACK_MAX) & ~(uint64_t)(USER_PAGE - 1);
+    uint8_t *at = mmap(NULL, size + USER_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED || mprotect(at + USER_PAGE, size, PROT_READ | PROT_WRITE)) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for a stack of %llu KiB: %s", (unsigned long long)size >> 10, g_strerror(errno));
+        return false;
+    }
+    s->low = (uint64_t)(uintptr_t)at + USER_PAGE;
+    s->sp = p->stack_top = s->low + size;
+    user_map_add(p, s->low, s->sp, PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0), false, 0, -1, "[stack]");
+    return true;
+}
+
+static uint64_t push(Stack *s, const void *data, size_t len)
+{
+    s->sp -= len;
+    if (s->sp < s->low + (64 << 10))
+        s->sp = s->low;        /* noticed by the caller */
+    else
+        memcpy(g2h(s->sp), data, len);
+    return s->sp;
+}
+
+static uint64_t push_string(Stack *s, const char *str) { return push(s, str, strlen(str) + 1); }
+
+static void aux(UserProc *p, uint64_t type, uint64_t value)
+{
+    p->auxv[p->n_auxv++] = type;
+    p->auxv[p->n_auxv++] = value;
+}
+
+static void make_auxv(UserProc *p, Stack *s, const UserImage *exe, const UserImage *interp)
+{
+    const UserAbi *abi = p->abi;
+    uint8_t random[16];
+    memcpy(random, g2h(getauxval(AT_RANDOM)), sizeof(random));
+    uint64_t platform = abi->platform ? push_string(s, abi->platform) : 0, name = push_string(s, p->exe);
+    s->sp &= ~15ull;
+    uint64_t rnd = push(s, random, sizeof(random));
+    aux(p, AT_PHDR, exe->phdr);
+    aux(p, AT_PHENT, abi->elf_class == ELFCLASS64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr));
+    aux(p, AT_PHNUM, exe->phnum);
+    aux(p, AT_PAGESZ, USER_PAGE);
+    aux(p, AT_BASE, interp->base);
+    aux(p, AT_FLAGS, 0);
+    aux(p, AT_ENTRY, exe->entry);
+    aux(p, AT_UID, getuid());
+    aux(p, AT_EUID, geteuid());
+    aux(p, AT_GID, getgid());
+    aux(p, AT_EGID, getegid());
+    aux(p, AT_SECURE, getauxval(AT_SECURE));
+    aux(p, AT_CLKTCK, (uint64_t)sysconf(_SC_CLK_TCK));
+    aux(p, AT_HWCAP, abi->hwcap);
+    aux(p, AT_HWCAP2, abi->hwcap2);
+    aux(p, AT_RANDOM, rnd);
+    aux(p, AT_EXECFN, name);
+    if (platform)
+        aux(p, AT_PLATFORM, platform);
+    if (abi->auxv)
+        p->n_auxv += abi->auxv(p, p->auxv + p->n_auxv);
+    aux(p, AT_NULL, 0);
+}
+
+static uint64_t *push_list(Stack *s, char **list, unsigned n, uint64_t *at)
+{
+    for (unsigned k = 0; k < n; k++)
+        at[k] = push_string(s, list[k]);
+    at[n] = 0;
+    return at;
+}
+
+static bool build_stack(UserProc *p, Stack *s, const Program *g, char **envp, const UserImage *exe, const UserImage *interp, GError **err)
+{
+    unsigned argc = g->argv->len, envc = g_strv_length(envp), word = p->abi->elf_class == ELFCLASS64 ? 8 : 4;
+    g_autofree uint64_t *args = g_new(uint64_t, argc + 1), *envs = g_new(uint64_t, envc + 1);
+    push_list(s, envp, envc, envs);
+    push_list(s, (char **)g->argv->pdata, argc, args);
+    make_auxv(p, s, exe, interp);
+    uint64_t words = 1 + argc + 1 + envc + 1 + p->n_auxv;
+    s->sp = ((s->sp & ~15ull) - words * word) & ~15ull;
+    if (s->sp < s->low + (32 << 10)) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "arguments and environment are too long for the stack (ulimit -s)");
+        return false;
+    }
+    g_autofree uint64_t *all = g_new(uint64_t, words);
+    unsigned n = 0;
+    all[n++] = argc;
+    memcpy(all + n, args, (argc + 1) * 8);
+    memcpy(all + (n += argc + 1), envs, (envc + 1) * 8);
+    memcpy(all + (n += envc + 1), p->auxv, p->n_auxv * 8);
+    for (unsigned k = 0; k < words; k++)
+        memcpy((uint8_t *)g2h(s->sp) + k * word, &all[k], word);
+    return true;
+}
+
+/* ---- putting it together ---- */
+static bool cb_exec_ok(void *opaque, uint64_t va) { return user_can_exec(((UserThread *)opaque)->proc, va); }
+static bool cb_write_ok(void *opaque, uint64_t va) { return user_can_write(((UserThread *)opaque)->proc, va); }
+static void cb_page_code(void *opaque, uint64_t va, bool armed) { user_page_code(((UserThread *)opaque)->proc, va, armed); }
+
+static UserProc *proc_new(const UserOptions *o, const UserAbi *abi, const Program *g, GError **err)
+{
+    UserProc *p = g_new0(UserProc, 1);
+    p->options = *o;
+    p->abi = abi;
+    p->exe = realpath(g->path, NULL);
+    if (!p->exe)
+        p->exe = g_strdup(g->path);
+    p->argv = (char **)g->argv->pdata;
+    p->threads = g_ptr_array_new();
+    pthread_mutex_init(&p->signal_lock, NULL);
+    pthread_mutex_init(&p->thread_lock, NULL);
+    user_map_init(p);
+    TcgConfig config = { .tier = o->tier, .direct = true };
+    p->tcg = tcg_new(&config, err);
+    if (!p->tcg || (abi->setup && !abi->setup(p, err)))
+        return NULL;
+    return p;
+}
+
+static char *interp_path(const UserProc *p, const char *name)
+{
+    if (p->options.sysroot && name[0] == '/') {
+        char *in_root = g_build_filename(p->options.sysroot, name, NULL);
+        if (!access(in_root, F_OK))
+            return in_root;
+        g_free(in_root);
+    }
+    return g_strdup(name);
+}
+
+static bool load_interp(UserProc *p, const UserImage *exe, UserImage *interp, int *ret_status, GError **err)
+{
+    g_autofree char *path = interp_path(p, exe->interp);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOENT, "'%s' needs the interpreter '%s', which is not there: name the folder with the guest's libraries by -L",
+                    p->exe, path);
+        return set_status(ret_status, EXIT_NOT_FOUND);
+    }
+    bool ok = user_elf_load(p, fd, path, interp, ret_status, err);
+    if (ok && (interp->machine != p->abi->elf_machine || interp->elf_class != p->abi->elf_class)) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "the interpreter '%s' is for another CPU than '%s' (-L names the right folder)", path, p->exe);
+        *ret_status = EXIT_CANNOT;
+        ok = false;
+    }
+    close(fd);
+    return ok;
+}
+
+static bool start(UserProc *p, const Program *g, char **envp, int *ret_status, GError **err)
+{
+    UserImage exe, interp = { 0 };
+    Stack stack;
+    if (!user_elf_load(p, g->fd, p->exe, &exe, ret_status, err) || (exe.interp && !load_interp(p, &exe, &interp, ret_status, err)))
+        return false;
+    p->brk_start = p->brk = p->brk_mapped = exe.end;
+    if (!map_stack(p, exe.exec_stack, &stack, err) || !build_stack(p, &stack, g, envp, &exe, &interp, err))
+        return set_status(ret_status, EXIT_CANNOT);
+    close(g->fd);
+    UserThread *t = user_thread_new(p);
+    p->abi->start(t, exe.interp ? interp.entry : exe.entry, stack.sp);
+    user_elf_close(&exe);
+    user_signal_init(p);
+    user_thread_bind(t);
+    user_thread_loop(t);
+}
+
+bool user_run(const UserOptions *o, const char *program, char **argv, char **envp, int *ret_status, GError **err)
+{
+    Program g = { 0 };
+    if (!program_open(&g, program, argv, ret_status, err))
+        return false;
+    if (o->argv0) {
+        g_free(g.argv->pdata[0]);
+        g.argv->pdata[0] = g_strdup(o->argv0);
+    }
+    g_ptr_array_add(g.argv, NULL);
+    g.argv->len--;
+    const UserAbi *abi = find_abi(g.machine, g.elf_class);
+    *ret_status = EXIT_CANNOT;
+    if (!abi) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "'%s' is for a CPU that is not supported (ELF machine %u, %s-bit)", g.path, g.machine,
+                    g.elf_class == ELFCLASS64 ? "64" : "32");
+        return false;
+    }
+    UserProc *p = proc_new(o, abi, &g, err);
+    return p && start(p, &g, envp, ret_status, err);
+}
+
+/* What translated code asks; the thread is its opaque. */
+static void cb_exception(void *opaque, unsigned vector, uint64_t error, uint64_t addr)
+{
+    UserThread *t = opaque;
+    t->exc.valid = true;
+    t->exc.vector = vector;
+    t->exc.error = error;
+    t->exc.addr = addr;
+    tcg_leave_with(t->cpu, TCG_LEAVE_EXCEPTION);
+}
+
+static void cb_syscall(void *opaque, unsigned kind)
+{
+    (void)kind;
+    user_syscall(opaque);
+}
+
+static uint8_t *cb_page(void *opaque, uint64_t va, unsigned *ret_flags)
+{
+    *ret_flags = 0;
+    return user_can_exec(((UserThread *)opaque)->proc, va) ? g2h(va) : NULL;
+}
+
+/* No system registers are to be had from a program. */
+static bool cb_sysreg_read(void *opaque, uint32_t reg, uint64_t *ret)
+{
+    (void)opaque, (void)reg;
+    *ret = 0;
+    return false;
+}
+
+static bool cb_sysreg_write(void *opaque, uint32_t reg, uint64_t v) { (void)opaque, (void)reg, (void)v; return false; }
+static bool cb_irq_pending(void *opaque) { (void)opaque; return false; }
+static int cb_irq_ack(void *opaque) { (void)opaque; return -1; }
+static uint64_t cb_time_counter(void *opaque) { (void)opaque; return __builtin_ia32_rdtsc(); }
+
+const TcgCallbacks user_callbacks = {
+    .page = cb_page, .page_code = cb_page_code, .exec_ok = cb_exec_ok, .write_ok = cb_write_ok, .exception = cb_exception,
+    .syscall = cb_syscall, .sysreg_read = cb_sysreg_read, .sysreg_write = cb_sysreg_write, .irq_pending = cb_irq_pending, .irq_ack = cb_irq_ack, .time_counter = cb_time_counter,
+};

@@ -1,0 +1,206 @@
+/* System calls: files. Paths go through the sysroot; /proc/self shows the guest, not us. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tcg/user/calls.h"
+
+#define PTR(p) ((uint64_t)(uintptr_t)(p))
+enum { PATH_BYTES = 4096 };
+
+const char *user_path(UserThread *t, uint64_t at, char **ret_free, int64_t *ret_err)
+{
+    const char *root = t->proc->options.sysroot;
+    *ret_free = NULL;
+    char *path = user_string(t, at, PATH_BYTES);
+    if (!path) {
+        *ret_err = -EFAULT;
+        return NULL;
+    }
+    if (root && path[0] == '/') {
+        char *in_root = g_build_filename(root, path, NULL);
+        if (!faccessat(AT_FDCWD, in_root, F_OK, AT_SYMLINK_NOFOLLOW)) {
+            g_free(path);
+            path = in_root;
+        } else {
+            g_free(in_root);
+        }
+    }
+    return *ret_free = path;
+}
+
+/* ---- /proc/self ---- */
+/* The file's name behind /proc/self/ or /proc/OUR-PID/, else NULL. */
+static const char *proc_self(const char *path)
+{
+    g_autofree char *ours = g_strdup_printf("/proc/%d/", (int)getpid());
+    if (g_str_has_prefix(path, "/proc/self/"))
+        return path + strlen("/proc/self/");
+    if (g_str_has_prefix(path, "/proc/thread-self/"))
+        return path + strlen("/proc/thread-self/");
+    return g_str_has_prefix(path, ours) ? path + strlen(ours) : NULL;
+}
+
+static int made_up(const void *data, size_t len)
+{
+    int fd = memfd_create("proc", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (write(fd, data, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET)) {
+        close(fd);
+        return -ENOMEM;
+    }
+    return fd;
+}
+
+static int made_up_cmdline(const UserProc *p)
+{
+    g_autoptr(GByteArray) all = g_byte_array_new();
+    for (char **s = p->argv; *s; s++)
+        g_byte_array_append(all, (const guint8 *)*s, (guint)strlen(*s) + 1);
+    return made_up(all->data, all->len);
+}
+
+int user_proc_open(UserThread *t, const char *path, int flags)
+{
+    const char *name = proc_self(path);
+    int fd = -ENOENT;
+    if (!name)
+        return -1;
+    if (!strcmp(name, "maps")) {
+        g_autofree char *text = user_maps_text(t->proc);
+        fd = made_up(text, strlen(text));
+    } else if (!strcmp(name, "auxv")) {
+        fd = made_up(t->proc->auxv, t->proc->n_auxv * 8);
+    } else if (!strcmp(name, "cmdline")) {
+        fd = made_up_cmdline(t->proc);
+    } else if (!strcmp(name, "exe")) {
+        fd = open(t->proc->exe, flags);
+        fd = fd < 0 ? -errno : fd;
+    } else {
+        return -1;
+    }
+    if (fd >= 0 && !(flags & O_CLOEXEC))
+        fcntl(fd, F_SETFD, 0);
+    return fd < 0 ? fd - 1 : fd;             /* -1 is taken: errors are one lower */
+}
+
+static int64_t open_path(UserThread *t, int dir, uint64_t at, int flags, uint64_t mode, const struct open_how *how)
+{
+    char *to_free;
+    int64_t r;
+    const char *path = user_path(t, at, &to_free, &r);
+    if (!path)
+        return r;
+    int fd = user_proc_open(t, path, flags);
+    if (fd != -1)
+        r = fd < -1 ? fd + 1 : fd;
+    else if (how)
+        r = user_host_syscall(t, SYS_openat2, (uint64_t)dir, PTR(path), PTR(how), sizeof(*how), 0, 0);
+    else
+        r = user_host_syscall(t, SYS_openat, (uint64_t)dir, PTR(path), (uint64_t)flags, mode, 0, 0);
+    g_free(to_free);
+    return r;
+}
+
+static int flags_in(const UserThread *t, uint64_t flags) { return t->proc->abi->open_flags ? t->proc->abi->open_flags((int)flags) : (int)flags; }
+
+int64_t user_sys_open(UserThread *t, const uint64_t *a) { return open_path(t, AT_FDCWD, a[0], flags_in(t, a[1]), a[2], NULL); }
+int64_t user_sys_openat(UserThread *t, const uint64_t *a) { return open_path(t, (int)a[0], a[1], flags_in(t, a[2]), a[3], NULL); }
+
+int64_t user_sys_openat2(UserThread *t, const uint64_t *a)
+{
+    struct open_how how = { 0 };
+    if (a[3] < sizeof(how))
+        return -EINVAL;
+    if (a[3] > sizeof(how))
+        return -E2BIG;
+    if (!user_get(t, &how, a[2], sizeof(how)))
+        return -EFAULT;
+    how.flags = (uint64_t)(unsigned)flags_in(t, how.flags);
+    return open_path(t, (int)a[0], a[1], (int)how.flags, how.mode, &how);
+}
+
+/* ---- stat ---- */
+static int64_t put_stat(UserThread *t, uint64_t at, const struct stat *st)
+{
+    uint8_t guest[256];
+    const UserAbi *abi = t->proc->abi;
+    if (!abi->put_stat)
+        return user_put(t, at, st, sizeof(*st)) ? 0 : -EFAULT;
+    return user_put(t, at, guest, abi->put_stat(guest, st)) ? 0 : -EFAULT;
+}
+
+static int64_t stat_path(UserThread *t, int dir, uint64_t path_at, uint64_t to, int flags)
+{
+    struct stat st;
+    char *to_free;
+    int64_t r;
+    const char *path = user_path(t, path_at, &to_free, &r);
+    if (!path)
+        return r;
+    const char *name = proc_self(path), *real = name && !strcmp(name, "exe") && !(flags & AT_SYMLINK_NOFOLLOW) ? t->proc->exe : path;
+    r = user_host_syscall(t, SYS_newfstatat, (uint64_t)dir, PTR(real), PTR(&st), (uint64_t)flags, 0, 0);
+    g_free(to_free);
+    return r ? r : put_stat(t, to, &st);
+}
+
+int64_t user_sys_stat(UserThread *t, const uint64_t *a) { return stat_path(t, AT_FDCWD, a[0], a[1], 0); }
+int64_t user_sys_lstat(UserThread *t, const uint64_t *a) { return stat_path(t, AT_FDCWD, a[0], a[1], AT_SYMLINK_NOFOLLOW); }
+int64_t user_sys_newfstatat(UserThread *t, const uint64_t *a) { return stat_path(t, (int)a[0], a[1], a[2], (int)a[3]); }
+
+int64_t user_sys_fstat(UserThread *t, const uint64_t *a)
+{
+    struct stat st;
+    int64_t r = user_host_syscall(t, SYS_fstat, a[0], PTR(&st), 0, 0, 0, 0);
+    return r ? r : put_stat(t, a[1], &st);
+}
+
+/* ---- links ---- */
+static int64_t read_link(UserThread *t, int dir, uint64_t path_at, uint64_t to, uint64_t size)
+{
+    char *to_free, buf[PATH_BYTES];
+    int64_t r;
+    const char *path = user_path(t, path_at, &to_free, &r);
+    if (!path)
+        return r;
+    const char *name = proc_self(path);
+    if ((int64_t)size <= 0) {
+        r = -EINVAL;
+    } else if (name && !strcmp(name, "exe")) {
+        r = (int64_t)strlen(t->proc->exe);
+        memcpy(buf, t->proc->exe, MIN((size_t)r, sizeof(buf)));
+    } else {
+        r = user_host_syscall(t, SYS_readlinkat, (uint64_t)dir, PTR(path), PTR(buf), sizeof(buf), 0, 0);
+    }
+    g_free(to_free);
+    r = r > 0 ? (int64_t)MIN((uint64_t)r, size) : r;
+    return r <= 0 || user_put(t, to, buf, (size_t)r) ? r : -EFAULT;
+}
+
+int64_t user_sys_readlink(UserThread *t, const uint64_t *a) { return read_link(t, AT_FDCWD, a[0], a[1], a[2]); }
+int64_t user_sys_readlinkat(UserThread *t, const uint64_t *a) { return read_link(t, (int)a[0], a[1], a[2], a[3]); }
+
+/* ---- flags that differ ---- */
+int64_t user_sys_fcntl(UserThread *t, const uint64_t *a)
+{
+    const UserAbi *abi = t->proc->abi;
+    uint64_t arg = (int)a[1] == F_SETFL ? (uint64_t)flags_in(t, a[2]) : a[2];
+    int64_t r = user_host_syscall(t, SYS_fcntl, a[0], a[1], arg, 0, 0, 0);
+    return (int)a[1] == F_GETFL && r >= 0 && abi->open_flags_back ? abi->open_flags_back((int)r) : r;
+}
+
+int64_t user_sys_dup3(UserThread *t, const uint64_t *a) { return user_host_syscall(t, SYS_dup3, a[0], a[1], (uint64_t)flags_in(t, a[2]), 0, 0, 0); }
+
+int64_t user_sys_pipe2(UserThread *t, const uint64_t *a)
+{
+    return user_host_syscall(t, SYS_pipe2, a[0], (uint64_t)flags_in(t, a[1]), 0, 0, 0, 0);
+}
+
+/* The 64-bit guests' numbers and structures are the host's (asm-generic/ioctls.h). */
+int64_t user_sys_ioctl(UserThread *t, const uint64_t *a) { return user_host_syscall(t, SYS_ioctl, a[0], a[1], a[2], 0, 0, 0); }

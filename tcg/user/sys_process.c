@@ -1,0 +1,191 @@
+/* System calls: processes, threads, exec. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "tcg/user/calls.h"
+
+#define PTR(p) ((uint64_t)(uintptr_t)(p))
+enum { ARG_MAX_COUNT = 65536, ARG_MAX_BYTES = 131072 };
+
+int64_t user_sys_exit(UserThread *t, const uint64_t *a) { return user_thread_exit(t, (int)a[0]); }
+int64_t user_sys_exit_group(UserThread *t, const uint64_t *a) { return user_exit_group(t, (int)a[0]); }
+
+int64_t user_sys_fork(UserThread *t, const uint64_t *a) { (void)a; return user_clone(t, 0, 0, 0, 0, 0, SIGCHLD); }
+int64_t user_sys_vfork(UserThread *t, const uint64_t *a) { (void)a; return user_clone(t, CLONE_VM | CLONE_VFORK, 0, 0, 0, 0, SIGCHLD); }
+
+int64_t user_sys_clone(UserThread *t, const uint64_t *a)
+{
+    bool back = t->proc->abi->clone_tls_last;
+    return user_clone(t, a[0] & ~(uint64_t)CSIGNAL, a[1], a[2], a[back ? 3 : 4], a[back ? 4 : 3], (int)(a[0] & CSIGNAL));
+}
+
+int64_t user_sys_clone3(UserThread *t, const uint64_t *a)
+{
+    struct clone_args c = { 0 };
+    if (a[1] < CLONE_ARGS_SIZE_VER0)
+        return -EINVAL;
+    if (a[1] > sizeof(c))
+        return -E2BIG;
+    if (!user_get(t, &c, a[0], a[1]))
+        return -EFAULT;
+    if (c.set_tid_size || c.flags & (CSIGNAL | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND))
+        return -EINVAL;
+    return user_clone(t, c.flags, c.stack ? c.stack + c.stack_size : 0, c.parent_tid, c.child_tid, c.tls, (int)c.exit_signal);
+}
+
+int64_t user_sys_set_tid_address(UserThread *t, const uint64_t *a)
+{
+    t->clear_tid = a[0];
+    return syscall(SYS_gettid);
+}
+
+int64_t user_sys_futex(UserThread *t, const uint64_t *a)
+{
+    return user_host_syscall(t, SYS_futex, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+/* ---- exec: this program again, with the guest's program as its argument ---- */
+static bool get_list(UserThread *t, uint64_t at, GPtrArray *list)
+{
+    size_t bytes = 0;
+    for (unsigned n = 0; at && n < ARG_MAX_COUNT; n++) {
+        uint64_t p = 0;
+        if (!user_get(t, &p, at + 8 * n, 8))
+            return false;
+        if (!p)
+            break;
+        char *s = user_string(t, p, ARG_MAX_BYTES);
+        if (!s || (bytes += strlen(s)) > 64 * ARG_MAX_BYTES) {
+            g_free(s);
+            return false;
+        }
+        g_ptr_array_add(list, s);
+    }
+    return true;
+}
+
+/* What the kernel would say before it gives the old program up. */
+static int64_t check_program(const char *path)
+{
+    unsigned machine, elf_class;
+    char head[2] = { 0 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int64_t r = access(path, X_OK) ? -errno : 0;
+    bool script = pread(fd, head, 2, 0) == 2 && head[0] == '#' && head[1] == '!';
+    if (!r && !script && (!user_elf_peek(fd, &machine, &elf_class) || !user_guest_name(machine, elf_class)))
+        r = -ENOEXEC;
+    close(fd);
+    return r;
+}
+
+static int64_t exec_self(UserThread *t, const char *path, GPtrArray *args, GPtrArray *env)
+{
+    const UserOptions *o = &t->proc->options;
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    int64_t r = check_program(path);
+    if (r)
+        return r;
+    g_ptr_array_add(all, (char *)o->self);
+    for (char *const *s = o->self_args; s && *s; s++)
+        g_ptr_array_add(all, *s);
+    g_ptr_array_add(all, "-0");
+    g_ptr_array_add(all, args->len ? args->pdata[0] : "");
+    g_ptr_array_add(all, (char *)path);
+    for (guint n = 1; n < args->len; n++)
+        g_ptr_array_add(all, args->pdata[n]);
+    g_ptr_array_add(all, NULL);
+    g_ptr_array_add(env, NULL);
+    return user_host_syscall(t, SYS_execve, PTR("/proc/self/exe"), PTR(all->pdata), PTR(env->pdata), 0, 0, 0);
+}
+
+static int64_t exec_any(UserThread *t, const char *path, uint64_t argv, uint64_t envp)
+{
+    g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free), env = g_ptr_array_new_with_free_func(g_free);
+    if (!get_list(t, argv, args) || !get_list(t, envp, env))
+        return -EFAULT;
+    if (!strcmp(path, "/proc/self/exe"))
+        path = t->proc->exe;
+    return exec_self(t, path, args, env);
+}
+
+int64_t user_sys_execve(UserThread *t, const uint64_t *a)
+{
+    char *to_free = NULL;
+    int64_t r;
+    g_autofree char *own = NULL;
+    const char *path = user_path(t, a[0], &to_free, &r);
+    if (!path)
+        return r;
+    own = user_string(t, PTR(path), 4096);
+    g_free(to_free);
+    return own ? exec_any(t, own, a[1], a[2]) : -EFAULT;
+}
+
+int64_t user_sys_execveat(UserThread *t, const uint64_t *a)
+{
+    g_autofree char *path = user_string(t, a[1], 4096), *full = NULL;
+    if (!path)
+        return -EFAULT;
+    if (a[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+        return -EINVAL;
+    if (path[0] == '/' || ((int)a[0] == AT_FDCWD && path[0]))
+        full = g_strdup(path);
+    else if (!path[0] && !(a[4] & AT_EMPTY_PATH))
+        return -ENOENT;
+    else
+        full = g_strdup_printf("/proc/self/fd/%d%s%s", (int)a[0], path[0] ? "/" : "", path);
+    return exec_any(t, full, a[2], a[3]);
+}
+
+/* ---- limits, names ---- */
+/* Limits on memory are the guest's wish, but would hit the translator first: noted by the kernel where they are harmless only. */
+static bool harmless_limit(unsigned res) { return res != RLIMIT_AS && res != RLIMIT_DATA && res != RLIMIT_STACK; }
+
+int64_t user_sys_setrlimit(UserThread *t, const uint64_t *a)
+{
+    return harmless_limit((unsigned)a[0]) ? user_host_syscall(t, SYS_setrlimit, a[0], a[1], 0, 0, 0, 0) : 0;
+}
+
+int64_t user_sys_prlimit64(UserThread *t, const uint64_t *a)
+{
+    bool self = !a[0] || (pid_t)a[0] == getpid();
+    return user_host_syscall(t, SYS_prlimit64, a[0], a[1], !self || harmless_limit((unsigned)a[1]) ? a[2] : 0, a[3], 0, 0);
+}
+
+int64_t user_sys_uname(UserThread *t, const uint64_t *a)
+{
+    struct utsname u;
+    if (uname(&u))
+        return -errno;
+    g_strlcpy(u.machine, t->proc->abi->uname, sizeof(u.machine));
+    return user_put(t, a[0], &u, sizeof(u)) ? 0 : -EFAULT;
+}
+
+int64_t user_sys_prctl(UserThread *t, const uint64_t *a)
+{
+    switch ((int)a[0]) {
+    case PR_SET_SECCOMP: case PR_SET_MM: case PR_SET_SYSCALL_USER_DISPATCH:
+        return -EINVAL;        /* would hit the translator, whose system calls are others */
+    default:
+        return user_host_syscall(t, SYS_prctl, a[0], a[1], a[2], a[3], a[4], 0);
+    }
+}
+
+/* x86-64: FS and GS bases. */
+int64_t user_sys_arch_prctl(UserThread *t, const uint64_t *a)
+{
+    int64_t r = -EINVAL;
+    if (t->proc->abi->special)
+        t->proc->abi->special(t, USYS_arch_prctl, a, &r);
+    return r;
+}

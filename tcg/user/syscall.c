@@ -1,0 +1,209 @@
+/* One system call of the guest: table look-up, the host's call or ours, restarts, -strace. */
+#include <errno.h>
+#include <setjmp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "tcg/user/calls.h"
+
+/* ---- the host's system call ---- */
+/*
+ * int64_t user_syscall_raw(uint32_t *have_signal, long nr, const uint64_t args[6]). Between the look at *have_signal and the system
+ * call a handler moves the pc to the way out (user_rewind_syscall), so that no signal is slept over.
+ */
+int64_t user_syscall_raw(uint32_t *have_signal, long nr, const uint64_t *args);
+extern const char user_syscall_begin[], user_syscall_end[], user_syscall_out[];
+__asm__(".text\n.p2align 4\n.globl user_syscall_raw\n.type user_syscall_raw, @function\nuser_syscall_raw:\n"
+        " push %rbx\n mov %rdi, %rbx\n mov %rsi, %rax\n mov %rdx, %r11\n"
+        " mov (%r11), %rdi\n mov 8(%r11), %rsi\n mov 16(%r11), %rdx\n mov 24(%r11), %r10\n mov 32(%r11), %r8\n mov 40(%r11), %r9\n"
+        ".globl user_syscall_begin\nuser_syscall_begin:\n cmpl $0, (%rbx)\n jne user_syscall_out\n syscall\n"
+        ".globl user_syscall_end\nuser_syscall_end:\n pop %rbx\n ret\n"
+        ".globl user_syscall_out\nuser_syscall_out:\n mov $-512, %rax\n pop %rbx\n ret\n.size user_syscall_raw, .-user_syscall_raw\n");
+
+bool user_rewind_syscall(void *ucontext)
+{
+    greg_t *pc = &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
+    if (*pc < (greg_t)(uintptr_t)user_syscall_begin || *pc >= (greg_t)(uintptr_t)user_syscall_end)
+        return false;
+    *pc = (greg_t)(uintptr_t)user_syscall_out;
+    return true;
+}
+
+int64_t user_host_syscall(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    uint64_t args[6] = { a, b, c, d, e, f };
+    return user_syscall_raw(&t->have_signal, nr, args);
+}
+
+/* ---- guest memory from our own code ---- */
+static bool guarded_copy(UserThread *t, void *to, const void *from, size_t len)
+{
+    sigjmp_buf guard, *before = t->guard;
+    if (sigsetjmp(guard, 0)) {
+        t->guard = before;
+        return false;
+    }
+    t->guard = &guard;
+    __asm__ volatile("" ::: "memory");
+    memcpy(to, from, len);
+    __asm__ volatile("" ::: "memory");
+    t->guard = before;
+    return true;
+}
+
+bool user_get(UserThread *t, void *to, uint64_t from, size_t len) { return guarded_copy(t, to, g2h(from), len); }
+
+bool user_put(UserThread *t, uint64_t to, const void *from, size_t len)
+{
+    user_will_write(t, to, len);
+    return guarded_copy(t, g2h(to), from, len);
+}
+
+char *user_string(UserThread *t, uint64_t at, size_t max)
+{
+    GString *s = g_string_new(NULL);
+    while (s->len < max) {
+        char buf[256];
+        size_t n = MIN(sizeof(buf), USER_PAGE - (at & (USER_PAGE - 1)));
+        if (!user_get(t, buf, at, n))
+            break;
+        size_t k = strnlen(buf, n);
+        g_string_append_len(s, buf, (gssize)k);
+        if (k < n)
+            return g_string_free(s, FALSE);
+        at += n;
+    }
+    g_string_free(s, TRUE);
+    return NULL;
+}
+
+/* ---- the table ---- */
+typedef struct SysDesc { const char *name, *args; UserSysFn *fn; long host_nr; } SysDesc;
+
+static const SysDesc table[USYS_COUNT] = {
+#define SYS(name, args) [USYS_##name] = { #name, args, NULL, SYS_##name },
+#define SYSX(name, fn, args) [USYS_##name] = { #name, args, user_sys_##fn, SYS_##name },
+#include "tcg/user/syscalls.def"
+#undef SYS
+#undef SYSX
+};
+
+enum { N_ARGS = 6, MAX_SHOWN = 32 };
+
+/* Before a call of the host: paths into the sysroot, buffers made writable. False: *ret is the result already. */
+static bool prepare(UserThread *t, const SysDesc *s, uint64_t a[N_ARGS], char *to_free[N_ARGS], int64_t *ret)
+{
+    for (unsigned n = 0; n < N_ARGS && s->args[n]; n++) {
+        if (s->args[n] == 'B') {
+            user_will_write(t, a[n], a[n + 1]);
+        } else if (s->args[n] == 'P' && t->proc->options.sysroot) {
+            const char *path = user_path(t, a[n], &to_free[n], ret);
+            if (!path)
+                return false;
+            a[n] = (uint64_t)(uintptr_t)path;
+        }
+    }
+    return true;
+}
+
+static int64_t pass(UserThread *t, const SysDesc *s, const uint64_t *args)
+{
+    uint64_t a[N_ARGS];
+    char *to_free[N_ARGS] = { NULL };
+    int64_t r;
+    memcpy(a, args, sizeof(a));
+    if (prepare(t, s, a, to_free, &r)) {
+        r = user_syscall_raw(&t->have_signal, s->host_nr, a);
+        if (r == -EFAULT && user_unprotect_code(t))   /* a structure for the kernel to fill may lie beside code */
+            r = user_syscall_raw(&t->have_signal, s->host_nr, a);
+    }
+    for (unsigned n = 0; n < N_ARGS; n++)
+        g_free(to_free[n]);
+    return r;
+}
+
+/* ---- -strace ---- */
+static void show_arg(UserThread *t, GString *out, char kind, uint64_t v)
+{
+    switch (kind) {
+    case 'd': g_string_append_printf(out, "%lld", (long long)((int64_t)v == (int32_t)v || v >> 32 ? (int64_t)v : (int32_t)v)); break;
+    case 'o': g_string_append_printf(out, "0%llo", (unsigned long long)v); break;
+    case 'P': case 's': {
+        g_autofree char *str = v ? user_string(t, v, 4096) : NULL;
+        g_autofree char *esc = str ? g_strescape(str, NULL) : NULL;
+        if (esc)
+            g_string_append_printf(out, "\"%.*s\"%s", MAX_SHOWN * 4, esc, strlen(esc) > MAX_SHOWN * 4 ? "..." : "");
+        else
+            g_string_append_printf(out, "%#llx", (unsigned long long)v);
+        break;
+    }
+    default: g_string_append_printf(out, v ? "%#llx" : "NULL", (unsigned long long)v); break;
+    }
+}
+
+static GString *show_call(UserThread *t, const SysDesc *s, uint64_t nr, const uint64_t *a)
+{
+    GString *out = g_string_new(NULL);
+    g_string_append_printf(out, "%d ", t->tid);
+    if (!s)
+        g_string_append_printf(out, "system call %llu (unknown)", (unsigned long long)nr);
+    else
+        g_string_append_printf(out, "%s(", s->name);
+    for (unsigned n = 0; s && n < N_ARGS && s->args[n] && s->args[n] != 'r'; n++) {
+        if (n)
+            g_string_append(out, ", ");
+        show_arg(t, out, s->args[n], a[n]);
+    }
+    if (s)
+        g_string_append_c(out, ')');
+    return out;
+}
+
+static void show_result(GString *out, int64_t r)
+{
+    if (r < 0 && r >= -4095)
+        g_string_append_printf(out, " = -1 %s\n", r == -USER_ERESTART ? "(to be restarted)" : g_strerror((int)-r));
+    else
+        g_string_append_printf(out, r >= 0 && r < 1 << 20 ? " = %lld\n" : " = %#llx\n", (long long)r);
+    if (write(STDERR_FILENO, out->str, out->len) < 0)
+        out->len = 0;          /* nobody listens */
+    g_string_free(out, TRUE);
+}
+
+/* ---- dispatch ---- */
+static bool restarts(const UserThread *t, const SysDesc *s)
+{
+    size_t n = strlen(s->args);
+    return n && s->args[n - 1] == 'r' && t->have_signal && t->action[t->caught.si_signo].flags & SA_RESTART;
+}
+
+void user_syscall(UserThread *t)
+{
+    const UserAbi *abi = t->proc->abi;
+    uint64_t nr, a[N_ARGS];
+    abi->get_args(t, &nr, a);
+    unsigned id = nr < abi->n_syscalls ? abi->syscalls[nr] : USYS_NONE;
+    const SysDesc *s = id ? &table[id] : NULL;
+    GString *trace = t->proc->options.strace ? show_call(t, s, nr, a) : NULL;
+    t->syscall_nr = nr;
+    t->syscall_arg0 = a[0];
+    t->keep_registers = false;
+    int64_t r = !s ? -ENOSYS : s->fn ? s->fn(t, a) : pass(t, s, a);
+    if (trace)
+        show_result(trace, r);
+    if (t->keep_registers)     /* sigreturn: they are the interrupted code's */
+        return;
+    if (r == -USER_ERESTART || (r == -EINTR && s && restarts(t, s)))
+        abi->restart(t);
+    else
+        abi->set_result(t, (uint64_t)r);
+}
+
+int64_t user_sys_enosys(UserThread *t, const uint64_t *a) { (void)t, (void)a; return -ENOSYS; }
+int64_t user_sys_eperm(UserThread *t, const uint64_t *a) { (void)t, (void)a; return -EPERM; }
+int64_t user_sys_einval(UserThread *t, const uint64_t *a) { (void)t, (void)a; return -EINVAL; }
+int64_t user_sys_eintr(UserThread *t, const uint64_t *a) { (void)t, (void)a; return -EINTR; }

@@ -1,0 +1,266 @@
+/* Guest threads are host threads; fork, vfork and exec are the host's. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tcg/user/internal.h"
+
+extern const TcgCallbacks user_callbacks;
+enum { HOST_STACK = 1 << 20, VFORK_STACK = 256 << 10 };
+
+/* The thread that runs here: a signal handler has nothing else to go by. */
+static __thread UserThread *self;
+
+UserThread *user_self(void) { return self; }
+
+void user_thread_bind(UserThread *t)
+{
+    self = t;
+    t->tid = (int)syscall(SYS_gettid);
+}
+
+UserThread *user_thread_new(UserProc *p)
+{
+    UserThread *t = g_new0(UserThread, 1);
+    t->proc = p;
+    t->action = p->action;
+    t->state = g_aligned_alloc0(1, p->abi->isa->state_size, 64);
+    t->altstack.ss_flags = SS_DISABLE;
+    t->cpu = tcg_cpu_new(p->tcg, p->abi->isa, t->state, &user_callbacks, t);
+    pthread_mutex_lock(&p->thread_lock);
+    g_ptr_array_add(p->threads, t);
+    pthread_mutex_unlock(&p->thread_lock);
+    return t;
+}
+
+void user_thread_free(UserThread *t)
+{
+    UserProc *p = t->proc;
+    pthread_mutex_lock(&p->thread_lock);
+    g_ptr_array_remove_fast(p->threads, t);
+    pthread_mutex_unlock(&p->thread_lock);
+    tcg_cpu_free(t->cpu);
+    g_aligned_free(t->state);
+    g_free(t);
+}
+
+/* ---- the end ---- */
+static void end_process(int status) __attribute__((noreturn));
+static void end_process(int status)
+{
+    for (;;)
+        syscall(SYS_exit_group, status);
+}
+
+int64_t user_exit_group(UserThread *t, int status)
+{
+    (void)t;
+    end_process(status);
+}
+
+int64_t user_thread_exit(UserThread *t, int status)
+{
+    UserProc *p = t->proc;
+    pthread_mutex_lock(&p->thread_lock);
+    bool last = p->threads->len == 1 || t->in_vfork;
+    pthread_mutex_unlock(&p->thread_lock);
+    if (last)
+        end_process(status);
+    t->ending = true;
+    tcg_cpu_kick(t->cpu);
+    return 0;
+}
+
+static void thread_end(UserThread *t) __attribute__((noreturn));
+static void thread_end(UserThread *t)
+{
+    uint64_t tid_at = t->clear_tid;
+    uint32_t zero = 0;
+    bool main_thread = getpid() == t->tid;
+    user_set_mask(t, ~0ull);
+    if (tid_at && user_put(t, tid_at, &zero, sizeof(zero)))
+        syscall(SYS_futex, g2h(tid_at), FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    self = NULL;
+    user_thread_free(t);
+    if (main_thread)
+        for (;;)               /* a zombie leader, as the kernel has it: the others go on */
+            syscall(SYS_exit, 0);
+    pthread_exit(NULL);
+}
+
+/* ---- running ---- */
+static void on_exception(UserThread *t)
+{
+    siginfo_t si;
+    memset(&si, 0, sizeof(si));
+    t->exc.valid = false;
+    if (t->proc->abi->exception(t, t->exc.vector, t->exc.error, t->exc.addr, &si))
+        user_force(t, &si);
+}
+
+void user_thread_loop(UserThread *t)
+{
+    for (;;) {
+        TcgLeave why = tcg_cpu_run(t->cpu, 0);
+        if (why == TCG_LEAVE_EXCEPTION && t->exc.valid)
+            on_exception(t);
+        if (why == TCG_LEAVE_SHUTDOWN)
+            user_die(t, SIGABRT);
+        if (t->ending)
+            thread_end(t);
+        user_deliver(t);
+    }
+}
+
+/* ---- clone ---- */
+typedef struct Birth { UserThread *t; pthread_mutex_t lock; pthread_cond_t cond; bool done; uint64_t child_tid, parent_tid; int tid; } Birth;
+
+static void *thread_main(void *opaque)
+{
+    Birth *b = opaque;
+    UserThread *t = b->t;
+    user_thread_bind(t);
+    int tid = t->tid;
+    if (b->child_tid)
+        user_put(t, b->child_tid, &tid, sizeof(tid));
+    if (b->parent_tid)
+        user_put(t, b->parent_tid, &tid, sizeof(tid));
+    pthread_mutex_lock(&b->lock);
+    b->tid = tid;
+    b->done = true;
+    pthread_cond_signal(&b->cond);
+    pthread_mutex_unlock(&b->lock);
+    user_set_mask(t, t->mask);
+    user_thread_loop(t);
+}
+
+static int64_t new_thread(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
+{
+    UserThread *c = user_thread_new(t->proc);
+    Birth b = { .t = c, .child_tid = flags & CLONE_CHILD_SETTID ? child_tid : 0, .parent_tid = flags & CLONE_PARENT_SETTID ? parent_tid : 0 };
+    pthread_attr_t attr;
+    c->mask = t->mask;
+    c->clear_tid = flags & CLONE_CHILD_CLEARTID ? child_tid : 0;
+    t->proc->abi->clone(c, t, stack, flags & CLONE_SETTLS, tls);
+    pthread_mutex_init(&b.lock, NULL);
+    pthread_cond_init(&b.cond, NULL);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, HOST_STACK);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    uint64_t mask = t->mask;
+    user_set_mask(t, ~0ull);   /* the child starts with everything blocked */
+    int e = pthread_create(&c->pthread, &attr, thread_main, &b);
+    if (!e) {
+        pthread_mutex_lock(&b.lock);
+        while (!b.done)
+            pthread_cond_wait(&b.cond, &b.lock);
+        pthread_mutex_unlock(&b.lock);
+    }
+    user_set_mask(t, mask);
+    pthread_attr_destroy(&attr);
+    if (e)
+        user_thread_free(c);
+    return e ? -e : b.tid;
+}
+
+/* In the child, alone. */
+static void after_fork(UserThread *t)
+{
+    UserProc *p = t->proc;
+    pthread_rwlock_init(&p->map_lock, NULL);
+    pthread_mutex_init(&p->signal_lock, NULL);
+    pthread_mutex_init(&p->thread_lock, NULL);
+    g_ptr_array_set_size(p->threads, 0);
+    g_ptr_array_add(p->threads, t);
+    t->tid = (int)syscall(SYS_gettid);
+}
+
+static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
+{
+    UserProc *p = t->proc;
+    uint64_t mask = t->mask;
+    user_set_mask(t, ~0ull);
+    pthread_rwlock_rdlock(&p->map_lock);
+    pthread_mutex_lock(&p->signal_lock);
+    pthread_mutex_lock(&p->thread_lock);
+    tcg_fork_begin(p->tcg);
+    pid_t pid = fork();
+    int e = errno;
+    tcg_fork_end(p->tcg, t->cpu, pid == 0);
+    if (pid == 0) {
+        after_fork(t);
+    } else {
+        pthread_mutex_unlock(&p->thread_lock);
+        pthread_mutex_unlock(&p->signal_lock);
+        pthread_rwlock_unlock(&p->map_lock);
+    }
+    if (pid == 0) {
+        t->clear_tid = flags & CLONE_CHILD_CLEARTID ? child_tid : 0;
+        if (flags & CLONE_CHILD_SETTID)
+            user_put(t, child_tid, &t->tid, sizeof(t->tid));
+        p->abi->clone(t, t, stack, flags & CLONE_SETTLS, tls);
+    } else if (pid > 0 && flags & CLONE_PARENT_SETTID) {
+        int v = pid;
+        user_put(t, parent_tid, &v, sizeof(v));
+    }
+    user_set_mask(t, mask);
+    return pid < 0 ? -e : pid;
+}
+
+/* vfork: the child runs on this thread's translator and in our memory while we wait; it leaves by exec or exit. */
+typedef struct Vfork { UserThread *t; uint64_t stack, tls, mask; bool set_tls; } Vfork;
+
+static int vfork_child(void *opaque)
+{
+    Vfork *v = opaque;
+    UserThread *t = v->t;
+    UserSigaction action[USER_SIGNALS + 1];
+    memcpy(action, t->action, sizeof(action));
+    t->action = action;        /* the parent's other threads keep theirs */
+    t->in_vfork = true;
+    t->proc->abi->clone(t, t, v->stack, v->set_tls, v->tls);
+    t->proc->abi->set_result(t, 0);
+    user_set_mask(t, v->mask);
+    user_thread_loop(t);
+}
+
+static int64_t new_vfork(UserThread *t, uint64_t flags, uint64_t stack, uint64_t tls, int exit_signal)
+{
+    const UserAbi *abi = t->proc->abi;
+    g_autofree void *saved = g_memdup2(t->state, abi->isa->xlat_offset);
+    UserThread was = *t;
+    uint8_t *host_stack = mmap(NULL, VFORK_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (host_stack == MAP_FAILED)
+        return -errno;
+    user_set_mask(t, ~0ull);
+    Vfork v = { .t = t, .stack = stack, .tls = tls, .set_tls = flags & CLONE_SETTLS, .mask = was.mask };
+    g_autofree void *nest = tcg_nest_begin(t->cpu);
+    int pid = clone(vfork_child, host_stack + VFORK_STACK, CLONE_VM | CLONE_VFORK | exit_signal, &v);
+    int e = errno;
+    tcg_nest_end(t->cpu, nest);
+    munmap(host_stack, VFORK_STACK);
+    memcpy(t->state, saved, abi->isa->xlat_offset);
+    *t = was;
+    user_set_mask(t, was.mask);
+    return pid < 0 ? -e : pid;
+}
+
+int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls, int exit_signal)
+{
+    const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+    const uint64_t spaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+    if (exit_signal < 0 || exit_signal > USER_SIGNALS)
+        return -EINVAL;
+    if (flags & CLONE_THREAD)
+        return (flags & thread) == thread && !t->in_vfork ? new_thread(t, flags, stack, parent_tid, child_tid, tls) : -EINVAL;
+    if (flags & (CLONE_PIDFD | CLONE_PTRACE | CLONE_PARENT | spaces))
+        return -EINVAL;
+    if ((flags & (CLONE_VM | CLONE_VFORK)) == (CLONE_VM | CLONE_VFORK) && !t->in_vfork)
+        return new_vfork(t, flags, stack, tls, exit_signal);
+    return new_process(t, flags, stack, parent_tid, child_tid, tls);
+}
