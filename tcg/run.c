@@ -1,6 +1,7 @@
 /* The run loop of a vCPU, contexts, kicks. */
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -155,6 +156,7 @@ void tcg_free(TcgContext *ctx)
     g_free(ctx->links);
     g_free(ctx->ir_buf);
     g_free(ctx->no_ram);
+    g_free(ctx->calls);
     g_ptr_array_free(ctx->cpus, TRUE);
     g_ptr_array_free(ctx->blocks, TRUE);
     pthread_mutex_destroy(&ctx->lock);
@@ -183,9 +185,13 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
     pthread_mutex_lock(&ctx->lock);
     if (!ctx->isa) {
         ctx->isa = isa;
+        if (log_on(ctx->config.log, LOG_STATS))
+            ctx->calls = g_new0(uint64_t, isa->n_helpers + COUNTS);
         if (!ctx->host->init(ctx, isa))
             ctx->broken = true;
     }
+    if (ctx->calls)
+        cpu->env->calls = g_new0(uint64_t, isa->n_helpers + COUNTS);
     g_ptr_array_add(ctx->cpus, cpu);
     for (unsigned n = 0; n < TLB_SPACES; n++) {
         cpu->spaces[n] = g_aligned_alloc0(1, sizeof(TlbSpace), 64);
@@ -205,6 +211,9 @@ void tcg_cpu_free(TcgCpu *cpu)
         return;
     pthread_mutex_lock(&cpu->ctx->lock);
     g_ptr_array_remove(cpu->ctx->cpus, cpu);
+    for (unsigned n = 0; cpu->env->calls && n < cpu->isa->n_helpers + COUNTS; n++)
+        cpu->ctx->calls[n] += cpu->env->calls[n];
+    g_free(cpu->env->calls);
     pthread_mutex_unlock(&cpu->ctx->lock);
     for (unsigned n = 0; n < TLB_SPACES; n++)
         g_aligned_free(cpu->spaces[n]);
@@ -232,6 +241,36 @@ void tcg_stats(TcgContext *ctx, TcgStats *ret)
         ret->io_reexec += cpu->stats.io_reexec;
     }
     pthread_mutex_unlock(&ctx->lock);
+}
+
+typedef struct CallCount { const char *name; uint64_t n; } CallCount;
+
+static int more_calls(const void *a, const void *b)
+{
+    const CallCount *x = a, *y = b;
+    return x->n < y->n ? 1 : x->n > y->n ? -1 : 0;
+}
+
+char *tcg_helper_stats(TcgContext *ctx, unsigned max)
+{
+    static const char *const slow[COUNTS] = { [COUNT_LD] = "slow load", [COUNT_ST] = "slow store", [COUNT_RMW] = "slow atomic", [COUNT_NATIVE_LD] = "slow x87 load",
+                                              [COUNT_NATIVE_ST] = "slow x87 store", [COUNT_NATIVE_LOAD] = "x87 state load", [COUNT_DIV] = "slow division" };
+    if (!ctx->calls)
+        return NULL;
+    unsigned n_helpers = ctx->isa->n_helpers, total = n_helpers + COUNTS;
+    GString *out = g_string_new(NULL);
+    pthread_mutex_lock(&ctx->lock);
+    g_autofree CallCount *list = g_new0(CallCount, total);
+    for (unsigned n = 0; n < total; n++) {
+        list[n] = (CallCount){ n < n_helpers ? ctx->isa->helpers[n].name : slow[n - n_helpers], ctx->calls[n] };
+        for (unsigned c = 0; c < ctx->cpus->len; c++)
+            list[n].n += __atomic_load_n(&((TcgCpu *)ctx->cpus->pdata[c])->env->calls[n], __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+    qsort(list, total, sizeof(list[0]), more_calls);
+    for (unsigned n = 0; n < total && n < max && list[n].n; n++)
+        g_string_append_printf(out, "helper %-16s %llu\n", list[n].name, (unsigned long long)list[n].n);
+    return g_string_free(out, FALSE);
 }
 
 /* ---- kicks ---- */

@@ -394,6 +394,7 @@ void tcg_slow_ld(TcgCpu *cpu)
     unsigned info = (unsigned)env->arg[3], size = 1u << (info & IRM_SIZE), regime = info >> 8 & 15;
     bool write = info >> 12 & 1;
 
+    cpu_count(cpu, COUNT_LD);
     check_align(cpu, va, info, TCG_READ);
     if (write)
         tcg_probe(cpu, va, size, TCG_WRITE, regime);
@@ -420,6 +421,7 @@ void tcg_slow_st(TcgCpu *cpu)
     uint64_t va = env->arg[0];
     unsigned info = (unsigned)env->arg[3], size = 1u << (info & IRM_SIZE), regime = info >> 8 & 15;
 
+    cpu_count(cpu, COUNT_ST);
     check_align(cpu, va, info, TCG_WRITE);
     if (size > 8) {
         tcg_probe(cpu, va, size, TCG_WRITE, regime);
@@ -441,6 +443,7 @@ void tcg_slow_native_ld(TcgCpu *cpu)
     unsigned size = native_size(env), regime = (unsigned)env->arg[3] >> 8 & 15;
     uint8_t *out = env->vspill[15];
 
+    cpu_count(cpu, COUNT_NATIVE_LD);
     tcg_probe(cpu, va, size, TCG_READ, regime);
     for (unsigned n = 0, step; n < size; n += step) {
         step = native_step(size - n);
@@ -472,12 +475,17 @@ void tcg_slow_native_check(TcgCpu *cpu)
 void tcg_slow_native_st(TcgCpu *cpu)
 {
     TcgEnv *env = cpu->env;
+    cpu_count(cpu, COUNT_NATIVE_ST);
     cpu->committed = true;
     tcg_store_bytes(cpu, env->arg[0], env->vspill[15], native_size(env), (unsigned)env->arg[3] >> 8 & 15);
     cpu->committed = false;
 }
 
-void tcg_slow_native_load(TcgCpu *cpu) { cpu->isa->fpu_load(cpu); }
+void tcg_slow_native_load(TcgCpu *cpu)
+{
+    cpu_count(cpu, COUNT_NATIVE_LOAD);
+    cpu->isa->fpu_load(cpu);
+}
 
 static uint64_t sext(uint64_t v, unsigned size) { return (uint64_t)((int64_t)(v << (64 - 8 * size)) >> (64 - 8 * size)); }
 static uint64_t zext(uint64_t v, unsigned size) { return size == 8 ? v : v & ((1ull << (8 * size)) - 1); }
@@ -529,6 +537,7 @@ void tcg_slow_rmw(TcgCpu *cpu)
     unsigned info = (unsigned)env->arg[3], size = 1u << (info & IRM_SIZE), regime = info >> 8 & 15, what = info >> 16 & 255;
     bool cas = info >> 24 & 1, io, watched;
 
+    cpu_count(cpu, COUNT_RMW);
     check_align(cpu, va, info, TCG_WRITE);
     if (cpu_direct(cpu)) {     /* across pages too: the host's split lock */
         env->ret = host_rmw(cpu_host(cpu, va), what, cas, expect, v, size);

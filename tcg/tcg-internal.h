@@ -58,6 +58,7 @@ typedef struct TcgEnv {
     uint64_t host_sp;
     uint64_t leave;            /* why translated code returned */
     uint32_t host_mxcsr, pad;
+    uint64_t *calls;           /* of helpers, in their table's order, and slow paths behind them; NULL: not counted */
     uint64_t spill[48];
     _Alignas(64) uint8_t vspill[16][32];
     uint8_t vsave[16][32];     /* live vector temporaries over calls of C code that uses them */
@@ -131,6 +132,7 @@ struct TcgContext {
     TcgStats stats;
     void *host_data;
     uint8_t *no_ram;           /* a page of all ones */
+    uint64_t *calls;           /* of vCPUs that are gone, as TcgEnv.calls */
     bool broken;               /* no unit could be made: said in the log */
     const GuestIsa *isa;       /* of the first cpu: the thunks are made for it */
     uint64_t generation;       /* bumped by a flush of all code */
@@ -177,6 +179,12 @@ struct TcgCpu {
 
 static inline bool cpu_direct(const TcgCpu *c) { return c->ctx->config.direct; }
 static inline uint8_t *cpu_host(const TcgCpu *c, uint64_t va) { return (uint8_t *)(uintptr_t)(va + c->ctx->config.direct_base); }
+enum { COUNT_LD, COUNT_ST, COUNT_RMW, COUNT_NATIVE_LD, COUNT_NATIVE_ST, COUNT_NATIVE_LOAD, COUNT_DIV, COUNTS };
+static inline void cpu_count(TcgCpu *c, unsigned what)
+{
+    if (c->env->calls)
+        c->env->calls[c->isa->n_helpers + what]++;
+}
 static inline TcgEnv *cpu_env(TcgCpu *c) { return c->env; }
 static inline uint64_t cpu_pc_base(const TcgCpu *c) { return *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset); }
 static inline void cpu_set_pc_base(TcgCpu *c, uint64_t v) { *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset) = v; }

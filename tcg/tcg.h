@@ -191,6 +191,9 @@ typedef struct TcgStats {
     uint64_t translate_ns;
 } TcgStats;
 void tcg_stats(TcgContext *ctx, TcgStats *ret);
+/* Calls of helpers and slow paths by name, the most frequent @max first, a line each; NULL unless LOG_STATS was on when the context was made. The
+ * caller frees it. */
+char *tcg_helper_stats(TcgContext *ctx, unsigned max);
 
 /* ---- for guests' helpers and system code (tcg/guest/ only), on the vCPU's thread ---- */
 void *tcg_cpu_state(TcgCpu *cpu);

@@ -141,6 +141,10 @@ void tandem_free(Tandem *t)
     if (t->machine && log_on(t->log, LOG_STATS) && is_pc(t)) {
         g_autofree char *text = machine_exit_stats(t->machine);
         log_item(t->log, LOG_STATS, "%s", text);
+        const AccelOps *a = machine_accel(t->machine);
+        g_autofree char *engine = a && a->stats ? a->stats(machine_accel_vm(t->machine)) : NULL;
+        if (engine)
+            log_item(t->log, LOG_STATS, "%s", engine);
     }
     loop_fd_free(t->signal_watch);
     /* Monitors may be asked things until the machine is gone; devices hold the back ends until then. */

@@ -356,12 +356,13 @@ static char *tcg_stats_text(void *opaque)
     TcgVm *vm = opaque;
     TcgStats s;
     tcg_stats(vm->ctx, &s);
+    g_autofree char *calls = tcg_helper_stats(vm->ctx, 40);
     return g_strdup_printf("translations %llu\nguest instructions translated %llu\ncode bytes %llu\ncache flushes %llu\ninvalidations %llu\n"
-                           "tlb misses %llu\ntlb flushes %llu\njump cache misses %llu\nrun loop entries %llu\ndevice accesses restarted %llu\n",
+                           "tlb misses %llu\ntlb flushes %llu\njump cache misses %llu\nrun loop entries %llu\ndevice accesses restarted %llu\n%s",
                            (unsigned long long)s.translations, (unsigned long long)s.guest_insns, (unsigned long long)s.code_bytes,
                            (unsigned long long)s.cache_flushes, (unsigned long long)s.invalidations, (unsigned long long)s.tlb_misses,
                            (unsigned long long)s.tlb_flushes, (unsigned long long)s.jump_misses, (unsigned long long)s.run_entries,
-                           (unsigned long long)s.io_reexec);
+                           (unsigned long long)s.io_reexec, calls ? calls : "");
 }
 
 const AccelOps accel_tcg = {

@@ -70,6 +70,8 @@ static void op_fence(Run *r, const IrInsn *i)
 
 static void op_call(Run *r, const IrInsn *i)
 {
+    if (r->env->calls)
+        r->env->calls[i->imm]++;
     uint64_t v = r->isa->helpers[i->imm].fn(r->state, r->val[i->a].u, r->val[i->b].u, r->val[i->c].u, r->val[i->d].u);
     if (i->type != IRT_NONE)
         interp_put(r, i, v);

@@ -251,6 +251,14 @@ static void gen_exit(Gen *g, IrInsn *i)
     emit_leave(g, 0, 0);
 }
 
+void gen_count(Gen *g, unsigned index)
+{
+    if (!g->ctx->calls)
+        return;
+    asm_load(&g->a, RAX, ENV(g, calls), true);
+    asm_rm(&g->a, 0xff | O_W, 0, mem_bd(RAX, (int32_t)(8 * index)));
+}
+
 static void gen_call(Gen *g, IrInsn *i)
 {
     static const uint8_t arg_reg[3] = { RSI, RDX, RCX };
@@ -271,6 +279,7 @@ static void gen_call(Gen *g, IrInsn *i)
             gen_reg_into(g, args[n], arg_reg[n], 8);
     asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
     a32(&g->a, (uint32_t)g->insn_off);
+    gen_count(g, (unsigned)i->imm);
     asm_mov_imm(&g->a, RAX, (int64_t)(uintptr_t)h->fn);
     a8(&g->a, 0xe8);
     a32(&g->a, 0);

@@ -478,6 +478,7 @@ static void gen_div(Gen *g, IrInsn *i)
     asm_lea(&g->a, RSI, ENV(g, ctx_id), true);
     asm_mov_imm(&g->a, RDX, 8 * bytes);
     asm_mov_imm(&g->a, RCX, is_signed);
+    gen_count(g, g->isa->n_helpers + COUNT_DIV);
     asm_mov_imm(&g->a, RAX, (int64_t)(uintptr_t)div_helper);
     uint8_t *call = (a8(&g->a, 0xe8), a32(&g->a, 0), g->a.p);
     asm_patch_to(&g->a, call, (uint8_t *)g->ctx->thunks[THUNK_CALL] + (g->ctx->rw - g->ctx->rx));
