@@ -400,7 +400,7 @@ void tcg_update_ctx(TcgCpu *cpu)
         id = 0;                /* nothing is linked or cached: slow but right, until the generations start anew */
     __atomic_store_n(&cpu->env->ctx_id, id, __ATOMIC_SEQ_CST);
     cpu->ctx_id = id;
-    if (__atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST))
+    if (__atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST) || (cpu->stop && cpu->stop(cpu->stop_opaque)))
         __atomic_store_n(&cpu->env->ctx_id, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -540,6 +540,10 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         *why = TCG_LEAVE_HALTED;
         return true;
     }
+    if (cpu->stop && cpu->stop(cpu->stop_opaque)) {
+        *why = TCG_LEAVE_STEPPED;
+        return true;
+    }
     tcg_update_ctx(cpu);
     uint64_t va = cpu->isa->linear_pc(cpu->state);
     if (va != came_to)         /* an interrupt came first: that is not where the jump goes */
@@ -604,8 +608,21 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
             why = TCG_LEAVE_STEPPED;
             break;
         }
+        cpu->n_steps += max_insns != 0;
         if (turn(cpu, max_insns != 0, &why))
             break;
     }
     return ran(cpu, why);
 }
+
+TcgLeave tcg_cpu_run_until(TcgCpu *cpu, bool (*stop)(void *opaque), void *opaque)
+{
+    cpu->stop = stop;
+    cpu->stop_opaque = opaque;
+    TcgLeave why = tcg_cpu_run(cpu, 0);
+    cpu->stop = NULL;
+    return why;
+}
+
+uint64_t tcg_cpu_steps(const TcgCpu *cpu) { return cpu->n_steps; }
+uint64_t tcg_cpu_flushes(const TcgCpu *cpu) { return cpu->n_flushes; }

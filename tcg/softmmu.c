@@ -670,6 +670,7 @@ void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag)
 
 void tcg_flush_tag(TcgCpu *cpu, uint32_t tag)
 {
+    cpu->n_flushes++;
     for (unsigned n = 0; n < TLB_SPACES; n++) {
         TlbSpace *s = cpu->spaces[n];
         if (!s->valid || s->tag != tag)
@@ -684,6 +685,7 @@ void tcg_flush_tag(TcgCpu *cpu, uint32_t tag)
 
 void tcg_flush_nonglobal(TcgCpu *cpu)
 {
+    cpu->n_flushes++;
     for (unsigned n = 0; n < TLB_SPACES; n++) {
         tcg_space_drop(cpu, cpu->spaces[n]);
         cpu->spaces[n]->valid = n == cpu->space;
@@ -720,6 +722,7 @@ static void flush_page_in(TcgCpu *cpu, TlbSpace *s, uint64_t va)
 void tcg_flush_page(TcgCpu *cpu, uint64_t va, uint32_t tag)
 {
     (void)tag;                 /* every space: the page may be a global one */
+    cpu->n_flushes++;
     for (unsigned n = 0; n < TLB_SPACES; n++)
         if (cpu->spaces[n]->valid)
             flush_page_in(cpu, cpu->spaces[n], va);

@@ -159,6 +159,9 @@ struct TcgCpu {
     uint16_t mode_cache_no[64];
     JumpEntry *jc;
     uint32_t kicked;           /* tcg_cpu_kick: return to the caller */
+    bool (*stop)(void *opaque);  /* tcg_cpu_run_until's */
+    void *stop_opaque;
+    uint64_t n_steps, n_flushes;
     bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
     bool committed;            /* a store that cannot be started again is under way */
     bool one_insn;             /* next unit: one instruction, no tracking of writes to itself */

@@ -158,6 +158,12 @@ void tcg_cpu_free(TcgCpu *cpu);
 /* Run until something named in TcgLeave happens; @max_insns 0 = no budget, else at most so many instructions (exact for 1). vCPU's own thread.
  * A "safe point" of the vCPU is whenever it is outside this function, or at the loop's own start. */
 TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns);
+/* As with no budget, but TCG_LEAVE_STEPPED as soon as @stop says so of the state, which it is asked between two instructions wherever the
+ * mode key may have changed, before the first one too. */
+TcgLeave tcg_cpu_run_until(TcgCpu *cpu, bool (*stop)(void *opaque), void *opaque);
+/* Since tcg_cpu_new: instructions begun under a budget; flushes that the guest asked for. The vCPU's own thread. */
+uint64_t tcg_cpu_steps(const TcgCpu *cpu);
+uint64_t tcg_cpu_flushes(const TcgCpu *cpu);
 /* Make tcg_cpu_run return soon. Any thread, async-signal-safe. */
 void tcg_cpu_kick(TcgCpu *cpu);
 /* Interrupts may be due (or other reason to look): leave translated code at the next instruction boundary that polls. Any thread. */
