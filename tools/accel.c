@@ -52,7 +52,7 @@ static const AccelOps *choose(Tandem *t, GError **err)
 
 bool tandem_choose_accel(Tandem *t, GError **err)
 {
-    t->accel_cfg = (AccelConfig){ .irqchip = t->o.irqchip, .max_vcpus = (unsigned)t->o.max_vcpus, .tb_cache_bytes = t->o.tb_cache_bytes,
+    t->accel_cfg = (AccelConfig){ .irqchip = t->o.irqchip, .ring0 = t->o.ring0, .max_vcpus = (unsigned)t->o.max_vcpus, .tb_cache_bytes = t->o.tb_cache_bytes,
                                     .tier = t->o.tier };
     t->accel = choose(t, err);
     if (!t->accel)

@@ -59,6 +59,14 @@ static bool set_irqchip(TandemOptions *o, const char *text, GError **err)
     return !text || opt_fail(err, "kernel-irqchip takes on, off or split, not '%s'", text);
 }
 
+static bool set_ring0(TandemOptions *o, const char *text, GError **err)
+{
+    if (text && strcmp(text, "kvm") && strcmp(text, "tcg"))
+        return opt_fail(err, "-accel ring0=%s does not exist: kvm, or tcg for a KVM without hardware support", text);
+    o->ring0 = !text ? o->ring0 : *text == 'k' ? ACCEL_RING0_ENGINE : ACCEL_RING0_ASSISTANT;
+    return true;
+}
+
 static bool accel_known(const char *list, GError **err)
 {
     g_auto(GStrv) names = g_strsplit(list, ":", -1);
@@ -101,9 +109,9 @@ static bool set_accel(TandemOptions *o, const OptionDesc *d, const char *arg, GE
         return opt_fail(err, "-accel thread=%s does not exist: each virtual CPU has a thread of its own (thread=multi)", thread);
     return take_accel(o, list, "-accel", err) && set_irqchip(o, keys_take(k, "kernel-irqchip"), err) &&
            parse_size(keys_take(k, "tb-size"), "-accel tb-size", 1 << 20, &o->tb_cache_bytes, err) &&
-           set_tier(o, keys_take(k, "tier"), err) &&
+           set_tier(o, keys_take(k, "tier"), err) && set_ring0(o, keys_take(k, "ring0"), err) &&
            parse_number(keys_take(k, "switch-us"), "-accel switch-us", 0, 1000000, &o->switch_us, err) &&
-           keys_all_used(k, "accel", "kernel-irqchip=on|off|split, tb-size=SIZE, thread=multi, tier=interp|1, switch-us=N", err);
+           keys_all_used(k, "accel", "kernel-irqchip=on|off|split, ring0=kvm|tcg, tb-size=SIZE, thread=multi, tier=interp|1, switch-us=N", err);
 }
 
 static bool set_enable_kvm(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
@@ -222,7 +230,7 @@ static bool set_boot(TandemOptions *o, const OptionDesc *d, const char *arg, GEr
 #define CALL(n, a, fn, h) { .name = n, .arg = a, .help = h, .set = fn }
 
 static const OptionDesc options[] = {
-    CALL("accel", "kvm|tcg|auto[,kernel-irqchip=on|off|split][,tb-size=SIZE][,tier=interp|1]", set_accel, "engine; a list (kvm:tcg) takes the first that works; default auto"),
+    CALL("accel", "kvm|tcg|auto[,kernel-irqchip=on|off|split][,ring0=kvm|tcg][,tb-size=SIZE][,tier=interp|1]", set_accel, "engine; a list (kvm:tcg) takes the first that works; default auto"),
     CALL("enable-kvm", NULL, set_enable_kvm, "as -accel kvm"),
     CALL("machine", "pc|none[,accel=NAME][,kernel-irqchip=...][,smm=on|off]", set_machine, "what to emulate; default pc"),
     CALL("M", "...", set_machine, "as -machine"),

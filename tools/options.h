@@ -13,6 +13,7 @@ typedef struct TandemOptions {
     char *cpu, *kernel, *initrd, *append, *bios, *boot, *name, *log_items, *log_file, *display, *vga, *uuid, *debugcon;
     uint64_t ram_bytes, n_vcpus, max_vcpus, tb_cache_bytes;
     AccelIrqchip irqchip;
+    AccelRing0 ring0;
     unsigned tier;              /* translator's back end: 0 default, else TcgTier */
     uint64_t switch_us;         /* test option: move to the other engine every so often */
     bool enable_kvm, nographic, nodefaults, no_reboot, no_shutdown, paused, no_acpi, smm_off, snapshot;

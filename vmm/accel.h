@@ -51,6 +51,8 @@ typedef struct VmExit {
     /* EMULATION_FAILED: what the engine knows (n_insn 0 = nothing). */
     uint8_t n_insn, insn[15];
     uint32_t suberror;
+    const char *why;            /* static text for the statistics, NULL: the instruction says it all */
+    bool user_only;             /* since the last hand-over only least privileged code ran: page tables and system registers are as they were */
     int error;
 } VmExit;
 
@@ -65,8 +67,12 @@ bool vcpu_io(Vcpu *c, VmExit *x);
 
 typedef enum AccelIrqchip { ACCEL_IRQCHIP_DEFAULT, ACCEL_IRQCHIP_OFF, ACCEL_IRQCHIP_SPLIT, ACCEL_IRQCHIP_ON } AccelIrqchip;
 
+/* Who runs privileged code of the guest: the engine itself, or its assistant (for engines that are good at user code only). */
+typedef enum AccelRing0 { ACCEL_RING0_DEFAULT, ACCEL_RING0_ENGINE, ACCEL_RING0_ASSISTANT } AccelRing0;
+
 typedef struct AccelConfig {
     AccelIrqchip irqchip;
+    AccelRing0 ring0;
     unsigned max_vcpus;
     uint64_t tb_cache_bytes;    /* translator's code cache, 0 = default */
     unsigned tier;              /* translator's back end (TcgTier), 0 = as it sees fit */
@@ -80,11 +86,21 @@ typedef struct AccelInfo {
     char line[160];             /* for the user: what kind of host this is */
 } AccelInfo;
 
-/* vcpu_step's limits: stops at the first that is reached. */
+/*
+ * vcpu_step's limits: stops at the first that is reached, at least one instruction later. With @until the engine runs at full speed:
+ * max_insns does not hold then, and what it executed is not counted.
+ */
 typedef struct VcpuStep {
     uint64_t max_insns;         /* >= 1 */
-    bool until_user;            /* stop when CPL 3 is entered */
+    bool (*until)(void *opaque);    /* looks at the state between two instructions, wherever privilege or mode may have changed; NULL: none */
+    void *opaque;
 } VcpuStep;
+
+typedef enum AccelTrait {
+    ACCEL_NO_SMM = 1,           /* has no system management mode: the board shows it as already set up */
+    ACCEL_USER_ONLY = 2,        /* can_run says what it runs; all else is the assistant's. CPU models are the assistant's */
+    ACCEL_TRAPS_CODE = 4,       /* guest writes to pages armed for PAGE_CODE end in a hand-over: the assistant may keep its translations */
+} AccelTrait;
 
 typedef struct VcpuBreakpoint { uint64_t gva; uint8_t len, kind; } VcpuBreakpoint;  /* kind: 0 exec, 1 write, 2 read, 3 access */
 typedef struct VcpuDebug {
@@ -102,6 +118,12 @@ struct AccelOps {
     /* Can it run here? No side effects that outlive the call. @err says cause and remedy. */
     bool (*probe)(const AccelConfig *cfg, AccelInfo *ret, GError **err);
 
+    /*
+     * Before vm_init, main thread: take out of @features (cpu/<isa>'s struct of them) what guests cannot have under this engine, and append the names to
+     * @lost. NULL: can do everything that was in.
+     */
+    void (*cpu_features)(const AccelConfig *cfg, void *features, GString *lost);
+
     /* Once a machine, before vCPUs; for an assistant engine on first use (vCPUs parked). It adds its MemListener here. */
     bool (*vm_init)(Machine *m, const AccelConfig *cfg, void **ret_vm, GError **err);
     void (*vm_fini)(void *vm);
@@ -117,6 +139,9 @@ struct AccelOps {
     /* Doorbells of a mapped region changed; vCPUs parked. NULL: the core rings them. */
     void (*doorbells)(void *vm, MemRegion *mr);
 
+    /* AccelTrait bits, constant after vm_init. NULL: none. */
+    unsigned (*traits)(void *vm);
+
     /* Any thread, the vCPU at rest: what must be bound to the vCPU's own thread is done at the first vcpu_run or vcpu_step. */
     bool (*vcpu_init)(void *vm, Vcpu *c, void **ret_ec, GError **err);
     void (*vcpu_fini)(void *ec);
@@ -127,6 +152,8 @@ struct AccelOps {
     void (*vcpu_run)(void *ec, VmExit *x);
     /* As the assistant, or for a debugger: at most so many instructions. EXIT_STEPPED, or any other kind; *ret_done executed. NULL: cannot. */
     void (*vcpu_step)(void *ec, const VcpuStep *limit, VmExit *x, uint64_t *ret_done);
+    /* Would it run the vCPU's state as it is in the struct? Own thread; NULL: any. */
+    bool (*can_run)(void *ec);
     /* Any thread: make vcpu_run return soon, also if it has not begun yet (no lost kick). NULL: vmm only sets Vcpu.kicked, which the engine polls. */
     void (*vcpu_kick)(void *ec);
 

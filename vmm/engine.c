@@ -108,6 +108,19 @@ const AccelOps *machine_accel(const Machine *m)
     return m->slot[m->current].ops;
 }
 
+unsigned machine_accel_traits(const Machine *m)
+{
+    const AccelOps *ops = machine_accel(m);
+    return ops && ops->traits && m->slot[m->current].vm_ready ? ops->traits(m->slot[m->current].vm) : 0;
+}
+
+void machine_limit_features(const Machine *m, void *features, GString *lost)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (m->slot[i].ops && m->slot[i].ops->cpu_features)
+            m->slot[i].ops->cpu_features(&m->cfg.accel_cfg, features, lost);
+}
+
 const char *machine_accel_name(const Machine *m)
 {
     return machine_accel(m) ? machine_accel(m)->name : "none";
@@ -157,19 +170,24 @@ static Handover default_policy(Vcpu *c)
     return (Handover){ kind, n };
 }
 
+/* By reason and opcode: what an operation's operands are would fill the table. */
 static void count_failure(Vcpu *c, const VmExit *x)
 {
-    char hex[2 * sizeof(x->insn) + 1] = "?";
-    for (unsigned i = 0; i < x->n_insn && i < sizeof(x->insn); i++)
-        g_snprintf(hex + 2 * i, 3, "%02x", x->insn[i]);
-    uint64_t *n = g_hash_table_lookup(c->stats.failed_insns, hex);
+    char key[96];
+    unsigned first = 0, n = MIN(x->n_insn, (unsigned)sizeof(x->insn));
+    if (n && c->type->opcode)
+        n = MIN(c->type->opcode(x->insn, n, &first), n - first);
+    int at = g_snprintf(key, sizeof(key), "%s", x->why ? x->why : n ? "" : "?");
+    for (unsigned i = 0; i < n && at < (int)sizeof(key) - 3; i++)
+        at += g_snprintf(key + at, sizeof(key) - (size_t)at, "%s%02x", x->why && !i ? " " : "", x->insn[first + i]);
+    uint64_t *count = g_hash_table_lookup(c->stats.failed_insns, key);
     /* Bounded: a guest chooses these bytes. */
-    if (!n && g_hash_table_size(c->stats.failed_insns) < 256) {
-        n = g_new0(uint64_t, 1);
-        g_hash_table_insert(c->stats.failed_insns, g_strdup(hex), n);
+    if (!count && g_hash_table_size(c->stats.failed_insns) < 256) {
+        count = g_new0(uint64_t, 1);
+        g_hash_table_insert(c->stats.failed_insns, g_strdup(key), count);
     }
-    if (n)
-        ++*n;
+    if (count)
+        ++*count;
 }
 
 static void open_assistant_item(Machine *m, void *opaque)
@@ -192,51 +210,89 @@ static bool no_help(VmExit *x, const char *why, Machine *m)
     return true;
 }
 
+bool engine_failed(Vcpu *c, VmExit *x)
+{
+    c->stats.count[x->kind]++;
+    count_failure(c, x);
+    c->priv->failed = *x;
+    return engine_handover(c, x);
+}
+
+static bool in_user(void *opaque)
+{
+    Vcpu *c = opaque;
+    return c->type->in_user && c->type->in_user(c->state);
+}
+
+/* Decide and prepare a new stretch. False: *x says what to do instead, *ret_left what to return. */
+static bool begin_stretch(Vcpu *c, VmExit *x, bool *ret_left)
+{
+    Machine *m = c->machine;
+    bool user_only = machine_accel_traits(m) & ACCEL_USER_ONLY;
+    Handover h = { HANDOVER_UNTIL_USER, 1 };
+    if (m->policy)
+        h = m->policy(m, c, x, m->policy_opaque);
+    else if (!user_only)
+        h = default_policy(c);
+    *ret_left = true;
+    if (h.kind == HANDOVER_STOP)
+        return !no_help(x, "and the policy says stop", m);
+    if (h.kind == HANDOVER_SWITCH) {
+        machine_request_switch(m, m->slot[m->current ^ 1].ops);
+        *ret_left = false;
+        return false;
+    }
+    g_autoptr(GError) err = NULL;
+    if (!vcpu_state_need(c, c->type->groups_all, &err))
+        return !no_help(x, err->message, m);
+    /* The assistant has not seen what the guest did meanwhile, in its registers and in memory. */
+    if (!x->user_only && c->assist->state_in && !c->assist->state_in(c->assist_ec, c->type->groups_all, NULL))
+        return !no_help(x, "and the assistant engine refuses the state", m);
+    c->priv->step = (VcpuStep){ .max_insns = MAX(h.n, 1) };
+    if (h.kind == HANDOVER_UNTIL_USER) {
+        c->priv->step.until = user_only ? c->accel->can_run : in_user;
+        c->priv->step.opaque = user_only ? c->ec : (void *)c;
+    }
+    c->stats.handovers++;
+    return true;
+}
+
 /*
- * The current engine gave up on *x, or did so before the assistant was ready. False: go on; true: *x is left to handle.
- * Runs inside the guest bracket.
+ * The current engine gave up on *x, or did so before the assistant was ready, or the assistant was interrupted in its stretch. False: go on;
+ * true: *x is left to handle. Runs inside the guest bracket.
  */
 bool engine_handover(Vcpu *c, VmExit *x)
 {
     Machine *m = c->machine;
+    struct VcpuPriv *p = c->priv;
     unsigned slot = m->current ^ 1;
+    bool left;
     if (!m->slot[slot].ops || !m->slot[slot].ops->vcpu_step)
         return no_help(x, "and there is no assistant engine", m);
     if (m->slot[slot].failed)
         return no_help(x, "and the assistant engine did not start", m);
     if (!m->slot[slot].ready) {
-        c->priv->handover_due = true;
-        c->priv->failed = *x;
+        p->handover_due = true;
         machine_queue_work(m, open_assistant_item, NULL);
         return false;
     }
-    if (!c->priv->handover_due)
-        count_failure(c, x);
-    c->priv->handover_due = false;
-    Handover h = m->policy ? m->policy(m, c, x, m->policy_opaque) : default_policy(c);
-    if (h.kind == HANDOVER_STOP)
-        return no_help(x, "and the policy says stop", m);
-    if (h.kind == HANDOVER_SWITCH) {
-        machine_request_switch(m, m->slot[slot].ops);
-        return false;
-    }
-    GError *err = NULL;
-    if (!vcpu_state_need(c, c->type->groups_all, &err)) {
-        bool r = no_help(x, err->message, m);
-        g_error_free(err);
-        return r;
-    }
-    VcpuStep limit = { .max_insns = MAX(h.n, 1), .until_user = h.kind == HANDOVER_UNTIL_USER };
+    p->handover_due = false;
+    if (!p->resume && !begin_stretch(c, x, &left))
+        return left;
     VmExit sx = { 0 };
     uint64_t done = 0;
-    /* The assistant has not seen what the guest did meanwhile, in its registers and in memory. */
-    if (c->assist->state_in && !c->assist->state_in(c->assist_ec, c->type->groups_all, NULL))
-        return no_help(x, "and the assistant engine refuses the state", m);
-    c->assist->vcpu_step(c->assist_ec, &limit, &sx, &done);
-    c->stats.handovers++;
+    int64_t start = mclock_now(m->clock, CLOCK_KIND_HOST);
+    c->assist->vcpu_step(c->assist_ec, &p->step, &sx, &done);
     c->stats.handover_insns += done;
+    c->stats.assist_ns += (uint64_t)(mclock_now(m->clock, CLOCK_KIND_HOST) - start);
     if (!*c->groups_dirty)
         *c->groups_dirty = c->type->groups_all;
+    /* Interrupted, or asleep until somebody wakes it: the engine would not run what comes next anyway. */
+    p->resume = p->handover_due = machine_accel_traits(m) & ACCEL_USER_ONLY && p->step.until && (sx.kind == EXIT_NONE || sx.kind == EXIT_HALT);
+    if (sx.kind == EXIT_HALT && p->resume) {
+        *x = sx;
+        return true;
+    }
     /* HLT: the engine that owns the local APIC waits better than we do. */
     if (sx.kind == EXIT_STEPPED || sx.kind == EXIT_NONE || sx.kind == EXIT_HALT)
         return false;
@@ -277,7 +333,7 @@ static bool switch_now(Machine *m, unsigned to, GError **err)
         c->assist_ec = ec;
         c->assist = m->slot[from].ops;
         *c->groups_dirty = c->type->groups_all;
-        c->priv->handover_due = false;
+        c->priv->handover_due = c->priv->resume = false;
         c->stats.switches++;
         /* What was pending in the old engine's own queues is looked up again in the new one, by a sleeper too. */
         atomic_fetch_or(&c->events, VCPU_EV_INTR | VCPU_EV_FLUSH);

@@ -111,6 +111,8 @@ struct VcpuPriv {
     GCond halt_cond;
     VmExit failed;              /* the exit that waits for the assistant */
     bool handover_due;
+    bool resume;                /* a stretch was interrupted: @step goes on, no new decision */
+    VcpuStep step;
     int64_t last_failure_ns;
     unsigned failure_level;
     _Atomic(void *) slot_ec[2];         /* by slot; set and cleared with the vCPU at rest, read by kickers */
@@ -139,6 +141,8 @@ void vcpu_reset(Vcpu *c);
 /* engine.c */
 bool engine_open(Machine *m, unsigned slot, GError **err);      /* vm_init and vcpu_init for all; vCPUs at rest */
 void engine_close(Machine *m, unsigned slot);
-bool engine_handover(Vcpu *c, VmExit *x);       /* in guest; true if *x holds what is left to handle */
+/* A new failure *x (its counts too), or the one that waits. In guest; true if *x holds what is left to handle. */
+bool engine_failed(Vcpu *c, VmExit *x);
+bool engine_handover(Vcpu *c, VmExit *x);
 /* props.c */
 void device_set_defaults(Device *dev, const PropDesc *props);

@@ -157,6 +157,9 @@ void machine_set_exit_timing(Machine *m, bool on);
 char *machine_exit_stats(Machine *m);
 const AccelOps *machine_accel(const Machine *m);
 const char *machine_accel_name(const Machine *m);
+unsigned machine_accel_traits(const Machine *m);         /* AccelTrait bits of the current engine */
+/* AccelOps.cpu_features of both engines. */
+void machine_limit_features(const Machine *m, void *features, GString *lost);
 
 /* ---- named objects ---- */
 

@@ -182,10 +182,7 @@ static bool run_once(Vcpu *c, VmExit *x)
     }
     c->accel->vcpu_run(c->ec, x);
     g_assert((unsigned)x->kind < EXIT_KIND_MAX && !exit_table[x->kind].inside);
-    if (x->kind != EXIT_EMULATION_FAILED)
-        return true;
-    c->stats.count[x->kind]++;
-    return engine_handover(c, x);
+    return x->kind != EXIT_EMULATION_FAILED || engine_failed(c, x);
 }
 
 static void *vcpu_thread(void *opaque)
@@ -260,7 +257,7 @@ void vcpu_reset(Vcpu *c)
     c->type->reset(c->state, c->index, false);
     *c->groups_valid = *c->groups_dirty = c->type->groups_all;
     atomic_store(&c->events, 0);
-    c->priv->handover_due = false;
+    c->priv->handover_due = c->priv->resume = false;
     /* One that slept in HLT runs again; one that waits for SIPI goes back to sleep by itself. */
     vcpu_kick(c);
 }
@@ -338,6 +335,7 @@ static void sum_vcpu(const Vcpu *c, VcpuStats *sum)
     }
     sum->handovers += c->stats.handovers;
     sum->handover_insns += c->stats.handover_insns;
+    sum->assist_ns += c->stats.assist_ns;
     sum->switches += c->stats.switches;
     g_hash_table_iter_init(&it, c->stats.failed_insns);
     while (g_hash_table_iter_next(&it, &key, &val)) {
@@ -363,7 +361,8 @@ static void exit_stats_item(Machine *m, void *opaque)
         g_string_append_c(s, '\n');
     }
     if (sum.handovers)
-        g_string_append_printf(s, "handovers: %" PRIu64 ", instructions: %" PRIu64 "\n", sum.handovers, sum.handover_insns);
+        g_string_append_printf(s, "handovers: %" PRIu64 ", instructions counted: %" PRIu64 ", in the assistant: %" PRIu64 " us\n", sum.handovers,
+                               sum.handover_insns, sum.assist_ns / 1000);
     if (sum.switches)
         g_string_append_printf(s, "engine switches: %" PRIu64 "\n", sum.switches);
     add_failures(s, sum.failed_insns);

@@ -26,6 +26,8 @@ typedef struct CpuType {
     void (*reset)(void *state, unsigned index, bool init);
     uint64_t (*pc)(const void *state);                  /* linear address of the next instruction, for messages */
     bool (*in_user)(const void *state);                 /* least privileged mode */
+    /* How many of @n instruction bytes name the operation, from *ret_first on (prefixes and operands left out). NULL: all of them. */
+    unsigned (*opcode)(const uint8_t *insn, unsigned n, unsigned *ret_first);
     const FieldDesc *state_fields;                      /* saved state */
     bool (*post_load)(void *state, GError **err);
 } CpuType;
@@ -43,9 +45,10 @@ typedef enum VcpuEvent {
 typedef struct VcpuStats {
     uint64_t count[EXIT_KIND_MAX];
     uint64_t ns[EXIT_KIND_MAX];         /* only while machine_set_exit_timing is on */
-    uint64_t handovers, handover_insns; /* EMULATION_FAILED given to the assistant */
+    uint64_t handovers, handover_insns; /* EMULATION_FAILED given to the assistant; instructions of counted stretches only */
+    uint64_t assist_ns;                 /* in the assistant */
     uint64_t switches;                  /* full engine switches */
-    GHashTable *failed_insns;           /* bytes as hex text -> uint64_t count, EMULATION_FAILED */
+    GHashTable *failed_insns;           /* reason and opcode as text -> uint64_t count, EMULATION_FAILED */
 } VcpuStats;
 
 struct Vcpu {

@@ -1,7 +1,9 @@
 /* The CPU model as KVM wants it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "accel/kvm/kvm-internal.h"
 #include "cpu/x86/cpuid.h"
@@ -56,32 +58,36 @@ static uint32_t offered(const Leaves *l, unsigned word)
 }
 
 /*
- * What the host's KVM does not offer leaves the model, or the guest uses it and is refused (CR4.PCIDE is #GP without PCID, and a kernel dies of it).
- * The model itself changes, so that the assistant engine shows the same CPUID. Caller holds vm->lock; the same result each time.
+ * What the host's KVM does not offer is not offered to the guest, or it uses it and is refused (CR4.PCIDE is #GP without PCID, and a kernel dies of it).
+ * Without hardware support guests see the host's XSAVE and more whatever is set, and the assistant must know them: what CR4 refuses goes; in
+ * user-only mode not even that, but KVM's shadow pages know neither protection keys nor a fifth level.
  */
-static void drop_refused(KvmVm *vm, X86CpuModel *m)
+void kvm_cpu_features(const AccelConfig *cfg, void *features, GString *lost_names)
 {
+    X86Features *f = features;
     Leaves l = { .head.nent = MAX_LEAVES };
-    g_autoptr(GString) names = g_string_new(NULL);
-    if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &l.head) < 0)
-        return;
-    for (unsigned w = 0; w < X86_FEATURE_WORDS; w++) {
-        uint32_t lost = words[w].leaf ? m->feat.w[w] & ~offered(&l, w) : 0;
-        /* PVM's guests see the host's XSAVE and more whatever is set, and the assistant must know them: drop only what CR4 refuses. */
-        if (vm->pvm)
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    uint32_t host_xcr0 = 0;
+    __asm__("xgetbv" : "=a"(host_xcr0) : "c"(0) : "edx");
+    /* Native user code sees the host's XCR0 and uses AVX-512 if it is there; the guest's kernel must save that state. */
+    if (kvm_user_only(cfg) && (host_xcr0 & 0xe6) == 0xe6)
+        x86_features_set(f, X86_FEAT_AVX512F, true);
+    bool pvm = kvm_without_hardware(), known = fd >= 0 && ioctl(fd, KVM_GET_SUPPORTED_CPUID, &l.head) == 0;
+    if (fd >= 0)
+        close(fd);
+    for (unsigned w = 0; known && w < X86_FEATURE_WORDS; w++) {
+        uint32_t lost = words[w].leaf ? f->w[w] & ~offered(&l, w) : 0;
+        if (kvm_user_only(cfg))
+            lost = f->w[w] & (w == X86_FW_7_ECX ? 1u << 3 | 1u << 16 | 1u << 31 : 0);                           /* PKU, LA57, PKS */
+        else if (pvm)
             lost &= w == X86_FW_1_ECX ? 1u << 17 : w == X86_FW_7_EBX ? 1u << 10 : 0;   /* PCID, INVPCID */
-        m->feat.w[w] &= ~lost;
-        for (unsigned b = 0; b < 32; b++)
-            if (lost >> b & 1) {
-                const char *name = x86_feature_name((X86Feature)(w * 32 + b));
-                if (name)
-                    g_string_append_printf(names, " %.*s", (int)strcspn(name, "|"), name);
-            }
+        f->w[w] &= ~lost;
+        for (unsigned b = 0; b < 32; b++) {
+            const char *name = lost >> b & 1 ? x86_feature_name((X86Feature)(w * 32 + b)) : NULL;
+            if (name)
+                g_string_append_printf(lost_names, "%s%.*s", lost_names->len ? " " : "", (int)strcspn(name, "|"), name);
+        }
     }
-    if (!names->len)
-        return;
-    x86_model_finish(m);
-    log_warn(machine_log(vm->m), "kvm: the host offers no%s; the guest's CPU has none of it", names->str);
 }
 
 bool kvm_set_cpuid(KvmEc *ec, GError **err)
@@ -89,9 +95,6 @@ bool kvm_set_cpuid(KvmEc *ec, GError **err)
     const X86State *s = ec->c->state;
     if (!s->model)
         return true;
-    g_mutex_lock(&ec->vm->lock);
-    drop_refused(ec->vm, (X86CpuModel *)s->model);
-    g_mutex_unlock(&ec->vm->lock);
     Leaves l = { .head.nent = 0 };
     X86CpuidState dyn = { .apic_id = ec->c->apic_id, .xcr0 = s->xcr0 };
     add_range(&l, s->model, &dyn, 0);

@@ -10,7 +10,19 @@
 /* Private to accel/kvm. */
 enum { KVM_SLOTS = 64 };
 
-typedef struct KvmSlot { uint64_t gpa, size; uint8_t *host; uint32_t flags; bool used; } KvmSlot;
+/* host: ours; seen: KVM's mapping of the same */
+typedef struct KvmSlot { uint64_t gpa, size; uint8_t *host, *seen; uint32_t flags; bool used; } KvmSlot;
+
+/* Guest RAM as KVM sees it: mappings of our own, in which pages with translated code are read-only. */
+typedef struct KvmMap { RamBlock *ram; uint8_t *host; } KvmMap;
+typedef struct KvmCode {
+    GMutex lock;               /* a leaf */
+    GArray *maps;              /* KvmMap */
+    GHashTable *pages;         /* ram_addr of those that are read-only in maps */
+    _Atomic bool release;      /* a write was refused: look which pages are free again */
+    bool shadow_slot, shadow_odd;      /* is there one to move; where (vm->lock) */
+    void *shadow_page;
+} KvmCode;
 
 typedef struct KvmEc KvmEc;
 struct X86PitState;
@@ -22,6 +34,8 @@ typedef struct KvmVm {
     bool pvm;                  /* no hardware support: shadow page tables that do not see our writes */
     GMutex lock;               /* slots */
     KvmSlot slot[KVM_SLOTS];
+    KvmCode code;              /* memory.c */
+    bool user_only;            /* user.c: runs 64-bit ring 3 only */
     GHashTable *refused;       /* MSRs the host refused, each said once */
     KvmEc **ec;                /* by vCPU index */
     /* irqchip.c, pit.c */
@@ -46,15 +60,31 @@ struct KvmEc {
     bool nmi;
     bool have_cpuid;
     uint64_t deadline;         /* IA32_TSC_DEADLINE as KVM had it last */
+    /* user.c: what KVM has */
+    bool synced, msrs_set;
+    uint64_t xcr0, tsc_aux;
+    struct kvm_xsave xsave;
 };
 
 /* state.c */
 bool kvm_state_out(void *ec, uint32_t groups, GError **err);
 bool kvm_state_in(void *ec, uint32_t groups, GError **err);
+void kvm_seg_to_state(X86Seg *d, const struct kvm_segment *k);
+void kvm_seg_from_state(struct kvm_segment *k, const X86Seg *s);
+struct kvm_segment *kvm_seg_of(struct kvm_sregs *r, int n);
+void kvm_regs_to_state(X86State *s, const struct kvm_regs *r);
+void kvm_regs_from_state(struct kvm_regs *r, const X86State *s);
+void kvm_xsave_to_state(X86State *s, const struct kvm_xsave *x);
+void kvm_xsave_from_state(struct kvm_xsave *x, const X86State *s);
+void kvm_msr_refused(KvmEc *ec, uint32_t index);       /* a warning, once */
 /* memory.c */
 void kvm_memory_changed(void *vm, AddressSpace *as, const FlatView *old, const FlatView *new_view);
-/* Make KVM forget its shadow page tables. vCPUs of this machine parked, or there is one only. */
-void kvm_slots_again(KvmVm *vm);
+void kvm_pages_revoke(void *vm, PageClient client, uint64_t ram_addr, uint64_t len);
+/* After a write to a read-only page was refused (KVM_RUN: EFAULT) and done by the assistant: pages without translations are writable again. */
+void kvm_release_code(KvmVm *vm);
+void kvm_memory_fini(KvmVm *vm);
+/* Make KVM forget its shadow page tables, for all vCPUs. Any thread; they may run. */
+void kvm_drop_shadow(KvmVm *vm);
 /* irqchip.c. Free: vCPUs at rest. Offer: the fabric learns what KVM has. */
 bool kvm_irqchip_create(KvmVm *vm, AccelIrqchip asked, GError **err);
 void kvm_irqchip_free(KvmVm *vm);
@@ -77,6 +107,16 @@ bool kvm_pit_out(KvmVm *vm, struct X86PitState *s, GError **err);
 bool kvm_prepare(KvmEc *ec, GError **err);
 /* KVM_EXIT_IOAPIC_EOI; true: leave. */
 bool kvm_exit_eoi(KvmEc *ec);
+/* user.c */
+bool kvm_user_can_run(void *ec);
+void kvm_user_run(KvmEc *ec, VmExit *x);
+bool kvm_user_state_out(KvmEc *ec, uint32_t groups, GError **err);
+/* kvm.c: after KVM_RUN. True: *x says why to return to vmm. */
+bool kvm_handle_exit(KvmEc *ec, VmExit *x);
+void kvm_run_error(VmExit *x, int e);
 /* cpuid.c */
+void kvm_cpu_features(const AccelConfig *cfg, void *features, GString *lost);
+bool kvm_user_only(const AccelConfig *cfg);
+bool kvm_without_hardware(void);
 bool kvm_set_cpuid(KvmEc *ec, GError **err);
 bool kvm_fail(GError **err, const char *what);

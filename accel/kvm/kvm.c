@@ -17,7 +17,14 @@ bool kvm_fail(GError **err, const char *what)
     return false;
 }
 
-static bool is_pvm(void) { return access("/sys/module/kvm_pvm", F_OK) == 0; }
+bool kvm_without_hardware(void) { return access("/sys/module/kvm_pvm", F_OK) == 0; }
+
+/* See user.c. In-kernel interrupt controllers want ring 0 in KVM. */
+bool kvm_user_only(const AccelConfig *cfg)
+{
+    bool chips = cfg && (cfg->irqchip == ACCEL_IRQCHIP_ON || cfg->irqchip == ACCEL_IRQCHIP_SPLIT);
+    return kvm_without_hardware() && !chips && !(cfg && cfg->ring0 == ACCEL_RING0_ENGINE);
+}
 
 static int open_kvm(GError **err)
 {
@@ -36,6 +43,11 @@ static int open_kvm(GError **err)
 
 static bool kvm_probe(const AccelConfig *cfg, AccelInfo *ret, GError **err)
 {
+    if (cfg && cfg->ring0 == ACCEL_RING0_ASSISTANT && !kvm_user_only(cfg)) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "kvm: ring0=tcg is for hosts whose KVM has no hardware support (PVM), with kernel-irqchip=off; "
+                    "leave it out");
+        return false;
+    }
     int fd = open_kvm(err);
     if (fd < 0)
         return false;
@@ -48,11 +60,12 @@ static bool kvm_probe(const AccelConfig *cfg, AccelInfo *ret, GError **err)
     }
     if (ret) {
         memset(ret, 0, sizeof(*ret));
-        ret->hardware = !is_pvm();
-        ret->slow_kernel_code = is_pvm();
+        ret->hardware = !kvm_without_hardware();
+        ret->slow_kernel_code = kvm_without_hardware();
         ret->kernel_irqchip = chips;
-        g_strlcpy(ret->line, is_pvm() ? "kvm without hardware support (PVM): ring 3 at full speed, kernels through the host's instruction emulator"
-                                      : "kvm with hardware support", sizeof(ret->line));
+        g_strlcpy(ret->line, kvm_user_only(cfg) ? "kvm without hardware support (PVM): 64-bit user code natively, everything else by the translator"
+                             : kvm_without_hardware() ? "kvm without hardware support (PVM): user code natively, kernels through the host's instruction emulator"
+                                            : "kvm with hardware support", sizeof(ret->line));
     }
     return true;
 }
@@ -65,6 +78,7 @@ static void kvm_vm_fini(void *opaque)
     kvm_irqchip_free(vm);
     close(vm->fd);
     close(vm->kvm_fd);
+    kvm_memory_fini(vm);
     g_hash_table_unref(vm->refused);
     g_free(vm->ec);
     if (vm->stub)
@@ -88,9 +102,11 @@ static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
     vm->m = m;
     vm->kvm_fd = kvm;
     vm->fd = fd;
-    vm->pvm = is_pvm();
+    vm->pvm = kvm_without_hardware();
+    vm->user_only = kvm_user_only(cfg);
     vm->run_size = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     g_mutex_init(&vm->lock);
+    g_mutex_init(&vm->code.lock);
     vm->refused = g_hash_table_new(NULL, NULL);
     ioctl(fd, KVM_SET_TSS_ADDR, 0xfffbd000ul);
     /* what KVM cannot emulate comes to us instead of killing the guest with #UD or the VM with an internal error */
@@ -290,8 +306,7 @@ static void emulation_failed(KvmEc *ec, VmExit *x)
     }
 }
 
-/* True: *x says why to return to vmm. */
-static bool handle_exit(KvmEc *ec, VmExit *x)
+bool kvm_handle_exit(KvmEc *ec, VmExit *x)
 {
     const CpuIntc *i = &ec->c->intc;
     if (i->ops && !own_lapic(ec) && ec->run->cr8 != i->ops->tpr(i->opaque))
@@ -317,7 +332,7 @@ static bool handle_exit(KvmEc *ec, VmExit *x)
     }
 }
 
-static void run_error(VmExit *x, int e)
+void kvm_run_error(VmExit *x, int e)
 {
     x->kind = EXIT_ERROR;
     x->error = e;
@@ -330,7 +345,11 @@ static void kvm_vcpu_run(void *opaque, VmExit *x)
     g_autoptr(GError) err = NULL;
     if (!first_run(ec, &err)) {
         log_warn(machine_log(ec->vm->m), "%s", err->message);
-        run_error(x, -EIO);
+        kvm_run_error(x, -EIO);
+        return;
+    }
+    if (ec->vm->user_only) {
+        kvm_user_run(ec, x);
         return;
     }
     for (;;) {
@@ -347,7 +366,7 @@ static void kvm_vcpu_run(void *opaque, VmExit *x)
         }
         if (*ec->c->groups_dirty && !kvm_state_in(ec, X86_GROUP_ALL, &err)) {
             log_warn(machine_log(ec->vm->m), "%s", err->message);
-            run_error(x, -EIO);
+            kvm_run_error(x, -EIO);
             return;
         }
         inject(ec);
@@ -356,16 +375,35 @@ static void kvm_vcpu_run(void *opaque, VmExit *x)
         if (ioctl(ec->fd, KVM_RUN, 0) < 0) {
             if (errno == EINTR || errno == EAGAIN)
                 continue;
-            run_error(x, -errno);
+            if (errno == EFAULT) {          /* a write to translated code, or memory that is not there */
+                ec->vm->code.release = true;
+                *x = (VmExit){ .kind = EXIT_EMULATION_FAILED, .why = "write to translated code" };
+                return;
+            }
+            kvm_run_error(x, -errno);
             return;
         }
-        if (handle_exit(ec, x))
+        if (kvm_handle_exit(ec, x))
             return;
     }
+}
+
+static unsigned kvm_traits(void *opaque)
+{
+    KvmVm *vm = opaque;
+    unsigned smm = vm->user_only || ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_SMM) > 0 ? 0 : ACCEL_NO_SMM;
+    return ACCEL_TRAPS_CODE | (vm->user_only ? ACCEL_USER_ONLY : 0) | smm;
+}
+
+static bool kvm_can_run(void *opaque)
+{
+    KvmEc *ec = opaque;
+    return !ec->vm->user_only || kvm_user_can_run(ec);
 }
 
 const AccelOps accel_kvm = {
     .name = "kvm", .priority = 20, .isa = "x86", .probe = kvm_probe, .vm_init = kvm_vm_init, .vm_fini = kvm_vm_fini, .memory_changed = kvm_memory_changed,
     .vcpu_init = kvm_vcpu_init, .vcpu_fini = kvm_vcpu_fini, .vcpu_run = kvm_vcpu_run, .vcpu_kick = kvm_vcpu_kick, .state_out = kvm_state_out,
     .state_in = kvm_state_in, .irqchip_out = kvm_irqchip_out, .irqchip_in = kvm_irqchip_in, .apic_read = kvm_apic_read, .apic_write = kvm_apic_write,
+    .traits = kvm_traits, .can_run = kvm_can_run, .pages_revoke = kvm_pages_revoke, .cpu_features = kvm_cpu_features,
 };

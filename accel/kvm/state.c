@@ -1,4 +1,5 @@
 /* Architectural state between the vCPU's struct and KVM, by groups. */
+#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -7,8 +8,8 @@
 #include "cpu/x86/xsave.h"
 
 /* MSRs that travel: index and place in X86Msrs. */
-static const struct { uint32_t index; uint16_t at; } msrs[] = {
-#define MSR(i, f) { i, offsetof(X86Msrs, f) }
+static const struct { uint32_t index; uint16_t at; const char *name; } msrs[] = {
+#define MSR(i, f) { i, offsetof(X86Msrs, f), #f }
     MSR(0x174, sysenter_cs), MSR(0x175, sysenter_esp), MSR(0x176, sysenter_eip), MSR(0xc0000081, star), MSR(0xc0000082, lstar),
     MSR(0xc0000083, cstar), MSR(0xc0000084, sfmask), MSR(0xc0000102, kernel_gs_base), MSR(0x277, pat), MSR(0xc0000103, tsc_aux),
     MSR(0x1a0, misc_enable), MSR(0x4b564d00, kvm_wall_clock), MSR(0x4b564d01, kvm_system_time),
@@ -16,20 +17,20 @@ static const struct { uint32_t index; uint16_t at; } msrs[] = {
 enum { N_MSRS = G_N_ELEMENTS(msrs) };
 typedef union MsrBlock { struct kvm_msrs head; uint8_t room[sizeof(struct kvm_msrs) + N_MSRS * sizeof(struct kvm_msr_entry)]; } MsrBlock;
 
-static void seg_from(X86Seg *d, const struct kvm_segment *k)
+void kvm_seg_to_state(X86Seg *d, const struct kvm_segment *k)
 {
     *d = (X86Seg){ .base = k->base, .limit = k->limit, .sel = k->selector,
                    .attr = (uint32_t)(k->type | k->s << 4 | k->dpl << 5 | k->present << 7 | k->avl << 12 | k->l << 13 | k->db << 14 | k->g << 15 | k->unusable << 16) };
 }
 
-static void seg_to(struct kvm_segment *k, const X86Seg *s)
+void kvm_seg_from_state(struct kvm_segment *k, const X86Seg *s)
 {
     *k = (struct kvm_segment){ .base = s->base, .limit = s->limit, .selector = s->sel, .type = s->attr & 15, .s = s->attr >> 4 & 1, .dpl = s->attr >> 5 & 3,
                                .present = s->attr >> 7 & 1, .avl = s->attr >> 12 & 1, .l = s->attr >> 13 & 1, .db = s->attr >> 14 & 1, .g = s->attr >> 15 & 1,
                                .unusable = s->attr >> 16 & 1 };
 }
 
-static struct kvm_segment *seg_of(struct kvm_sregs *r, int n)
+struct kvm_segment *kvm_seg_of(struct kvm_sregs *r, int n)
 {
     struct kvm_segment *const all[X86_SEGS] = { &r->es, &r->cs, &r->ss, &r->ds, &r->fs, &r->gs, &r->ldt, &r->tr };
     return all[n];
@@ -43,23 +44,35 @@ static __u64 *gpr_of(struct kvm_regs *r, int n)
     return all[n];
 }
 
+void kvm_regs_to_state(X86State *s, const struct kvm_regs *r)
+{
+    for (int n = 0; n < 16; n++)
+        s->gpr[n] = *gpr_of((struct kvm_regs *)r, n);
+    s->rip = r->rip;
+    x86_set_rflags(s, r->rflags);
+}
+
+void kvm_regs_from_state(struct kvm_regs *r, const X86State *s)
+{
+    for (int n = 0; n < 16; n++)
+        *gpr_of(r, n) = s->gpr[n];
+    r->rip = s->rip;
+    r->rflags = x86_rflags(s);
+}
+
 static bool gpr_out(KvmEc *ec, X86State *s, GError **err)
 {
     struct kvm_regs r;
     if (ioctl(ec->fd, KVM_GET_REGS, &r) < 0)
         return kvm_fail(err, "reading registers");
-    for (int n = 0; n < 16; n++)
-        s->gpr[n] = *gpr_of(&r, n);
-    s->rip = r.rip;
-    x86_set_rflags(s, r.rflags);
+    kvm_regs_to_state(s, &r);
     return true;
 }
 
 static bool gpr_in(KvmEc *ec, X86State *s, GError **err)
 {
-    struct kvm_regs r = { .rip = s->rip, .rflags = x86_rflags(s) };
-    for (int n = 0; n < 16; n++)
-        *gpr_of(&r, n) = s->gpr[n];
+    struct kvm_regs r;
+    kvm_regs_from_state(&r, s);
     return ioctl(ec->fd, KVM_SET_REGS, &r) == 0 || kvm_fail(err, "writing registers");
 }
 
@@ -69,7 +82,7 @@ static bool sregs_out(KvmEc *ec, X86State *s, GError **err)
     if (ioctl(ec->fd, KVM_GET_SREGS, &r) < 0)
         return kvm_fail(err, "reading system registers");
     for (int n = 0; n < X86_SEGS; n++)
-        seg_from(&s->seg[n], seg_of(&r, n));
+        kvm_seg_to_state(&s->seg[n], kvm_seg_of(&r, n));
     s->gdt = (X86Dtr){ .base = r.gdt.base, .limit = r.gdt.limit };
     s->idt = (X86Dtr){ .base = r.idt.base, .limit = r.idt.limit };
     s->cr0 = r.cr0;
@@ -92,7 +105,7 @@ static bool sregs_in(KvmEc *ec, X86State *s, GError **err)
         return kvm_fail(err, "reading system registers");
     memset(r.interrupt_bitmap, 0, sizeof(r.interrupt_bitmap));
     for (int n = 0; n < X86_SEGS; n++)
-        seg_to(seg_of(&r, n), &s->seg[n]);
+        kvm_seg_from_state(kvm_seg_of(&r, n), &s->seg[n]);
     r.gdt.base = s->gdt.base;
     r.gdt.limit = (__u16)s->gdt.limit;
     r.idt.base = s->idt.base;
@@ -111,6 +124,39 @@ static bool sregs_in(KvmEc *ec, X86State *s, GError **err)
     return ioctl(ec->fd, KVM_SET_SREGS, &r) == 0 || kvm_fail(err, "writing system registers");
 }
 
+/* KVM's area has the host processor's offsets (CPUID 0xd), ours those of cpu/x86/xsave.h: AMD has AVX-512 elsewhere than Intel. */
+static uint32_t host_offset(unsigned component)
+{
+    uint32_t a, b, c, d;
+    return __get_cpuid_count(0xd, component, &a, &b, &c, &d) && a ? b : 0;
+}
+
+static void move_components(uint64_t mask, uint8_t *to, const uint8_t *from, bool to_host)
+{
+    memcpy(to, from, X86_XSAVE_LEGACY + X86_XSAVE_HEADER);
+    for (unsigned i = 2; i < 63 && mask >> i; i++) {
+        X86XsaveComponent ours = x86_xsave_component(i);
+        uint32_t host = mask >> i & 1 && ours.size ? host_offset(i) : 0;
+        if (host && host + ours.size <= X86_XSAVE_MAX)
+            memcpy(to + (to_host ? host : ours.offset), from + (to_host ? ours.offset : host), ours.size);
+    }
+}
+
+void kvm_xsave_to_state(X86State *s, const struct kvm_xsave *x)
+{
+    uint8_t area[X86_XSAVE_MAX] = { 0 };
+    move_components(s->xcr0 | 3, area, (const uint8_t *)x->region, false);
+    x86_xsave_unpack(s, s->xcr0 | 3, area);
+}
+
+void kvm_xsave_from_state(struct kvm_xsave *x, const X86State *s)
+{
+    uint8_t area[X86_XSAVE_MAX];
+    memset(x, 0, sizeof(*x));
+    x86_xsave_pack(s, s->xcr0 | 3, area);
+    move_components(s->xcr0 | 3, (uint8_t *)x->region, area, true);
+}
+
 static bool xsave_out(KvmEc *ec, X86State *s, GError **err)
 {
     struct kvm_xsave x;
@@ -119,17 +165,29 @@ static bool xsave_out(KvmEc *ec, X86State *s, GError **err)
         return kvm_fail(err, "reading floating-point state");
     if (ioctl(ec->fd, KVM_GET_XCRS, &c) == 0 && c.nr_xcrs)
         s->xcr0 = c.xcrs[0].value;
-    x86_xsave_unpack(s, s->xcr0 | 3, (const uint8_t *)x.region);
+    kvm_xsave_to_state(s, &x);
     return true;
 }
 
 static bool xsave_in(KvmEc *ec, X86State *s, GError **err)
 {
-    struct kvm_xsave x = { 0 };
+    struct kvm_xsave x;
     struct kvm_xcrs c = { .nr_xcrs = 1, .xcrs = { { .xcr = 0, .value = s->xcr0 } } };
     ioctl(ec->fd, KVM_SET_XCRS, &c);
-    x86_xsave_pack(s, s->xcr0 | 3, (uint8_t *)x.region);
+    kvm_xsave_from_state(&x, s);
     return ioctl(ec->fd, KVM_SET_XSAVE, &x) == 0 || kvm_fail(err, "writing floating-point state");
+}
+
+void kvm_msr_refused(KvmEc *ec, uint32_t index)
+{
+    const char *name = "?";
+    for (unsigned n = 0; n < N_MSRS; n++)
+        if (msrs[n].index == index)
+            name = msrs[n].name;
+    g_mutex_lock(&ec->vm->lock);
+    if (g_hash_table_add(ec->vm->refused, GUINT_TO_POINTER(index)))
+        log_warn(machine_log(ec->vm->m), "kvm: the host refuses MSR %#x (%s); the guest runs without it", index, name);
+    g_mutex_unlock(&ec->vm->lock);
 }
 
 /* The host may refuse some: each is named once, the others still go through. */
@@ -146,10 +204,7 @@ static void msr_transfer(KvmEc *ec, X86State *s, bool set)
             *(uint64_t *)((uint8_t *)&s->msr + msrs[n + (unsigned)k].at) = b.head.entries[k].data;
         n += (unsigned)done;
         if (n < N_MSRS) {
-            g_mutex_lock(&ec->vm->lock);
-            if (g_hash_table_add(ec->vm->refused, GUINT_TO_POINTER(msrs[n].index)))
-                log_warn(machine_log(ec->vm->m), "kvm: the host refuses MSR %#x; the guest runs without it", msrs[n].index);
-            g_mutex_unlock(&ec->vm->lock);
+            kvm_msr_refused(ec, msrs[n].index);
             n++;
         }
     }
@@ -236,6 +291,8 @@ bool kvm_state_out(void *opaque, uint32_t groups, GError **err)
     X86State *s = ec->c->state;
     uint32_t want = groups & ~*ec->c->groups_valid;
     complete_io(ec);
+    if (ec->vm->user_only)
+        return kvm_user_state_out(ec, groups, err);
     if (want & X86_GROUP_GPR && !gpr_out(ec, s, err))
         return false;
     if (want & (X86_GROUP_SEG | X86_GROUP_SYS)) {
@@ -260,7 +317,7 @@ bool kvm_state_in(void *opaque, uint32_t groups, GError **err)
     KvmEc *ec = opaque;
     X86State *s = ec->c->state;
     uint32_t dirty = groups & *ec->c->groups_dirty;
-    if (!dirty)
+    if (!dirty || ec->vm->user_only)       /* that mode looks itself, when it knows that it will run */
         return true;
     if (dirty & (X86_GROUP_SEG | X86_GROUP_SYS) && !sregs_in(ec, s, err))
         return false;
@@ -274,8 +331,9 @@ bool kvm_state_in(void *opaque, uint32_t groups, GError **err)
         debug_in(ec, s);
     if (dirty & X86_GROUP_EVENTS && !events_in(ec, s, err))
         return false;
-    if (ec->vm->pvm && s->ev.tlb_flush_pending && machine_n_vcpus(ec->vm->m) == 1)
-        kvm_slots_again(ec->vm);
+    if (ec->vm->pvm && s->ev.tlb_flush_pending)
+        kvm_drop_shadow(ec->vm);
+    kvm_release_code(ec->vm);
     s->ev.tlb_flush_pending = 0;
     *ec->c->groups_dirty &= ~groups;
     return true;

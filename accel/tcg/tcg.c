@@ -14,7 +14,7 @@ typedef struct TcgVm {
     Machine *m;
     TcgContext *ctx;
     GMutex lock;
-    GMutex step_lock;          /* as the assistant: one vCPU at a time, so that it may flush what all share */
+    GMutex step_lock;          /* as the assistant of an engine without ACCEL_TRAPS_CODE: one vCPU at a time, so that it may flush what all share */
     GHashTable *code_pages;    /* ram_addr page -> gpa page (uint64_t values in pointers' clothing: allocated) */
 } TcgVm;
 
@@ -23,7 +23,10 @@ typedef struct TcgEc {
     Vcpu *c;
     TcgCpu *cpu;
     const TcgGuest *guest;
+    uint64_t flushes;          /* tcg_cpu_flushes that the engine we assist knows of */
 } TcgEc;
+
+static bool is_assistant(const TcgEc *ec) { return ec->c->accel != &accel_tcg; }
 
 static AddressSpace *space_of(const TcgEc *ec)
 {
@@ -88,8 +91,14 @@ static void cb_page_written(void *opaque, uint64_t gpa, unsigned len)
 {
     TcgEc *ec = opaque;
     MemMap map;
-    if (as_translate(space_of(ec), gpa, true, &map))
-        mem_pages_written(map.ram, map.ram_addr - ram_block_addr(map.ram), len);
+    if (!as_translate(space_of(ec), gpa, true, &map))
+        return;
+    uint64_t off = map.ram_addr - ram_block_addr(map.ram);
+    /* For user code such a write is a whole hand-over (ACCEL_TRAPS_CODE): let go of the page, more writes will come. */
+    if (is_assistant(ec) && ec->c->type->in_user && ec->c->type->in_user(ec->c->state))
+        mem_pages_written(map.ram, off & ~(uint64_t)(TCG_PAGE_SIZE - 1), TCG_PAGE_SIZE);
+    else
+        mem_pages_written(map.ram, off, len);
 }
 
 static void do_io(TcgEc *ec, VmExit *x)
@@ -285,45 +294,57 @@ static void tcg_guest_ran_elsewhere(void *opaque)
     tcg_flush_mappings(vm->ctx);
 }
 
+/* One turn of the translator under @limit, *done instructions of which are behind us. */
+static TcgLeave step_on(TcgEc *ec, const VcpuStep *limit, uint64_t *done)
+{
+    enum { CHUNK = 256 };
+    if (limit->until && *done)
+        return tcg_cpu_run_until(ec->cpu, limit->until, limit->opaque);
+    uint64_t before = tcg_cpu_steps(ec->cpu), n = limit->until ? 1 : MIN(limit->max_insns - *done, (uint64_t)CHUNK);
+    TcgLeave why = tcg_cpu_run(ec->cpu, n);
+    *done += tcg_cpu_steps(ec->cpu) - before - (why == TCG_LEAVE_KICKED);
+    return why;
+}
+
 static void step(TcgEc *ec, const VcpuStep *limit, VmExit *x, uint64_t *ret_done)
 {
     uint64_t done = 0;
-    x->kind = EXIT_STEPPED;
-    while (done < limit->max_insns) {
+    for (;;) {
+        x->kind = EXIT_NONE;
         take_events(ec);
-        if (vcpu_must_leave(ec->c)) {
-            x->kind = EXIT_NONE;
+        if (vcpu_must_leave(ec->c))
             break;
-        }
-        TcgLeave why = tcg_cpu_run(ec->cpu, 1);
+        bool alone = limit->until && done;
+        TcgLeave why = step_on(ec, limit, &done);
         if (why == TCG_LEAVE_KICKED)
             continue;
-        done++;
-        if (why != TCG_LEAVE_STEPPED) {
-            x->kind = exit_of(why);
-            break;
-        }
-        if (limit->until_user && ec->c->type->in_user && ec->c->type->in_user(ec->c->state))
+        x->kind = exit_of(why);
+        if (why != TCG_LEAVE_STEPPED || alone || (!limit->until && done >= limit->max_insns))
             break;
     }
     *ret_done = done;
+    /* Flushes of the guest are the other engine's business too. */
+    if (is_assistant(ec) && tcg_cpu_flushes(ec->cpu) != ec->flushes && (x->kind == EXIT_STEPPED || !limit->until)) {
+        ec->flushes = tcg_cpu_flushes(ec->cpu);
+        ec->guest->state_written(ec->c);
+    }
     *ec->c->groups_dirty |= ec->c->type->groups_all;
 }
 
 /*
- * As the assistant of an engine that sets no page flags, translations from the last time may be of bytes that are there no more.
- * No vCPU runs here except under step_lock then, so everything can go. A debugger's step on our own machine needs none of this.
+ * As the assistant of an engine that shows us no writes to translated code, translations from the last time may be of bytes that are there
+ * no more. No vCPU runs here except under step_lock then, so everything can go. A debugger's step on our own machine needs none of this.
  */
 static void tcg_vcpu_step(void *opaque, const VcpuStep *limit, VmExit *x, uint64_t *ret_done)
 {
     TcgEc *ec = opaque;
-    bool assistant = ec->c->accel != &accel_tcg;
-    if (assistant) {
+    bool blind = is_assistant(ec) && !(machine_accel_traits(ec->c->machine) & ACCEL_TRAPS_CODE);
+    if (blind) {
         g_mutex_lock(&ec->vm->step_lock);
         tcg_flush_mappings(ec->vm->ctx);
     }
     step(ec, limit, x, ret_done);
-    if (assistant)
+    if (blind)
         g_mutex_unlock(&ec->vm->step_lock);
 }
 

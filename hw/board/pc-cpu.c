@@ -1,5 +1,6 @@
 /* x86 vCPUs of the PC: what vmm must know of the CPU type, the CPU model, and the state a direct boot starts from. */
 #include "cpu/x86/cpuid.h"
+#include "cpu/x86/opcode.h"
 #include "hw/board/pc-internal.h"
 #include "util/bits.h"
 
@@ -48,7 +49,7 @@ static bool cpu_post_load(void *state, GError **err)
 const CpuType pc_cpu_type = {
     .name = "x86", .state_size = sizeof(X86State), .state_align = _Alignof(X86State), .groups_all = X86_GROUP_ALL,
     .groups_valid_offset = offsetof(X86State, groups_valid), .groups_dirty_offset = offsetof(X86State, groups_dirty),
-    .reset = cpu_reset, .pc = cpu_pc, .in_user = cpu_in_user, .state_fields = cpu_fields, .post_load = cpu_post_load,
+    .reset = cpu_reset, .pc = cpu_pc, .in_user = cpu_in_user, .opcode = x86_opcode_bytes, .state_fields = cpu_fields, .post_load = cpu_post_load,
 };
 
 static void free_model(void *p)
@@ -59,9 +60,12 @@ static void free_model(void *p)
 bool pc_make_cpus(Pc *pc, GError **err)
 {
     /* Both engines get the same model: what the translator can do, unless the engine is the host's own CPU. */
-    bool tcg = !g_strcmp0(machine_accel_name(pc->m), "tcg");
+    bool tcg = !g_strcmp0(machine_accel_name(pc->m), "tcg") || machine_accel_traits(pc->m) & ACCEL_USER_ONLY;
     X86Features avail = tcg ? x86_features_tcg() : x86_features_host();
-    g_autoptr(GString) warn = g_string_new(NULL);
+    g_autoptr(GString) warn = g_string_new(NULL), lost = g_string_new(NULL);
+    machine_limit_features(pc->m, &avail, lost);
+    if (lost->len)
+        log_warn(machine_log(pc->m), "kvm: this host cannot give the guest's CPU %s; it goes without", lost->str);
     X86CpuModel *model = x86_model_new(pc->cfg.cpu ? pc->cfg.cpu : "max", &avail, warn, err);
     if (!model)
         return false;

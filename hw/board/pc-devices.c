@@ -94,11 +94,17 @@ static bool make_lapics(Pc *pc, GError **err)
     return true;
 }
 
+/* Asked for, or the engine has none. */
+static bool pc_no_smm(const Pc *pc)
+{
+    return pc->cfg.no_smm || machine_accel_traits(pc->m) & ACCEL_NO_SMM;
+}
+
 static void smi_input(void *opaque, unsigned n, bool level)
 {
     Pc *pc = opaque;
     /* To the boot processor only: firmware sets up SMM on no other one. */
-    if (level && !pc->cfg.no_smm && machine_n_vcpus(pc->m))
+    if (level && !pc_no_smm(pc) && machine_n_vcpus(pc->m))
         vcpu_raise(machine_vcpu(pc->m, 0), VCPU_EV_SMI, 0);
 }
 
@@ -148,7 +154,7 @@ static bool make_pci(Pc *pc, GError **err)
         if (functions[i].optional && !device_class_find(machine_config(pc->m)->devices, functions[i].klass))
             continue;
         /* Without SMM the PM function shows it as set up, or firmware would wait for its handler for ever. */
-        bool no_smm = pc->cfg.no_smm && functions[i].keep == offsetof(Pc, pm);
+        bool no_smm = pc_no_smm(pc) && functions[i].keep == offsetof(Pc, pm);
         const char *props[] = { "addr", functions[i].addr, no_smm ? "smm" : NULL, "off", NULL };
         Device *dev = pc_device(pc, functions[i].klass, functions[i].id, props, bus, err);
         if (!dev)
