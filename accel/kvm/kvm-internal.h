@@ -85,6 +85,7 @@ void kvm_release_code(KvmVm *vm);
 void kvm_memory_fini(KvmVm *vm);
 /* Make KVM forget its shadow page tables, for all vCPUs. Any thread; they may run. */
 void kvm_drop_shadow(KvmVm *vm);
+void kvm_ran_elsewhere(void *vm);
 /* irqchip.c. Free: vCPUs at rest. Offer: the fabric learns what KVM has. */
 bool kvm_irqchip_create(KvmVm *vm, AccelIrqchip asked, GError **err);
 void kvm_irqchip_free(KvmVm *vm);

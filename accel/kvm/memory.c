@@ -208,3 +208,10 @@ void kvm_drop_shadow(KvmVm *vm)
         log_warn(machine_log(vm->m), "kvm: the host does not drop its shadow page tables: %s", g_strerror(errno));
     g_mutex_unlock(&vm->lock);
 }
+
+void kvm_ran_elsewhere(void *opaque)
+{
+    KvmVm *vm = opaque;
+    if (vm->pvm)
+        kvm_drop_shadow(vm);
+}

@@ -198,17 +198,20 @@ static bool state_in(KvmEc *ec, GError **err)
 {
     X86State *s = ec->c->state;
     struct kvm_sync_regs *r = &ec->run->s.regs;
+    uint32_t dirty = *ec->c->groups_dirty;
     if (!ec->synced && ioctl(ec->fd, KVM_GET_SREGS, &r->sregs) < 0)     /* for what is not the state's: the APIC's address */
         return kvm_fail(err, "reading system registers");
     ec->synced = true;
-    kvm_regs_from_state(&r->regs, s);
+    if (dirty & X86_GROUP_GPR)
+        kvm_regs_from_state(&r->regs, s);
     struct kvm_vcpu_events *e = &r->events;
     memset(e, 0, sizeof(*e));
     e->flags = KVM_VCPUEVENT_VALID_SHADOW;
     ec->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
-    put_sregs(ec, s, &r->sregs);
+    if (dirty & (X86_GROUP_SEG | X86_GROUP_SYS))
+        put_sregs(ec, s, &r->sregs);
     put_msrs(ec, s);
-    if (!put_xsave(ec, s, err))
+    if (dirty & X86_GROUP_XSAVE && !put_xsave(ec, s, err))
         return false;
     if (s->ev.tlb_flush_pending)
         kvm_drop_shadow(ec->vm);
@@ -227,6 +230,8 @@ static const char *not_mine(KvmEc *ec)
     const CpuIntc *i = &ec->c->intc;
     uint32_t others = VCPU_EV_NMI | VCPU_EV_SMI | VCPU_EV_INIT | VCPU_EV_SIPI;
     bool dirty = *ec->c->groups_dirty;
+    if (dirty)
+        kvm_user_state_out(ec, X86_GROUP_GPR | X86_GROUP_SEG, NULL);
     if (dirty && !kvm_user_can_run(ec))
         return s->cpl == 3 ? "ring 3, not 64-bit or watched" : "ring 0 to 2";
     vcpu_events_take(ec->c, ~others);
