@@ -27,6 +27,8 @@ typedef struct BlockFormat BlockFormat;
 
 /* A context with up to @max_workers threads (0: a sensible default), started on demand. */
 BlockCtx *block_ctx_new(unsigned max_workers);
+/* Each worker calls @fn once, before its next piece of work; workers made later too. Once, any thread. */
+void block_ctx_set_worker_start(BlockCtx *ctx, void (*fn)(void));
 /* All nodes opened in it must be gone. It holds a reference on every Loop that requests named. */
 void block_ctx_free(BlockCtx *ctx);
 /* Give back cached metadata that was not used since the last call. A pool with threads does so every minute by itself. */

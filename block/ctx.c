@@ -21,6 +21,7 @@ struct BlockCtx {
     GPtrArray *threads;
     unsigned idle, max;
     bool stop;
+    void (*worker_start)(void);
     GHashTable *rings;          /* Loop -> BlockUring, NULL where the host has none */
     int64_t trimmed_ns;
     GMutex nodes_lock;          /* protects nodes; taken before a node's own locks */
@@ -72,6 +73,7 @@ static void wait_or_trim(BlockCtx *ctx)
 static void *pool_thread(void *opaque)
 {
     BlockCtx *ctx = opaque;
+    bool begun = false;
     g_mutex_lock(&ctx->lock);
     for (;;) {
         PoolJob *job = g_queue_pop_head(&ctx->jobs);
@@ -81,7 +83,12 @@ static void *pool_thread(void *opaque)
             wait_or_trim(ctx);
             continue;
         }
+        void (*start)(void) = begun ? NULL : ctx->worker_start;
         g_mutex_unlock(&ctx->lock);
+        if (start) {
+            start();
+            begun = true;
+        }
         job->fn(job->opaque);
         g_free(job);
         g_mutex_lock(&ctx->lock);
@@ -103,6 +110,13 @@ BlockCtx *block_ctx_new(unsigned max_workers)
     g_mutex_init(&ctx->nodes_lock);
     ctx->nodes = g_ptr_array_new();
     return ctx;
+}
+
+void block_ctx_set_worker_start(BlockCtx *ctx, void (*fn)(void))
+{
+    g_mutex_lock(&ctx->lock);
+    ctx->worker_start = fn;
+    g_mutex_unlock(&ctx->lock);
 }
 
 void block_ctx_free(BlockCtx *ctx)

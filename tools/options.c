@@ -5,6 +5,7 @@
 
 #include "tools/keys.h"
 #include "util/log.h"
+#include "util/sandbox.h"
 
 enum { VCPUS_MAX = 255, RAM_DEFAULT = 512 << 20 };
 
@@ -206,6 +207,20 @@ static bool set_display(TandemOptions *o, const OptionDesc *d, const char *arg, 
     return opt_fail(err, "-%s %s: there is no display device yet; the console is the serial line (-%s none is accepted)", d->name, arg, d->name);
 }
 
+static bool set_sandbox(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
+{
+    g_autoptr(Keys) k = keys_new(arg, "enable");
+    static const char *const same[] = { "obsolete", "elevateprivileges", "spawn", "resourcecontrol" };
+    bool on = true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(same); i++)
+        keys_take(k, same[i]);          /* QEMU's finer choices: here all of it is denied always */
+    if (!parse_bool(keys_take(k, "enable"), "-sandbox", &on, err))
+        return false;
+    o->sandbox_on = on;
+    o->sandbox_off = !on;
+    return keys_all_used(k, "sandbox", "on, off or help", err);
+}
+
 static bool set_boot(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
 {
     g_autoptr(Keys) k = keys_new(arg, "order");
@@ -264,6 +279,7 @@ static const OptionDesc options[] = {
     LIST("qmp", "...", qmps, "accepted, but not yet there: says so"),
     CALL("d", "ITEM[,ITEM...]", set_log, "log items; help lists them"),
     TEXT("D", "FILE", log_file, "write the log there instead of to standard error"),
+    CALL("sandbox", "on|off", set_sandbox, "refuse system calls that a running machine does not need; help lists them; default on where the host can"),
     TEXT("name", "NAME", name, "name of the guest"),
     TEXT("uuid", "UUID", uuid, "the system's UUID"),
     FLAG("snapshot", snapshot, "writes to disks go to temporary files; 'commit' in the monitor keeps them"),
@@ -399,6 +415,10 @@ static OptionsResult one(TandemOptions *o, int argc, char *const *argv, int *i, 
     const char *value = d->arg ? argv[++*i] : NULL;
     if (d->set == set_log && (!strcmp(value, "help") || !strcmp(value, "?"))) {
         *ret_text = g_strdup(log_items_help());
+        return OPTIONS_DONE;
+    }
+    if (d->set == set_sandbox && (!strcmp(value, "help") || !strcmp(value, "?"))) {
+        *ret_text = sandbox_table();
         return OPTIONS_DONE;
     }
     return d->set(o, d, value, err) ? OPTIONS_RUN : OPTIONS_BAD;

@@ -17,6 +17,7 @@ typedef struct TandemOptions {
     unsigned tier;              /* translator's back end: 0 default, else TcgTier */
     uint64_t switch_us;         /* test option: move to the other engine every so often */
     bool enable_kvm, nographic, nodefaults, no_reboot, no_shutdown, paused, no_acpi, smm_off, snapshot;
+    bool sandbox_on, sandbox_off;       /* asked for by name */
     GPtrArray *drives, *devices, *netdevs, *nics, *chardevs, *serials, *monitors, *qmps;     /* char *, in order */
     char *disks[4], *cdrom;     /* -hda ... -hdd */
     char *disk;                 /* the one argument without a dash */

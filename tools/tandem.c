@@ -9,6 +9,7 @@
 
 #include "cpu/x86/cpuid.h"
 #include "tools/setup.h"
+#include "util/sandbox.h"
 
 void tandem_say(const char *fmt, ...)
 {
@@ -73,8 +74,30 @@ static bool block_signals(Tandem *t, GError **err)
     return true;
 }
 
+static void narrow_vcpu(void) { sandbox_thread(SANDBOX_VCPU); }
+static void narrow_worker(void) { sandbox_thread(SANDBOX_BLOCK); }
+
+/* From here on the process does what a running machine needs, nothing else. */
+static bool confine(Tandem *t, GError **err)
+{
+    const char *missing = sandbox_missing();
+    if (t->o.sandbox_off || (missing && !t->o.sandbox_on))
+        return true;
+    if (missing) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "-sandbox on: %s; leave the option out or use -sandbox off", missing);
+        return false;
+    }
+    if (!sandbox_process(err))
+        return false;
+    block_ctx_set_worker_start(t->block, narrow_worker);
+    machine_set_vcpu_start(t->machine, narrow_vcpu);
+    return true;
+}
+
 static bool run(Tandem *t, GError **err)
 {
+    if (!confine(t, err))
+        return false;
     t->signal_watch = loop_fd_new(t->loop, t->signal_fd, G_IO_IN, on_signal, t);
     machine_listen(t->machine, on_event, t);
     if (!t->o.paused && !machine_cont(t->machine, err))

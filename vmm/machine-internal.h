@@ -82,6 +82,7 @@ struct Machine {
     GCond park_cond;            /* n_in_guest fell to 0 */
     GPtrArray *vcpus;
     bool threads_up, stopping;
+    void (*vcpu_start)(void);                   /* by each vCPU thread once, set before it runs */
     bool allowed;               /* vCPUs may run */
     bool exclusive;             /* somebody runs items */
     uintptr_t runner;           /* that thread */

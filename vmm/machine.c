@@ -193,6 +193,10 @@ bool machine_complete(Machine *m, GError **err)
 {
     g_assert(machine_state(m) == MACHINE_CREATED && !atomic_load(&m->built));
     mem_commit_now(m->mem);
+    /* An assistant's memory for code is mapped now, its vCPUs are made when first needed: a sandbox refuses executable memory afterwards. */
+    g_autoptr(GError) no_help = NULL;
+    if (m->slot[1].ops && !engine_open(m, 1, &no_help))
+        log_warn(m->cfg.log, "the assistant engine %s does not start: %s", m->slot[1].ops->name, no_help->message);
     atomic_store(&m->built, true);
     if (m->slot[0].ops && !engine_open(m, 0, err))
         return false;
@@ -329,4 +333,9 @@ void machine_own(Machine *m, void *ptr, GDestroyNotify free_fn)
 {
     Owned o = { ptr, free_fn };
     g_array_append_val(m->owned, o);
+}
+
+void machine_set_vcpu_start(Machine *m, void (*fn)(void))
+{
+    m->vcpu_start = fn;
 }

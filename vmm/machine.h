@@ -55,6 +55,8 @@ unsigned machine_n_vcpus(const Machine *m);
 Vcpu *machine_vcpu(Machine *m, unsigned index);         /* NULL beyond the end */
 /* Boards with a split irqchip: EXIT_EOI of a level vector comes here (vCPU thread, no locks). Before start. */
 void machine_set_eoi_hook(Machine *m, void (*fn)(void *opaque, uint8_t vector), void *opaque);
+/* Each vCPU thread calls @fn once before it runs guest code. Before the machine runs. */
+void machine_set_vcpu_start(Machine *m, void (*fn)(void));
 void *machine_accel_vm(Machine *m);                     /* of the current engine */
 /* MSI from anywhere (any thread): shorthand for irq_fabric_msi. */
 void msi_send(Machine *m, uint64_t addr, uint32_t data);

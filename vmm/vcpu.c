@@ -189,9 +189,13 @@ static void *vcpu_thread(void *opaque)
 {
     Vcpu *c = opaque;
     Machine *m = c->machine;
+    bool begun = false;
     atomic_store(&c->priv->self, (uintptr_t)pthread_self());
     while (work_enter(m, c)) {
         VmExit x = { 0 };
+        if (!begun && m->vcpu_start)
+            m->vcpu_start();
+        begun = true;
         bool left = run_once(c, &x);
         if (left)
             run_exit(c, &x);
