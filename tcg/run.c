@@ -201,6 +201,7 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
     cpu->spaces[0]->valid = true;
     cpu->env->tlb = &cpu->spaces[0]->e[0][0];
     cpu->super_gen = tcg_new_gen(ctx);
+    cpu->phys_gen = 1;
     pthread_mutex_unlock(&ctx->lock);
     return cpu;
 }
@@ -389,9 +390,9 @@ static unsigned mode_number(TcgCpu *cpu, uint64_t mode)
     return n;                  /* MODE_MAX - 1 and beyond: shared by the rest, see below */
 }
 
-void tcg_update_ctx(TcgCpu *cpu)
+void tcg_mode_set(TcgCpu *cpu, uint64_t mode)
 {
-    cpu->mode = cpu->isa->mode(cpu->state);
+    cpu->mode = mode;
     unsigned no = mode_number(cpu, cpu->mode);
     bool super = cpu->isa->supervisor(cpu->mode);
     uint32_t gen = super ? cpu->super_gen : cpu->spaces[cpu->space]->ctx_gen;
@@ -404,6 +405,8 @@ void tcg_update_ctx(TcgCpu *cpu)
         __atomic_store_n(&cpu->env->ctx_id, 0, __ATOMIC_SEQ_CST);
 }
 
+uint64_t tcg_mode_now(const TcgCpu *cpu) { return cpu->mode; }
+void tcg_update_ctx(TcgCpu *cpu) { tcg_mode_set(cpu, cpu->isa->mode(cpu->state)); }
 void tcg_mode_changed(TcgCpu *cpu) { tcg_update_ctx(cpu); }
 
 /* Everybody out, drop all code, start the generations anew. The caller holds run_lock for reading and does so again afterwards. */

@@ -37,13 +37,11 @@ void tcg_fpenv_get(TcgCpu *cpu)
 
 void tcg_fpenv_put(TcgCpu *cpu) { tcg_world_leave(cpu); }
 
+/* The one callback that runs in the guest's FP environment: it only looks things up, many times. */
 static uint8_t *ram_page(TcgCpu *cpu, uint64_t gpa, unsigned *flags)
 {
     *flags = 0;
-    tcg_world_enter(cpu);
-    uint8_t *host = cpu->cb->page(cpu->opaque, gpa, flags);
-    tcg_world_leave(cpu);
-    return host;
+    return cpu->cb->page(cpu->opaque, gpa, flags);
 }
 
 static void note_filled(TlbSpace *s, unsigned regime, uint64_t va)
@@ -697,6 +695,7 @@ void tcg_flush_nonglobal(TcgCpu *cpu)
 
 void tcg_flush_all(TcgCpu *cpu)
 {
+    cpu->phys_gen++;
     tcg_flush_nonglobal(cpu);
     drop_super(cpu);
     tcg_update_ctx(cpu);
@@ -764,8 +763,14 @@ void tcg_revoke_all_writes(TcgContext *ctx)
 /* ---- guest-physical, for page-table walks ---- */
 bool tcg_phys_load(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t *ret)
 {
-    unsigned flags;
-    uint8_t *host = ram_page(cpu, gpa & PAGE_MASK, &flags);
+    PhysEntry *e = &cpu->phys[gpa >> TCG_PAGE_BITS & (PHYS_ENTRIES - 1)];
+    uint8_t *host = e->host;
+    if (e->gpa != (gpa & PAGE_MASK) || e->gen != cpu->phys_gen) {
+        unsigned flags;
+        host = ram_page(cpu, gpa & PAGE_MASK, &flags);
+        if (host)
+            *e = (PhysEntry){ gpa & PAGE_MASK, host, cpu->phys_gen };
+    }
     if (!host || crosses(gpa, size))
         return false;
     *ret = host_get(host + (gpa & ~PAGE_MASK), size);

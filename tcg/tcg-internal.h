@@ -41,7 +41,7 @@ typedef struct TlbSpace {
 
 /* Indirect-jump cache: hit if va and ctx match. */
 typedef struct JumpEntry { uint64_t va; uint32_t ctx, pad; void *host; uint64_t pad2; } JumpEntry;
-enum { JC_BITS = 12, JC_SIZE = 1 << JC_BITS };
+enum { JC_BITS = 14, JC_SIZE = 1 << JC_BITS };
 
 /* The guest-neutral area inside the guest's state (GuestIsa.xlat_offset), addressed by translated code. */
 typedef struct TcgEnv {
@@ -138,6 +138,10 @@ struct TcgContext {
     uint64_t generation;       /* bumped by a flush of all code */
 };
 
+/* Host address of a page of RAM, for reads of page tables; good while gen is the vCPU's. */
+typedef struct PhysEntry { uint64_t gpa; uint8_t *host; uint64_t gen; } PhysEntry;
+enum { PHYS_ENTRIES = 256 };
+
 struct TcgCpu {
     TcgContext *ctx;
     const GuestIsa *isa;
@@ -148,6 +152,8 @@ struct TcgCpu {
     TlbSpace *spaces[TLB_SPACES];
     unsigned space;
     uint64_t space_clock;
+    PhysEntry phys[PHYS_ENTRIES];
+    uint64_t phys_gen;         /* a flush of everything, as after a change of memory, starts a new one */
     uint32_t super_gen;        /* generation of supervisor code contexts */
     XEntry x_super[XTLB_SIZE];
     XSeen x_super_seen;

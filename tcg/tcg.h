@@ -34,7 +34,7 @@ enum { TCG_PAGE_RO = 1,        /* writes go to io_write (ROM) */
        TCG_PAGE_TRACK = 2 };   /* somebody wants to see writes: call page_written before each, never map directly */
 typedef struct TcgCallbacks {
     /* RAM or ROM page at @gpa (page aligned): host address, or NULL = device or nothing. */
-    uint8_t *(*page)(void *opaque, uint64_t gpa, unsigned *ret_flags);
+    uint8_t *(*page)(void *opaque, uint64_t gpa, unsigned *ret_flags);   /* no floating point here */
     /* Arm or disarm write tracking because translated code was made of this page / no longer exists. Arming returns
      * when no vCPU holds a direct write mapping any more (at their safe points). */
     void (*page_code)(void *opaque, uint64_t gpa, bool armed);
@@ -237,6 +237,9 @@ bool tcg_phys_store(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t value);
 
 /* Mode bits, regime attributes or the address space changed: call after writing the state. */
 void tcg_mode_changed(TcgCpu *cpu);
+/* The same where the new mode key follows from the one before. */
+uint64_t tcg_mode_now(const TcgCpu *cpu);
+void tcg_mode_set(TcgCpu *cpu, uint64_t mode);
 /* The vCPU now runs in address space (@base, @tag): x86 CR3 base and PCID, 0 without PCIDE. Entries cached for it earlier are valid again. */
 void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag);
 /* Flushes, this vCPU only; each hits every cached space that carries @tag (any base), globals survive where said. */

@@ -58,7 +58,9 @@ uint64_t x86_h_set_ac(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t 
     uint32_t rest = a ? s->rflags_rest | X86_AC : s->rflags_rest & ~X86_AC;
     if (rest != s->rflags_rest) {
         s->rflags_rest = rest;
-        tcg_mode_changed(x86_cpu(s));
+        TcgCpu *cpu = x86_cpu(s);
+        uint64_t smap = s->cr4 & X86_CR4_SMAP && !(rest & X86_AC) ? X86M_SMAP : 0;
+        tcg_mode_set(cpu, (tcg_mode_now(cpu) & ~(uint64_t)X86M_SMAP) | smap);      /* level 0 only */
     }
     return 0;
 }

@@ -161,5 +161,8 @@ void x86_e_popf(X86Tr *t)
     IrVal v, sp = x86_pop_at(t, t->in.opsize, x86_sp(t), &v);
     x86_call(t, X86H_popf, ir_zext(t->u, IRT_I64, x86_type(t->in.opsize), v), x86_k(t, 1 << t->in.opsize), 0, 0);
     x86_sp_put(t, sp);
-    x86_leave_look(t);
+    if (t->mode & X86M_VME)    /* VIP is looked at in the run loop */
+        x86_leave_look(t);
+    else
+        x86_leave_next(t);
 }

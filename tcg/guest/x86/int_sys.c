@@ -41,10 +41,19 @@ void x86_e_cli(X86Tr *t)
     ir_put(u, IRT_I32, X86S_RFLAGS_REST, ir_bin(u, IR_AND, IRT_I32, r, ir_const(u, IRT_I32, ~(int64_t)X86_IF)));
 }
 
+/* If nothing waits there is nothing to hold back over the next instruction: it follows in the same unit, which looks nowhere in between. */
 void x86_e_sti(X86Tr *t)
 {
-    call0(t, X86H_sti);
+    if (!(t->mode & X86M_IOPL_OK) || !x86_hold_next(t)) {
+        call0(t, X86H_sti);
+        x86_leave_look(t);
+        return;
+    }
+    unsigned quiet = ir_label_new(t->u);
+    ir_brz(t->u, IRT_I64, call0(t, X86H_sti_quick), quiet);
     x86_leave_look(t);
+    x86_label(t, quiet);
+    t->end = false;
 }
 
 void x86_e_hlt(X86Tr *t)
@@ -100,7 +109,7 @@ void x86_e_mov_cr(X86Tr *t)
     }
     IrVal v = ir_zext(t->u, IRT_I64, x86_type(log2), x86_gpr(t, log2, t->in.rm));
     x86_call(t, X86H_mov_cr_write, x86_k(t, cr), v, 0, 0);
-    x86_leave_look(t);
+    x86_leave_next(t);
 }
 
 void x86_e_mov_dr(X86Tr *t)
@@ -248,7 +257,7 @@ void x86_e_invlpg(X86Tr *t)
     if (x86_emit_cpl0(t))
         return;
     x86_call(t, X86H_invlpg, x86_mem(t, 0, false), 0, 0, 0);
-    x86_leave_look(t);
+    x86_leave_next(t);
 }
 
 void x86_e_invpcid(X86Tr *t)
@@ -258,7 +267,7 @@ void x86_e_invpcid(X86Tr *t)
     IrVal lin = x86_mem(t, 16, false);
     unsigned log2 = x86_64bit(t) ? 3 : 2;
     x86_call(t, X86H_invpcid, ir_zext(t->u, IRT_I64, x86_type(log2), x86_gpr(t, log2, t->in.reg)), lin, 0, 0);
-    x86_leave_look(t);
+    x86_leave_next(t);
 }
 
 void x86_e_wbinvd(X86Tr *t)
@@ -272,7 +281,7 @@ void x86_e_clts(X86Tr *t)
     if (x86_emit_cpl0(t))
         return;
     call0(t, X86H_clts);
-    x86_leave_look(t);
+    x86_leave_next(t);
 }
 
 /* CLAC, STAC: EFLAGS.AC is in the mode key by way of SMAP. */
@@ -283,7 +292,7 @@ void x86_e_clac(X86Tr *t)
         return;
     }
     x86_call(t, X86H_set_ac, x86_k(t, t->in.op->arg), 0, 0, 0);
-    x86_leave_rip(t, x86_rip(t, t->next), IRJ_PLAIN);
+    x86_leave_next(t);
 }
 
 /* ---- helpers that take their operands from registers in the state and leave results there ---- */
@@ -304,7 +313,7 @@ void x86_e_wrmsr(X86Tr *t)
     if (x86_emit_cpl0(t))
         return;
     call0(t, X86H_wrmsr);
-    x86_leave_look(t);
+    x86_leave_next(t);
 }
 
 void x86_e_rdtsc(X86Tr *t)
@@ -344,7 +353,7 @@ void x86_e_xsetbv(X86Tr *t)
     if (x86_emit_cpl0(t))
         return;
     call0(t, X86H_xsetbv);
-    x86_leave_look(t);
+    x86_leave_next(t);
 }
 
 void x86_e_rdpkru(X86Tr *t)
@@ -355,7 +364,7 @@ void x86_e_rdpkru(X86Tr *t)
 void x86_e_wrpkru(X86Tr *t)
 {
     call0(t, X86H_wrpkru);
-    x86_leave_look(t);
+    x86_leave_next(t);
 }
 
 void x86_e_monitor(X86Tr *t)

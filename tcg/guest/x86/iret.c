@@ -251,6 +251,21 @@ uint64_t x86_h_cli(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     return 0;
 }
 
+uint64_t x86_h_sti_quick(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    X86State *s = state;
+
+    if (s->rflags_rest & X86_IF)
+        return 0;
+    s->rflags_rest |= X86_IF;
+    if (!x86_irq_due(s))
+        return 0;
+    s->ev.int_shadow |= X86_SHADOW_STI;
+    x86_mode_changed(s);
+    x86_irq_recheck(s);
+    return 1;
+}
+
 uint64_t x86_h_sti(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = state;

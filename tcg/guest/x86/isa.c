@@ -102,14 +102,19 @@ void x86_space_sync(X86State *s)
     tcg_mode_changed(cpu);
 }
 
-void x86_irq_recheck(X86State *s)
+bool x86_irq_due(X86State *s)
 {
     TcgCpu *cpu = x86_cpu(s);
     const TcgCallbacks *cb = tcg_cpu_callbacks(cpu);
     const X86Events *e = &s->ev;
 
-    if ((e->nmi_pending && !e->nmi_masked) || e->smm_pending || (s->rflags_rest & X86_IF && cb->irq_pending(tcg_cpu_opaque(cpu))))
-        tcg_cpu_poke(cpu);
+    return (e->nmi_pending && !e->nmi_masked) || e->smm_pending || (s->rflags_rest & X86_IF && cb->irq_pending(tcg_cpu_opaque(cpu)));
+}
+
+void x86_irq_recheck(X86State *s)
+{
+    if (x86_irq_due(s))
+        tcg_cpu_poke(x86_cpu(s));
 }
 
 const TcgHelper x86_helpers[X86_HELPERS] = {

@@ -62,6 +62,8 @@ void x86_space_sync(X86State *s);
 static inline void x86_mode_changed(X86State *s) { tcg_mode_changed(x86_cpu(s)); }
 /* IF, the NMI mask or TPR may have opened: have the run loop look. */
 void x86_irq_recheck(X86State *s);
+/* Something is to be delivered before the next instruction, an interrupt shadow apart. */
+bool x86_irq_due(X86State *s);
 uint64_t x86_linear_pc(const void *state);
 
 /* ---- segmentation (seg.c) ---- */

@@ -5,7 +5,7 @@
 
 /* The loop over a unit's instructions, and leaving it. */
 
-enum { DEFAULT_INSNS = 64, ROOM_INSNS = 512, ROOM_LABELS = 40, ROOM_COLD = 24 };
+enum { DEFAULT_INSNS = 64, ROOM_INSNS = 512, ROOM_LABELS = 40, ROOM_COLD = 24 };   /* an instruction's need; STI's and its successor's too */
 
 IrVal x86_call(X86Tr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d)
 {
@@ -100,6 +100,11 @@ void x86_leave_look(X86Tr *t)
     t->end = true;
 }
 
+void x86_leave_next(X86Tr *t)
+{
+    x86_leave_rip(t, x86_rip(t, t->next), IRJ_PLAIN);
+}
+
 void x86_leave_goto(X86Tr *t, int64_t off)
 {
     if (one_insn_mode(t)) {
@@ -166,11 +171,24 @@ static bool room_left(const X86Tr *t)
     return u->n < IR_MAX_INSNS - ROOM_INSNS - 20 * t->n_cold && u->n_labels < IR_MAX_LABELS - ROOM_LABELS && t->n_cold < X86_MAX_COLD - ROOM_COLD;
 }
 
+bool x86_hold_next(X86Tr *t)
+{
+    const TcgUnitDesc *d = t->t;
+    unsigned pos = (unsigned)(t->next - d->page_off), max = d->max_insns ? d->max_insns : DEFAULT_INSNS;
+    X86Insn in;
+    if (one_insn_mode(t) || t->slow || t->next >= TCG_PAGE_SIZE || d->n_insns + 2 > max || !room_left(t))
+        return false;
+    if (x86_decode(d->code + pos, d->avail - pos, t->mode, &in) != X86D_OK || t->next + in.len > TCG_PAGE_SIZE)
+        return false;
+    t->hold = true;
+    return true;
+}
+
 static void begin_insn(X86Tr *t, int64_t off)
 {
     t->off = off;
     t->next = off + t->in.len;
-    t->end = false;
+    t->end = t->hold = false;
     t->lin = 0;
     ir_insn(t->u, off, t->in.len);
 }
@@ -269,7 +287,7 @@ void x86_translate(TcgUnitDesc *d)
         t->mem_flags = IRM_ALIGN;
     d->n_insns = d->len = 0;
     unsigned pos = 0, in_page = TCG_PAGE_SIZE - d->page_off;
-    while (!t->end && d->n_insns < max && room_left(t) && (!pos || pos < in_page)) {
+    while (!t->end && d->n_insns < max && (room_left(t) || t->hold) && (!pos || pos < in_page)) {
         X86DecodeResult r;
         if (!fetch(t, pos, &r))
             break;

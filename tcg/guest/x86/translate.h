@@ -35,6 +35,7 @@ typedef struct X86Tr {
     X86Insn in;
     int64_t off, next;         /* page offsets of this instruction and the one behind */
     bool end;                  /* a leaving operation was emitted */
+    bool hold;                 /* the next instruction belongs into this unit: no interrupt before it */
     bool slow;                 /* cold copy of an instruction: segment checks by helper */
     uint8_t mem_flags;         /* IrMem bits for every access (alignment checks at CPL 3) */
     bool mmx_ready;            /* x87 state is known to be in the slots (MMX works there) */
@@ -122,6 +123,10 @@ void x86_leave_rip(X86Tr *t, IrVal rip, IrJump hint);
 void x86_leave_linear(X86Tr *t, IrVal pc);
 /* Write RIP = next instruction and let the run loop look at mode and interrupts. */
 void x86_leave_look(X86Tr *t);
+/* With the next instruction, in the context that the helper before left (mode, mappings); it has poked if an interrupt may be due. */
+void x86_leave_next(X86Tr *t);
+/* Promise that the next instruction is translated into this unit. False: it cannot be. */
+bool x86_hold_next(X86Tr *t);
 /* Labels: drop what the emitter context cached. */
 void x86_label(X86Tr *t, unsigned label);
 /* True, with #GP(0) emitted, if CPL is not 0. */

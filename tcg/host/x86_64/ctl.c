@@ -208,7 +208,8 @@ static void gen_goto(Gen *g, IrInsn *i)
     asm_patch(&g->a, j);
     if (poll)
         asm_patch(&g->a, poll);
-    if (cross)
+    /* what begins in the last bytes may go on in the next page: such a unit is never linked */
+    if (cross || i->imm > TCG_PAGE_SIZE - 15)
         emit_probe(g, i->imm, (unsigned)(l - g->ctx->links));
     else
         emit_leave(g, i->imm, (unsigned)(l - g->ctx->links));
