@@ -1,8 +1,6 @@
 /* Where values live: one forward walk, decisions at the moment of need, helped by the last uses and hints of pass/live.c. */
 #include "tcg/host/x86_64/gen.h"
 
-enum { RMW_MARK = 0xffff };
-
 Mem gen_env(const Gen *g, size_t off) { return mem_bd(RBP, g->env + (int32_t)off); }
 
 Mem gen_slot_mem(const Gen *g, unsigned slot) { return mem_bd(RBP, (int32_t)g->u->slots[slot].offset - STATE_BIAS); }
@@ -61,6 +59,35 @@ static void setup_homes(Gen *g)
     }
 }
 
+/* An address is computed where it is used, or not at all: its operands have to live as long. */
+static bool deferred(const Gen *g, const IrInsn *i)
+{
+    return i->op == IR_LEA && i->type == IRT_I64 && i->a && !i->hint && i->uses && g->u->insn[i->b].op != IR_CONST && i->imm == (int32_t)i->imm &&
+           i->imm > -(1 << 30) && i->imm < 1 << 30;
+}
+
+static void defer_leas(Gen *g)
+{
+    IrInsn *insn = g->u->insn;
+    for (unsigned at = g->u->n - 1; at > 0; at--) {
+        const IrInsn *i = &insn[at];
+        if (!deferred(g, i) || g->rep[at] != at)
+            continue;
+        if (insn[i->a].last < i->last)
+            insn[i->a].last = i->last;
+        if (i->b && insn[i->b].last < i->last)
+            insn[i->b].last = i->last;
+    }
+}
+
+bool gen_defer_lea(Gen *g, const IrInsn *i)
+{
+    if (!deferred(g, i))
+        return false;
+    g->loc[g->at] = (Loc){ L_ADDR, 0, 0 };
+    return true;
+}
+
 void gen_setup(Gen *g)
 {
     IrUnit *u = g->u;
@@ -70,7 +97,7 @@ void gen_setup(Gen *g)
     memset(g->n_alias, 0, u->n_slots);
     g->locked = g->xlocked = 0;
     g->spill_used = g->vspill_used = 0;
-    g->fl_cur = g->rmw_addr_val = 0;
+    g->fl_cur = 0;
     g->rep[0] = 0;
     for (unsigned at = 1; at < u->n; at++) {
         IrInsn *i = &u->insn[at];
@@ -86,6 +113,8 @@ void gen_setup(Gen *g)
         if (r)
             u->insn[r].uses += i->uses;
     }
+    defer_leas(g);
+    gen_find_groups(g);
 }
 
 static void alias_drop(Gen *g, unsigned slot, IrVal v)
@@ -108,17 +137,13 @@ static int spill_place(Gen *g)
     return (int)n;
 }
 
-static Mem spill_mem(const Gen *g, unsigned n) { return gen_env(g, offsetof(TcgEnv, spill) + 8 * n); }
+Mem gen_spill_mem(const Gen *g, unsigned n) { return gen_env(g, offsetof(TcgEnv, spill) + 8 * n); }
 
 /* Move the value in temporary @reg out to memory. */
 static void spill(Gen *g, unsigned reg)
 {
     IrVal v = g->reg_val[reg];
     g->reg_val[reg] = 0;
-    if (v == RMW_MARK) {
-        g->rmw_addr_val = 0;
-        return;
-    }
     if (!v || g->u->insn[v].last < g->at)
         return;
     if (g->u->insn[v].op == IR_CONST) {
@@ -126,11 +151,11 @@ static void spill(Gen *g, unsigned reg)
         return;
     }
     int n = spill_place(g);
-    asm_store(&g->a, spill_mem(g, (unsigned)n), reg, true);
+    asm_store(&g->a, gen_spill_mem(g, (unsigned)n), reg, true);
     g->loc[v] = (Loc){ L_SPILL, 0, (uint16_t)n };
 }
 
-static unsigned last_of(const Gen *g, IrVal v) { return v == RMW_MARK ? 0xfffe : g->u->insn[v].last; }
+static unsigned last_of(const Gen *g, IrVal v) { return g->u->insn[v].last; }
 
 unsigned gen_tmp(Gen *g)
 {
@@ -140,6 +165,8 @@ unsigned gen_tmp(Gen *g)
         unsigned r = order[n];
         if (g->locked >> r & 1)
             continue;
+        if (g->reg_val[r] && last_of(g, g->reg_val[r]) < g->at)
+            g->reg_val[r] = 0; /* an operand of a deferred address, dead since */
         if (!g->reg_val[r]) {
             g->locked |= 1u << r;
             return r;
@@ -166,7 +193,7 @@ void gen_take(Gen *g, unsigned reg)
     bool was_locked = g->locked >> reg & 1;
     g->locked |= 1u << reg;
     for (unsigned r = RAX; r <= RSI; r++)
-        if (v != RMW_MARK && (TEMPS >> r & 1) && !(g->locked >> r & 1) && !g->reg_val[r]) {
+        if ((TEMPS >> r & 1) && !(g->locked >> r & 1) && !g->reg_val[r]) {
             asm_mov_rr(&g->a, r, reg, true);
             g->reg_val[r] = v;
             g->reg_val[reg] = 0;
@@ -200,10 +227,68 @@ static void load_value(Gen *g, IrVal v, unsigned reg)
         if (l.reg != reg)
             asm_mov_rr(&g->a, reg, l.reg, true);
         break;
-    case L_SPILL: asm_load(&g->a, reg, spill_mem(g, l.n), true); break;
+    case L_SPILL: asm_load(&g->a, reg, gen_spill_mem(g, l.n), true); break;
     case L_SLOT: load_narrow(g, reg, gen_slot_mem(g, l.n), type_bytes(g->u->insn[v].type)); break;
+    case L_ADDR: asm_lea(&g->a, reg, gen_addr_mem(g, v), true); break;
     default: GEN_FAIL(g); break;
     }
+}
+
+Mem gen_addr_mem(Gen *g, IrVal v)
+{
+    if (g->loc[v].kind != L_ADDR)
+        return mem_bd(gen_reg(g, v), 0);
+    const IrInsn *i = &g->u->insn[v];
+    IrVal a = i->a, b = i->b;
+    unsigned scale = i->aux;
+    int64_t disp = i->imm;
+    while (g->loc[a].kind == L_ADDR) {
+        i = &g->u->insn[a];
+        if ((i->b && b) || disp + i->imm <= -(1 << 30) || disp + i->imm >= 1 << 30)
+            break;
+        disp += i->imm;
+        if (i->b) {
+            b = i->b;
+            scale = i->aux;
+        }
+        a = i->a;
+    }
+    unsigned ra = gen_reg(g, a);
+    return b ? mem_bid(ra, gen_reg(g, b), scale, (int32_t)disp) : mem_bd(ra, (int32_t)disp);
+}
+
+/* Before all temporaries are taken. */
+void gen_materialise(Gen *g, IrVal v)
+{
+    uint32_t locked = g->locked;
+    if (v && g->loc[v].kind == L_ADDR)
+        gen_reg(g, v);
+    g->locked = locked;
+}
+
+Addr gen_addr(Gen *g, IrVal v)
+{
+    Addr r = { .base = g->loc[v], .base_const = g->u->insn[v].imm };
+    while (r.base.kind == L_ADDR) {
+        const IrInsn *i = &g->u->insn[v];
+        int64_t disp = r.disp + i->imm;
+        if ((i->b && r.index.kind) || disp != (int32_t)disp) {
+            gen_reg(g, v);
+            r.base = g->loc[v];
+            break;
+        }
+        if (i->b) {
+            if (g->loc[i->b].kind == L_ADDR)
+                gen_reg(g, i->b);
+            r.index = g->loc[i->b];
+            r.scale = i->aux;
+        }
+        r.disp = (int32_t)disp;
+        v = i->a;
+        r.base = g->loc[v];
+        r.base_const = g->u->insn[v].imm;
+    }
+    return r;
 }
 
 static void leave_place(Gen *g, IrVal v)
@@ -229,6 +314,16 @@ unsigned gen_reg(Gen *g, IrVal v)
     if (l.kind == L_TEMP) {
         g->locked |= 1u << l.reg;
         return l.reg;
+    }
+    uint32_t locked = g->locked;
+    if (l.kind == L_ADDR) {
+        Mem m = gen_addr_mem(g, v);
+        unsigned r = gen_tmp(g);
+        asm_lea(&g->a, r, m, true);
+        g->locked = locked | 1u << r;
+        g->loc[v] = (Loc){ L_TEMP, (uint8_t)r, 0 };
+        g->reg_val[r] = v;
+        return r;
     }
     unsigned r = gen_tmp(g);
     load_value(g, v, r);
@@ -261,7 +356,7 @@ bool gen_in_mem(Gen *g, IrVal v, Mem *ret)
 {
     Loc l = g->loc[v];
     if (l.kind == L_SPILL)
-        *ret = spill_mem(g, l.n);
+        *ret = gen_spill_mem(g, l.n);
     else if (l.kind == L_SLOT && type_bytes(g->u->insn[v].type) == 8)
         *ret = gen_slot_mem(g, l.n);
     else
@@ -319,7 +414,7 @@ void gen_def_val(Gen *g, IrVal v, unsigned reg)
         return;
     }
     IrVal old = g->reg_val[reg];
-    if (old && old != RMW_MARK && old != v && g->loc[old].kind == L_TEMP && g->loc[old].reg == reg)
+    if (old && old != v && g->loc[old].kind == L_TEMP && g->loc[old].reg == reg)
         g->loc[old].kind = L_NONE;
     if (!g->u->insn[v].uses) {
         g->reg_val[reg] = 0;
@@ -331,23 +426,35 @@ void gen_def_val(Gen *g, IrVal v, unsigned reg)
 
 void gen_def(Gen *g, unsigned reg) { gen_def_val(g, (IrVal)g->at, reg); }
 
-static void free_if_dead(Gen *g, IrVal v)
+void gen_free_if_dead(Gen *g, IrVal v)
 {
     if (!v || g->u->insn[v].last > g->at)
         return;
+    bool addr = g->loc[v].kind == L_ADDR;
     leave_place(g, v);
     g->loc[v].kind = L_NONE;
     if (g->fl_cur == v)
         g->fl_cur = 0;
+    if (addr) {
+        gen_free_if_dead(g, g->u->insn[v].a);
+        gen_free_if_dead(g, g->u->insn[v].b);
+    }
+}
+
+void gen_free_group(Gen *g)
+{
+    unsigned n = g->group_of[g->at];
+    if (n)
+        gen_free_if_dead(g, g->group[n - 1].val);
 }
 
 void gen_free_dead(Gen *g)
 {
     const IrInsn *i = &g->u->insn[g->at];
-    free_if_dead(g, i->a);
-    free_if_dead(g, i->b);
-    free_if_dead(g, i->c);
-    free_if_dead(g, i->d);
+    gen_free_if_dead(g, i->a);
+    gen_free_if_dead(g, i->b);
+    gen_free_if_dead(g, i->c);
+    gen_free_if_dead(g, i->d);
 }
 
 /* The slot is about to change: give values that name its present content a place of their own. */

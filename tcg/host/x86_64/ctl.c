@@ -31,10 +31,18 @@ static void put_home(Gen *g, IrInsn *i, unsigned slot, unsigned home)
     if (g->loc[v].kind == L_HOME && g->loc[v].reg == home)
         return;                /* what is there already, in part or whole */
     if (i->type != g->u->slots[slot].type) {
+        gen_materialise(g, v);
         gen_preserve_slot(g, slot, 0);
         home_partial(g, home, i, slot);
         return;
     }
+    if (g->loc[v].kind == L_ADDR && !gen_live_after(g, v)) {
+        Mem m = gen_addr_mem(g, v);      /* before the old content, which may be part of it, is forgotten */
+        gen_preserve_slot(g, slot, 0);
+        asm_lea(&g->a, home, m, true);
+        return;
+    }
+    gen_materialise(g, v);
     gen_preserve_slot(g, slot, 0);
     Loc l = g->loc[v];
     gen_reg_into(g, v, home, 8);
@@ -123,7 +131,7 @@ static void forget_values(Gen *g)
     memset(g->xmm_val, 0, sizeof(g->xmm_val));
     memset(g->n_alias, 0, g->u->n_slots);
     g->spill_used = g->vspill_used = 0;
-    g->fl_cur = g->rmw_addr_val = 0;
+    g->fl_cur = 0;
     g->fpu_live = false;
 }
 
@@ -268,6 +276,8 @@ static void gen_call(Gen *g, IrInsn *i)
     gen_clobber_flags(g);
     if (h->flags & TCG_H_WRITES)
         gen_preserve_all(g);
+    for (unsigned n = 0; n < 4; n++)
+        gen_materialise(g, args[n]);
     gen_spill_temps(g);
     gen_spill_vectors(g);
     g->locked |= TEMPS;

@@ -14,12 +14,28 @@ enum { TEMPS = 1 << RAX | 1 << RCX | 1 << RDX | 1 << RSI };
 /* homes in order of rank: the callee-saved ones first */
 static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10, R11 };
 
-typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL } LocKind;
+typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL, L_ADDR } LocKind;   /* ADDR: an LEA not emitted yet */
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
 enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST };
 
-typedef struct SlowPath { uint8_t *from, *back; uint16_t at; uint8_t kind, addr_tmp, dst; Mem addr; uint32_t info; int64_t off; bool is_vec, sext; uint8_t type; uint16_t xlive; } SlowPath;
+/* An address as places to add up: what a slow path, which runs with the places as they were at the jump, computes it from. */
+typedef struct Addr { Loc base, index; uint8_t scale; int32_t disp; int64_t base_const; } Addr;
+typedef struct SlowPath {
+    uint8_t *from, *from2, *back;
+    uint16_t at;
+    uint8_t kind, addr_tmp, dst, type, host;
+    Mem addr;
+    Addr places;
+    uint32_t info;
+    int64_t off;
+    bool is_vec, retry;        /* retry: look up this access alone first; host is the register of the group, or NOREG */
+    bool zero_host;            /* and this is the group's first access: no host address for the others */
+    uint16_t xlive;
+} SlowPath;
+/* Accesses of an extended basic block whose addresses differ by constants: one look-up for all (group.c). */
+typedef struct Group { int64_t lo, hi; uint16_t first, last, val, n; uint8_t regime, align; bool write; } Group;   /* lo, hi: bytes from the first one's address */
+enum { MAX_GROUPS = 256, GROUP_SPAN = 512 };
 enum { MAX_SLOW = 1024, MAX_ALIAS = 6, MAX_FIX = 512 };
 
 typedef struct Gen {
@@ -46,8 +62,10 @@ typedef struct Gen {
     uint32_t vspill_used;
     uint16_t fl_cur;           /* flags value in EFLAGS, 0 = none of interest */
     bool fpu_live;             /* the shared FP registers are known to be in the host's */
-    uint16_t rmw_addr_val;     /* address value whose host addend is in rmw_reg, 0 = none */
-    uint8_t rmw_reg;
+    Group group[MAX_GROUPS];
+    unsigned n_groups;
+    uint16_t group_of[IR_MAX_INSNS];  /* of an access: group + 1, 0 = alone */
+    int32_t group_off[IR_MAX_INSNS];
     uint8_t *label_at[IR_MAX_LABELS];
     struct { uint8_t *at; uint16_t label; } fix[MAX_FIX];
     unsigned n_fix;
@@ -70,10 +88,16 @@ void gen_unlock(Gen *g);
 unsigned gen_reg(Gen *g, IrVal v);               /* v in some general register, locked */
 void gen_reg_into(Gen *g, IrVal v, unsigned reg, unsigned bytes);   /* v copied into reg (taken by the caller) */
 bool gen_imm32(Gen *g, IrVal v, int32_t *ret);
+void gen_materialise(Gen *g, IrVal v);
+bool gen_defer_lea(Gen *g, const IrInsn *i);
+Mem gen_addr_mem(Gen *g, IrVal v);              /* operands of a deferred LEA in registers */
+Addr gen_addr(Gen *g, IrVal v);                  /* may emit code: before the jump to the slow path, when all else is in its place */
+Mem gen_spill_mem(const Gen *g, unsigned n);
 bool gen_in_mem(Gen *g, IrVal v, Mem *ret);      /* v lives in memory (slot or spill) */
 unsigned gen_dst(Gen *g, IrVal prefer);          /* register for the value being emitted; prefer: operand whose register may be reused */
 void gen_def(Gen *g, unsigned reg);              /* the value being emitted is in reg */
 void gen_def_val(Gen *g, IrVal v, unsigned reg);
+void gen_free_if_dead(Gen *g, IrVal v);
 void gen_free_dead(Gen *g);                      /* operands whose last use this was */
 void gen_preserve_slot(Gen *g, unsigned slot, IrVal except);
 void gen_preserve_all(Gen *g);
@@ -87,6 +111,10 @@ void gen_xdef(Gen *g, unsigned xmm);
 Mem gen_slot_mem(const Gen *g, unsigned slot);
 Mem gen_env(const Gen *g, size_t off);
 #define ENV(g, f) gen_env(g, offsetof(TcgEnv, f))
+
+/* group.c */
+void gen_find_groups(Gen *g);
+void gen_free_group(Gen *g);                     /* behind the last access of its group */
 
 /* flags.c */
 void gen_clobber_flags(Gen *g);                  /* about to emit something that changes EFLAGS */

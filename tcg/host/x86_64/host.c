@@ -175,6 +175,7 @@ static void emit_body(Gen *g)
         if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i) && !gen_native(g, i))
             GEN_FAIL(g);
         gen_free_dead(g);
+        gen_free_group(g);
         gen_unlock(g);
     }
 }

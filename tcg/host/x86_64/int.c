@@ -635,6 +635,8 @@ static void gen_deposit(Gen *g, IrInsn *i)
 
 static void gen_lea(Gen *g, IrInsn *i)
 {
+    if (gen_defer_lea(g, i))
+        return;
     unsigned a = i->a ? gen_reg(g, i->a) : NOREG, b = i->b ? gen_reg(g, i->b) : NOREG;
     unsigned dst = gen_dst(g, i->a ? i->a : i->b);
     bool w = i->type == IRT_I64;

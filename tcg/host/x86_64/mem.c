@@ -1,7 +1,8 @@
 /*
  * Guest memory. Fast path (t, u temporaries):
- *     lea t,[addr]; shr t,TLB shift; and t,mask; lea u,[addr+size-1]; and u,-4096; cmp u,[r15+t+tag]; jne slow
+ *     rorx t,addr,TLB shift; and t,mask; lea u,[addr+size-1]; and u,-4096; cmp u,[r15+t+tag]; jne slow
  *     mov t,[r15+t+addend]; op [t+addr]
+ * Further accesses nearby in the same block (group.c): test h,h; je slow; op [h+distance]
  * An access that crosses into the next page, is misaligned where that faults, or whose page is not mapped for direct
  * access fails the comparison and goes the slow path behind the unit, which calls C and comes back.
  */
@@ -11,12 +12,6 @@ enum { ENTRY_LOG2 = 5 };
 _Static_assert(sizeof(TlbEntry) == 1 << ENTRY_LOG2, "index arithmetic");
 
 static int32_t tlb_disp(unsigned regime, size_t field) { return (int32_t)(regime * TLB_SIZE * sizeof(TlbEntry) + field); }
-
-/* The guest address as a host memory operand without the addend: folds an LEA of base + displacement made for this access only. */
-static Mem addr_operand(Gen *g, IrVal v)
-{
-    return mem_bd(gen_reg(g, v), 0);
-}
 
 static Mem mem_add(Mem m, int32_t d) { m.disp += d; return m; }
 
@@ -80,22 +75,48 @@ static SlowPath *direct_align(Gen *g, const IrInsn *i, Mem addr, unsigned t, boo
     return s;
 }
 
-/* Emits the look-up; afterwards t holds the addend. */
-static SlowPath *lookup_size(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned u, bool write, unsigned size)
+/* The group an access shares a look-up with, or NULL. */
+static Group *group_at(Gen *g, unsigned at)
 {
-    unsigned regime = access_regime(g, i);
-    int32_t tag = tlb_disp(regime, write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag));
-    bool align = i->mem & IRM_ALIGN;
+    unsigned n = g->group_of[at];
+    return n && g->group[n - 1].n > 1 ? &g->group[n - 1] : NULL;
+}
 
-    asm_lea(&g->a, t, addr, false);
-    asm_rr(&g->a, 0xc1, 5, t);
+static void align_check(Gen *g, SlowPath *s, unsigned size, Mem addr, unsigned w)
+{
+    if (addr.disp & (int32_t)(size - 1)) {
+        asm_lea(&g->a, w, addr, false);
+        addr = mem_bd(w, 0);
+    }
+    asm_rr(&g->a, 0xf6 | O_BM, 0, addr.base);
+    a8(&g->a, size - 1);
+    s->from2 = asm_jcc(&g->a, IRC_NE);
+}
+
+/*
+ * Emits the look-up of [@lo, @hi) bytes from @addr (base + displacement); afterwards t holds the addend, w is free. The second byte count
+ * is from the address of the first byte of the span: the tag of its page must also be that of the last byte's.
+ */
+static SlowPath *lookup_span(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned w, bool write, int64_t lo, int64_t hi)
+{
+    unsigned size = i->op == IR_NATIVE ? (unsigned)hi : 1u << (i->mem & IRM_SIZE), regime = access_regime(g, i), first = addr.base;
+    int32_t tag = tlb_disp(regime, write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag));
+    bool alone = lo == 0 && hi == size, align = i->mem & IRM_ALIGN;
+
+    if (addr.disp + lo) {
+        first = w;
+        asm_lea(&g->a, w, mem_add(addr, (int32_t)lo), false);
+    }
+    asm_vrr(&g->a, 0xf0 | M_3A | P_F2, t, NOREG, first);       /* rorx */
     a8(&g->a, TCG_PAGE_BITS - ENTRY_LOG2);
     asm_alu_ri(&g->a, 4, t, (TLB_SIZE - 1) << ENTRY_LOG2, 4);
-    asm_lea(&g->a, u, align ? addr : mem_add(addr, (int32_t)size - 1), true);
-    asm_alu_ri(&g->a, 4, u, -4096 | (align ? (int32_t)size - 1 : 0), 8);
-    asm_rm(&g->a, 0x3b | O_W, u, mem_bid(R15, t, 0, tag));
+    asm_lea(&g->a, w, align && alone ? addr : mem_add(addr, (int32_t)hi - 1), true);
+    asm_alu_ri(&g->a, 4, w, -4096 | (align && alone ? (int32_t)size - 1 : 0), 8);
+    asm_rm(&g->a, 0x3b | O_W, w, mem_bid(R15, t, 0, tag));
     SlowPath *s = slow_new(g);
     s->from = asm_jcc(&g->a, IRC_NE);
+    if (align && !alone)
+        align_check(g, s, size, addr, w);
     asm_load(&g->a, t, mem_bid(R15, t, 0, tlb_disp(regime, offsetof(TlbEntry, addend))), true);
     s->addr = addr;
     s->addr_tmp = (uint8_t)t;
@@ -104,16 +125,75 @@ static SlowPath *lookup_size(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsi
     return s;
 }
 
-static SlowPath *lookup(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned u, bool write)
+static SlowPath *lookup(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned w, bool write)
 {
-    return lookup_size(g, i, addr, t, u, write, 1u << (i->mem & IRM_SIZE));
+    return lookup_span(g, i, addr, t, w, write, 0, 1 << (i->mem & IRM_SIZE));
 }
 
-static void drop_rmw(Gen *g)
+/* A look-up takes base and displacement; an index is added up before. The value to be stored has its register by now. */
+static Mem lookup_operand(Gen *g, IrVal v)
 {
-    if (g->rmw_addr_val)
-        g->reg_val[g->rmw_reg] = 0;
-    g->rmw_addr_val = 0;
+    const IrInsn *i = &g->u->insn[v], *self = &g->u->insn[g->at];
+    if (g->loc[v].kind != L_ADDR || !i->b)
+        return gen_addr_mem(g, v);
+    unsigned r = gen_reg(g, v);
+    if (self->op == IR_LD || self->op == IR_ST) {
+        if (i->a != self->b)
+            gen_free_if_dead(g, i->a);
+        if (i->b != self->b)
+            gen_free_if_dead(g, i->b);
+    }
+    return mem_bd(r, 0);
+}
+
+/* Host address of an access in *ret, by itself or through its group; on the slow path the access is done out of line. */
+static SlowPath *host_address(Gen *g, const IrInsn *i, bool write, Mem *ret)
+{
+    Group *p = group_at(g, g->at);
+    SlowPath *s;
+    if (!p) {
+        Mem addr = lookup_operand(g, i->a);
+        unsigned t = gen_tmp(g), w = gen_tmp(g);
+        s = lookup(g, i, addr, t, w, write);
+        g->locked &= ~(1u << w);
+        *ret = mem_bid(t, addr.base, 0, addr.disp);
+        return s;
+    }
+    unsigned size = 1u << (i->mem & IRM_SIZE);
+    int32_t d = g->group_off[g->at];
+    bool align = i->mem & IRM_ALIGN;
+    if (p->first == g->at) {
+        Mem addr = lookup_operand(g, i->a);
+        unsigned t = gen_tmp(g), w = gen_tmp(g);
+        Addr places = gen_addr(g, i->a);
+        s = lookup_span(g, i, addr, t, w, p->write, p->lo, p->hi);
+        s->places = places;
+        s->zero_host = true;
+        asm_lea(&g->a, t, mem_bid(t, addr.base, 0, addr.disp), true);
+        gen_def_val(g, p->val, t);
+        g->locked &= ~(1u << w);
+        s->host = (uint8_t)t;
+    } else {
+        bool check = align && (p->align < size || d & (int32_t)(size - 1));
+        unsigned t = gen_reg(g, p->val), w = check ? gen_tmp(g) : 0;
+        Addr places = gen_addr(g, i->a);
+        asm_rr(&g->a, 0x85 | O_W, t, t);
+        s = slow_new(g);
+        s->from = asm_jcc(&g->a, IRC_E);
+        s->places = places;
+        s->host = (uint8_t)t;
+        if (check) {
+            align_check(g, s, size, mem_bd(t, d), w);
+            g->locked &= ~(1u << w);
+        }
+    }
+    if (align && !(d & (int32_t)(size - 1)) && p->align < size)
+        p->align = (uint8_t)size;
+    s->retry = true;
+    s->info = (uint32_t)(i->mem | p->regime << 8 | (unsigned)write << 12);
+    s->type = i->type;
+    *ret = mem_bd(s->host, d);
+    return s;
 }
 
 /* Load of an integer from host memory m into dst. */
@@ -132,12 +212,11 @@ static void int_load(Gen *g, const IrInsn *i, unsigned dst, Mem m)
 Mem gen_guest_mem(Gen *g, const IrInsn *i, IrVal v, unsigned size, bool write, SlowPath **ret_slow)
 {
     *ret_slow = NULL;
-    Mem addr = addr_operand(g, v);
+    Mem addr = lookup_operand(g, v);
     if (direct(g))
         return direct_mem(g, addr);
-    drop_rmw(g);
-    unsigned t = gen_tmp(g), u = gen_tmp(g);
-    SlowPath *s = lookup_size(g, i, addr, t, u, write, size);
+    unsigned t = gen_tmp(g), w = gen_tmp(g);
+    SlowPath *s = lookup_span(g, i, addr, t, w, write, 0, size);
     s->info |= size << 16;
     *ret_slow = s;
     return mem_bid(t, addr.base, 0, addr.disp);
@@ -156,7 +235,7 @@ static void direct_ld(Gen *g, IrInsn *i)
     bool vec = type_vec(i->type), align = i->mem & IRM_ALIGN;
     if (align)
         gen_clobber_flags(g);
-    Mem addr = addr_operand(g, i->a);
+    Mem addr = lookup_operand(g, i->a);
     unsigned t = gen_tmp(g), dst = vec ? gen_xtmp(g) : t;
     SlowPath *s = direct_align(g, i, addr, t, false);
     if (vec) {
@@ -182,55 +261,54 @@ static void gen_ld(Gen *g, IrInsn *i)
         return;
     }
     gen_clobber_flags(g);
-    drop_rmw(g);
-    Mem addr = addr_operand(g, i->a);
-    unsigned t = gen_tmp(g), u = gen_tmp(g);
-    bool rmw = i->mem & IRM_RMW, vec = type_vec(i->type);
+    bool vec = type_vec(i->type);
     unsigned x = vec ? gen_xtmp(g) : 0;   /* before the branch: what it spills must happen on both paths */
-    SlowPath *s = lookup(g, i, addr, t, u, rmw);
+    const Group *p = group_at(g, g->at);
+    bool later = p && p->first != g->at && !vec;
+    unsigned dst = later ? gen_dst(g, 0) : 0;
+    Mem host;
+    SlowPath *s = host_address(g, i, i->mem & IRM_RMW, &host);
     s->kind = THUNK_LD;
-    Mem host = mem_bid(t, addr.base, 0, addr.disp);
     if (vec) {
         gen_vec_ld(g, i, host, x);
         s->dst = (uint8_t)x;
         s->is_vec = true;
         gen_xdef(g, x);
     } else {
-        unsigned dst;
-        if (rmw) {
-            dst = u;           /* t stays: the addend for the store */
-        } else {
-            g->locked &= ~(1u << t | 1u << u);
+        if (!s->retry)
+            g->locked &= ~(1u << host.base);
+        if (!later)            /* one of the look-up's temporaries is free: nothing is spilled here */
             dst = gen_dst(g, 0);
-        }
         int_load(g, i, dst, host);
         s->dst = (uint8_t)dst;
         gen_def(g, dst);
     }
-    if (rmw) {
-        g->rmw_addr_val = i->a;
-        g->rmw_reg = (uint8_t)t;
-        g->reg_val[t] = 0xffff;
-    }
-    s->sext = rmw;
     s->back = g->a.p;
+}
+
+static void store_imm(Gen *g, unsigned size, int32_t imm, Mem m)
+{
+    asm_rm(&g->a, (size ? 0xc7u : 0xc6u) | asm_size_bits(1u << size), 0, m);
+    if (size == 0)
+        a8(&g->a, (unsigned)imm);
+    else if (size == 1)
+        (a8(&g->a, (unsigned)imm), a8(&g->a, (unsigned)imm >> 8));
+    else
+        a32(&g->a, (uint32_t)imm);
+}
+
+static void store_reg(Gen *g, unsigned size, unsigned reg, Mem m)
+{
+    asm_rm(&g->a, (size ? 0x89u : 0x88u | O_B) | asm_size_bits(1u << size), reg, m);
 }
 
 static void int_store(Gen *g, const IrInsn *i, Mem m)
 {
-    unsigned size = i->mem & IRM_SIZE;
     int32_t imm;
-    if (g->loc[i->b].kind == L_CONST && gen_imm32(g, i->b, &imm)) {
-        asm_rm(&g->a, (size ? 0xc7u : 0xc6u) | asm_size_bits(1u << size), 0, m);
-        if (size == 0)
-            a8(&g->a, (unsigned)imm);
-        else if (size == 1)
-            (a8(&g->a, (unsigned)imm), a8(&g->a, (unsigned)imm >> 8));
-        else
-            a32(&g->a, (uint32_t)imm);
-        return;
-    }
-    asm_rm(&g->a, (size ? 0x89u : 0x88u | O_B) | asm_size_bits(1u << size), gen_reg(g, i->b), m);
+    if (g->loc[i->b].kind == L_CONST && gen_imm32(g, i->b, &imm))
+        store_imm(g, i->mem & IRM_SIZE, imm, m);
+    else
+        store_reg(g, i->mem & IRM_SIZE, gen_reg(g, i->b), m);
 }
 
 static void direct_st(Gen *g, IrInsn *i)
@@ -239,7 +317,7 @@ static void direct_st(Gen *g, IrInsn *i)
     int32_t imm;
     if (i->mem & IRM_ALIGN)
         gen_clobber_flags(g);
-    Mem addr = addr_operand(g, i->a);
+    Mem addr = lookup_operand(g, i->a);
     bool konst = !vec && g->loc[i->b].kind == L_CONST && gen_imm32(g, i->b, &imm);
     unsigned val = vec ? gen_xreg(g, i->b) : konst ? NOREG : gen_reg(g, i->b);
     SlowPath *s = i->mem & IRM_ALIGN ? direct_align(g, i, addr, gen_tmp(g), true) : NULL;
@@ -262,46 +340,21 @@ static void gen_st(Gen *g, IrInsn *i)
         direct_st(g, i);
         return;
     }
-    bool vec = type_vec(i->type), reuse = g->rmw_addr_val == i->a && g->rmw_addr_val;
+    bool vec = type_vec(i->type);
     int32_t imm;
     gen_clobber_flags(g);
-    reuse = reuse && g->rmw_addr_val;
-    Mem addr = addr_operand(g, i->a);
-    unsigned val = 0;
     bool konst = !vec && g->loc[i->b].kind == L_CONST && gen_imm32(g, i->b, &imm);
-    if (vec)
-        val = gen_xreg(g, i->b);
-    else if (!konst)
-        val = gen_reg(g, i->b);
-    unsigned t;
-    SlowPath *s;
-    reuse = reuse && g->rmw_addr_val;
-    if (reuse) {
-        t = g->rmw_reg;
-        g->locked |= 1u << t;
-        asm_rr(&g->a, 0x85 | O_W, t, t);
-        s = slow_new(g);
-        s->from = asm_jcc(&g->a, IRC_E);
-        s->addr = addr;
-        s->addr_tmp = (uint8_t)t;
-        s->info = (uint32_t)(i->mem | access_regime(g, i) << 8 | 1u << 12);
-    } else {
-        drop_rmw(g);
-        t = gen_tmp(g);
-        unsigned u = gen_tmp(g);
-        s = lookup(g, i, addr, t, u, true);
-    }
+    unsigned val = vec ? gen_xreg(g, i->b) : konst ? NOREG : gen_reg(g, i->b);
+    Mem host;
+    SlowPath *s = host_address(g, i, true, &host);
     s->kind = THUNK_ST;
     s->is_vec = vec;
-    s->type = i->type;
-    s->dst = (uint8_t)(konst ? NOREG : val);
-    Mem host = mem_bid(t, addr.base, 0, addr.disp);
+    s->dst = (uint8_t)val;
     if (vec)
         gen_vec_st(g, i, host, val);
     else
         int_store(g, i, host);
     s->back = g->a.p;
-    drop_rmw(g);
 }
 
 /* Host address of an atomic access into t. The slow path does the whole operation in C and skips to the end. */
@@ -358,7 +411,7 @@ static void armw_loop(Gen *g, const IrInsn *i, Mem host)
 static void gen_armw_simple(Gen *g, IrInsn *i)
 {
     unsigned bytes = 1u << (i->mem & IRM_SIZE);
-    Mem addr = addr_operand(g, i->a);
+    Mem addr = lookup_operand(g, i->a);
     unsigned val = gen_reg(g, i->b), v = gen_tmp(g), t = gen_tmp(g);
     SlowPath *s = atomic_lookup(g, i, addr, t, v);
     asm_mov_rr(&g->a, v, val, true);
@@ -370,11 +423,11 @@ static void gen_armw_simple(Gen *g, IrInsn *i)
 static void gen_armw(Gen *g, IrInsn *i)
 {
     gen_clobber_flags(g);
-    drop_rmw(g);
     if (i->aux == IRA_XCHG || i->aux == IRA_ADD) {
         gen_armw_simple(g, i);
         return;
     }
+    gen_materialise(g, i->a);
     gen_spill_temps(g);
     gen_take(g, RAX);
     gen_take(g, RCX);
@@ -382,7 +435,7 @@ static void gen_armw(Gen *g, IrInsn *i)
         gen_reg_into(g, i->b, RCX, 8);
         asm_store(&g->a, ENV(g, arg[1]), RCX, true);
     }
-    Mem addr = addr_operand(g, i->a);
+    Mem addr = lookup_operand(g, i->a);
     unsigned t = gen_tmp(g);
     SlowPath *s = atomic_lookup(g, i, addr, t, RCX);
     armw_loop(g, i, atomic_mem(g, addr, t));
@@ -394,12 +447,12 @@ static void gen_cas(Gen *g, IrInsn *i)
 {
     unsigned bytes = 1u << (i->mem & IRM_SIZE);
     gen_clobber_flags(g);
-    drop_rmw(g);
+    gen_materialise(g, i->a);
     gen_spill_temps(g);
     gen_take(g, RAX);
     gen_reg_into(g, i->b, RAX, 8);
     asm_store(&g->a, ENV(g, arg[2]), RAX, true);
-    Mem addr = addr_operand(g, i->a);
+    Mem addr = lookup_operand(g, i->a);
     unsigned val = gen_reg(g, i->c), t = gen_tmp(g);
     /* RAX is the look-up's second temporary; the expected value is loaded again behind it */
     SlowPath *s = atomic_lookup(g, i, addr, t, RAX);
@@ -434,7 +487,6 @@ void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk)
 
 void gen_slow_head(Gen *g, const SlowPath *s)
 {
-    asm_patch(&g->a, s->from);
     asm_lea(&g->a, s->addr_tmp, s->addr, true);
     asm_store(&g->a, ENV(g, arg[0]), s->addr_tmp, true);
     asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
@@ -443,23 +495,109 @@ void gen_slow_head(Gen *g, const SlowPath *s)
     a32(&g->a, s->info);
 }
 
-static void slow_ld(Gen *g, const SlowPath *s)
+/* ---- an access of a group by itself: look-up here, then C ---- */
+static void load_place(Gen *g, Loc l, int64_t konst, unsigned reg)
+{
+    switch (l.kind) {
+    case L_CONST: asm_mov_imm(&g->a, reg, konst); break;
+    case L_HOME: case L_TEMP: asm_mov_rr(&g->a, reg, l.reg, true); break;
+    case L_SPILL: asm_load(&g->a, reg, gen_spill_mem(g, l.n), true); break;
+    case L_SLOT: asm_load(&g->a, reg, gen_slot_mem(g, l.n), true); break;
+    default: GEN_FAIL(g); break;
+    }
+}
+
+/* Two temporaries for the slow path, whatever they hold: not the value to be stored. */
+typedef struct Scratch { unsigned a, b; } Scratch;
+static Scratch scratch_for(const SlowPath *s)
+{
+    static const uint8_t order[] = { RSI, RDX, RCX, RAX };
+    unsigned r[2], n = 0;
+    for (unsigned k = 0; n < 2; k++)
+        if (s->is_vec || order[k] != s->dst || s->kind == THUNK_LD)
+            r[n++] = order[k];
+    return (Scratch){ r[0], r[1] };
+}
+
+static void scratch_save(Gen *g, Scratch r, bool save, unsigned except)
+{
+    unsigned reg[2] = { r.a, r.b };
+    for (unsigned n = 0; n < 2; n++) {
+        Mem m = gen_env(g, offsetof(TcgEnv, save) + 8 * (4 + n));
+        if (save)
+            asm_store(&g->a, m, reg[n], true);
+        else if (reg[n] != except)
+            asm_load(&g->a, reg[n], m, true);
+    }
+}
+
+/* Guest address to arg[0] and to r.a. r.b may belong to the address: it is written after it is read. */
+static void retry_address(Gen *g, const SlowPath *s, Scratch r)
+{
+    const Addr *p = &s->places;
+    unsigned base = p->base.kind == L_HOME || p->base.kind == L_TEMP ? p->base.reg : NOREG;
+    if (p->index.kind) {       /* index * scale first, then the base from wherever it is */
+        bool in_reg = p->index.kind == L_HOME || p->index.kind == L_TEMP;
+        Mem keep = ENV(g, arg[1]);
+        if (base == NOREG || base == r.a) {
+            if (base == NOREG) {
+                asm_store(&g->a, ENV(g, arg[2]), r.b, true);
+                load_place(g, p->base, p->base_const, r.b);
+                asm_store(&g->a, keep, r.b, true);
+                asm_load(&g->a, r.b, ENV(g, arg[2]), true);
+            } else {
+                asm_store(&g->a, keep, base, true);
+            }
+            base = NOREG;
+        }
+        load_place(g, p->index, 0, r.a);
+        (void)in_reg;
+        if (p->scale) {
+            asm_rr(&g->a, 0xc1 | O_W, 4, r.a);
+            a8(&g->a, p->scale);
+        }
+        if (base == NOREG)
+            asm_rm(&g->a, 0x03 | O_W, r.a, keep);
+        else
+            asm_rr(&g->a, 0x03 | O_W, r.a, base);
+    } else {
+        load_place(g, p->base, p->base_const, r.a);
+    }
+    if (p->disp)
+        asm_lea(&g->a, r.a, mem_bd(r.a, p->disp), true);
+    asm_store(&g->a, ENV(g, arg[0]), r.a, true);
+}
+
+static uint8_t *retry_lookup(Gen *g, const SlowPath *s, Scratch r)
+{
+    unsigned size = 1u << (s->info & IRM_SIZE), regime = s->info >> 8 & 15;
+    bool write = s->info >> 12 & 1, align = s->info & IRM_ALIGN;
+    asm_vrr(&g->a, 0xf0 | M_3A | P_F2, r.b, NOREG, r.a);
+    a8(&g->a, TCG_PAGE_BITS - ENTRY_LOG2);
+    asm_alu_ri(&g->a, 4, r.b, (TLB_SIZE - 1) << ENTRY_LOG2, 4);
+    if (!align)
+        asm_lea(&g->a, r.a, mem_bd(r.a, (int32_t)size - 1), true);
+    asm_alu_ri(&g->a, 4, r.a, -4096 | (align ? (int32_t)size - 1 : 0), 8);
+    asm_rm(&g->a, 0x3b | O_W, r.a, mem_bid(R15, r.b, 0, tlb_disp(regime, write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag))));
+    uint8_t *miss = asm_jcc(&g->a, IRC_NE);
+    asm_load(&g->a, r.a, ENV(g, arg[0]), true);
+    asm_rm(&g->a, 0x03 | O_W, r.a, mem_bid(R15, r.b, 0, tlb_disp(regime, offsetof(TlbEntry, addend))));
+    return miss;
+}
+
+static void slow_ld_c(Gen *g, const SlowPath *s)
 {
     const IrInsn *i = &g->u->insn[s->at];
-    gen_slow_head(g, s);
     gen_slow_call(g, s, THUNK_LD);
     if (s->is_vec)
         gen_vec_ld(g, i, ENV(g, vspill[15]), s->dst);
     else
         int_load(g, i, s->dst, ENV(g, ret));
-    if (s->sext)
-        asm_load(&g->a, s->addr_tmp, ENV(g, ret2), true);
 }
 
-static void slow_st(Gen *g, const SlowPath *s)
+static void slow_st_c(Gen *g, const SlowPath *s)
 {
     const IrInsn *i = &g->u->insn[s->at];
-    gen_slow_head(g, s);
     if (s->is_vec) {
         gen_vec_st(g, i, (i->mem & IRM_SIZE) > 3 ? ENV(g, vspill[15]) : ENV(g, arg[1]), s->dst);
     } else if (s->dst == NOREG) {
@@ -469,6 +607,63 @@ static void slow_st(Gen *g, const SlowPath *s)
         asm_store(&g->a, ENV(g, arg[1]), s->dst, true);
     }
     gen_slow_call(g, s, THUNK_ST);
+}
+
+static void store_to(Gen *g, const SlowPath *s, const IrInsn *i, Mem m)
+{
+    if (s->is_vec)
+        gen_vec_st(g, i, m, s->dst);
+    else if (s->dst == NOREG)
+        store_imm(g, i->mem & IRM_SIZE, (int32_t)g->u->insn[i->b].imm, m);
+    else
+        store_reg(g, i->mem & IRM_SIZE, s->dst, m);
+}
+
+static void slow_info(Gen *g, const SlowPath *s)
+{
+    asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
+    a32(&g->a, (uint32_t)s->off);
+    asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, arg[3]));
+    a32(&g->a, s->info);
+}
+
+static void slow_retry(Gen *g, const SlowPath *s)
+{
+    const IrInsn *i = &g->u->insn[s->at];
+    Scratch r = scratch_for(s);
+    bool ld = s->kind == THUNK_LD;
+    scratch_save(g, r, true, NOREG);
+    retry_address(g, s, r);
+    uint8_t *miss = retry_lookup(g, s, r);
+    if (!ld)
+        store_to(g, s, i, mem_bd(r.a, 0));
+    else if (s->is_vec)
+        gen_vec_ld(g, i, mem_bd(r.a, 0), s->dst);
+    else
+        int_load(g, i, s->dst, mem_bd(r.a, 0));
+    uint8_t *done = asm_jmp(&g->a);
+    asm_patch(&g->a, miss);
+    slow_info(g, s);
+    if (ld)
+        slow_ld_c(g, s);
+    else
+        slow_st_c(g, s);
+    asm_patch(&g->a, done);
+    scratch_save(g, r, false, ld && !s->is_vec ? s->dst : NOREG);
+    if (s->zero_host)
+        asm_rr(&g->a, 0x33, s->host, s->host);
+}
+
+static void slow_ld(Gen *g, const SlowPath *s)
+{
+    gen_slow_head(g, s);
+    slow_ld_c(g, s);
+}
+
+static void slow_st(Gen *g, const SlowPath *s)
+{
+    gen_slow_head(g, s);
+    slow_st_c(g, s);
 }
 
 static void slow_rmw(Gen *g, const SlowPath *s)
@@ -485,7 +680,12 @@ void gen_slow_paths(Gen *g)
     for (unsigned n = 0; n < g->n_slow; n++) {
         const SlowPath *s = &g->slow[n];
         g->at = s->at;
-        if (s->kind == THUNK_LD)
+        asm_patch(&g->a, s->from);
+        if (s->from2)
+            asm_patch(&g->a, s->from2);
+        if (s->retry)
+            slow_retry(g, s);
+        else if (s->kind == THUNK_LD)
             slow_ld(g, s);
         else if (s->kind == THUNK_ST)
             slow_st(g, s);

@@ -45,7 +45,6 @@ static void x87_mem(Gen *g, IrInsn *i, unsigned op, unsigned reg, unsigned size)
 void gen_native_slow(Gen *g, const SlowPath *s)
 {
     if (s->kind == THUNK_NLOAD) {
-        asm_patch(&g->a, s->from);
         gen_slow_call(g, s, THUNK_NLOAD);
         return;
     }
