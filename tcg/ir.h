@@ -62,9 +62,10 @@ typedef struct IrInsn {
     uint16_t uses;             /* how many operands name this value */
     uint16_t last;             /* index of the last instruction that does */
     uint16_t fl_need;          /* of a flags value: IRFL_* bits that somebody looks at */
-    uint16_t hint;             /* home slot + 1 this value should be computed into, 0 = none */
+    uint16_t hint;             /* home slot + 1 this value should be computed into, 0 = none; IR_HINT_LOW: only the low part of the slot */
 } IrInsn;
 
+enum { IR_HINT_LOW = 0x8000 };
 enum { IR_MAX_INSNS = 4096, IR_MAX_LABELS = 256 };
 
 /* What the IR needs to know of a guest: its register slots. */
@@ -72,7 +73,7 @@ typedef struct IrSlot {
     const char *name;
     uint32_t offset;           /* in the guest state struct */
     uint8_t type;              /* IRT_I64, IRT_I32, IRT_FL (stored as 32 bits), IRT_V256 ... */
-    uint8_t rank;              /* 1.. = wanted in a host register all the time, smaller first; 0 = lives in memory */
+    uint8_t rank;              /* 1.. = wanted in a host register all the time, smaller first; 0 = lives in memory. Vectors count apart */
 } IrSlot;
 
 typedef struct IrUnit {

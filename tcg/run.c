@@ -20,6 +20,8 @@ static __thread TcgCpu *running;
 static void leave_signal(TcgCpu *cpu, const ucontext_t *uc, int why) __attribute__((noreturn));
 static void leave_signal(TcgCpu *cpu, const ucontext_t *uc, int why)
 {
+    if (cpu->ctx->host->vectors)
+        cpu->ctx->host->vectors(cpu, uc);
     if (cpu->isa->fpenv_offset)
         *(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset) = uc->uc_mcontext.fpregs->mxcsr;
     __asm__ volatile("ldmxcsr %0" : : "m"(cpu->env->host_mxcsr));

@@ -57,7 +57,8 @@ typedef struct TcgEnv {
     uint64_t save[8];          /* temporaries over slow paths */
     uint64_t host_sp;
     uint64_t leave;            /* why translated code returned */
-    uint32_t host_mxcsr, pad;
+    uint32_t host_mxcsr;
+    uint32_t vec_live;         /* vector slots that have homes are in host registers; else (C code runs) in the state */
     uint64_t *calls;           /* of helpers, in their table's order, and slow paths behind them; NULL: not counted */
     uint64_t spill[48];
     _Alignas(64) uint8_t vspill[16][32];
@@ -104,6 +105,8 @@ typedef struct HostOps {
     /* Direct memory: the host fault of @ucontext is in @cpu's translated code: guest registers to the state, *ret_off = the instruction's page
      * offset. False: not in translated code (then both are in their places already). NULL: never is. */
     bool (*fault)(TcgCpu *cpu, const void *ucontext, int64_t *ret_off);
+    /* The same for homes of vector slots, after any host signal in translated code. NULL: there are none. */
+    void (*vectors)(TcgCpu *cpu, const void *ucontext);
     bool raw_ir;               /* wants the front end's IR without passes */
 } HostOps;
 extern const HostOps tcg_host_interp, tcg_host_x86_64;

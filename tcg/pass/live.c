@@ -107,7 +107,10 @@ static bool live_put(Live *l, IrInsn *i)
         return false;
     if (i->type == s->type)
         l->dead[slot] = 1;
-    l->put_val[slot] = s->rank && i->type == IRT_I64 ? i->a : 0;
+    bool vec = s->type == IRT_V256 && i->type >= IRT_V128;
+    l->put_val[slot] = s->rank && (i->type == IRT_I64 || vec) ? i->a : 0;
+    if (l->put_val[slot])
+        l->u->insn[i->a].hint = (uint16_t)((slot + 1) | (i->type == s->type ? 0 : IR_HINT_LOW));
     return true;
 }
 
@@ -129,14 +132,16 @@ static void live_effects(Live *l, const IrInsn *i)
 /* This value is what a coming RPUT writes, with nothing in between that could observe the slot. */
 static void live_hint(Live *l, unsigned at, IrInsn *i)
 {
-    for (unsigned s = 0; s < l->u->n_slots && s < 32; s++)
-        if (l->put_val[s] == at && at) {
-            i->hint = (uint16_t)(s + 1);
-            l->put_val[s] = 0;
-            if (i->op == IR_ZEXT && i->aux == IRT_I32 && i->type == IRT_I64)
-                l->put_val[s] = i->a;
-            return;
-        }
+    unsigned s = (i->hint & ~(unsigned)IR_HINT_LOW) - 1u;
+    if (!i->hint || l->put_val[s] != at) {
+        i->hint = 0;
+        return;
+    }
+    l->put_val[s] = 0;
+    if (i->op == IR_ZEXT && ((i->aux == IRT_I32 && i->type == IRT_I64) || (i->aux == IRT_V128 && i->type == IRT_V256))) {
+        l->put_val[s] = i->a;
+        l->u->insn[i->a].hint = i->hint;
+    }
 }
 
 void ir_pass_live(IrUnit *u, const GuestIsa *isa)
@@ -159,8 +164,7 @@ void ir_pass_live(IrUnit *u, const GuestIsa *isa)
             i->a = i->b = i->c = i->d = 0;
             continue;
         }
-        if (i->uses)
-            live_hint(&l, at, i);
+        live_hint(&l, at, i);
         live_effects(&l, i);
         drop_flag_operands(u, i);
         flag_needs(&l, i);

@@ -11,7 +11,7 @@ _Static_assert(X86_CC_V == IRFL_V && X86_CC_C == IRFL_C && X86_CC_P == IRFL_P &&
     [X86S_##x##_SEL] = { #x, AT(seg) + sizeof(X86Seg) * (X) + offsetof(X86Seg, sel), IRT_I16, 0 }
 #define TMP(n) [X86S_TMP0 + n] = { "tmp" #n, AT(tmp) + 8 * (n), IRT_I64, 0 }
 #define MM(n) [X86S_MM0 + n] = { "mm" #n, AT(fpr) + sizeof(X86Fpr) * (n), IRT_V64, 0 }, [X86S_MMEXP0 + n] = { "mmexp" #n, AT(fpr) + sizeof(X86Fpr) * (n) + offsetof(X86Fpr, exp), IRT_I16, 0 }
-#define VEC(n) [X86S_VEC0 + n] = { "ymm" #n, AT(vec) + sizeof(X86Vec) * (n), IRT_V256, 0 }
+#define VEC(n) [X86S_VEC0 + n] = { "ymm" #n, AT(vec) + sizeof(X86Vec) * (n), IRT_V256, 1 + (n) }
 
 /* rank: how much a register deserves a host register; the legacy eight lead in compiled code of every kind. */
 const IrSlot x86_slots[X86_SLOTS] = {

@@ -37,8 +37,6 @@ static IrVal alias_of(const Gen *g, unsigned at)
     case IR_TRUNC:
         return i->a;
     case IR_ZEXT:
-        if (type_vec(i->type))
-            return g->u->insn[i->a].op == IR_VOP || g->u->insn[i->a].op == IR_LD ? i->a : 0;
         return i->type == IRT_I64 && zero_extends(g, i->a, i->aux) ? i->a : 0;
     case IR_FLMERGE:
         return !i->a ? i->b : !i->b ? i->a : 0;
@@ -50,9 +48,15 @@ static IrVal alias_of(const Gen *g, unsigned at)
 static void setup_homes(Gen *g)
 {
     memset(g->slot_home, 0, sizeof(g->slot_home));
+    memset(g->slot_xhome, 0, sizeof(g->slot_xhome));
     for (unsigned s = 0; s < g->u->n_slots; s++) {
         unsigned rank = g->u->slots[s].rank;
-        if (rank && rank <= N_HOMES) {
+        if (type_vec(g->u->slots[s].type)) {
+            if (rank && rank <= N_XHOMES) {
+                g->slot_xhome[s] = (uint8_t)rank;
+                g->xhome_slot[rank - 1] = (uint8_t)s;
+            }
+        } else if (rank && rank <= N_HOMES) {
             g->slot_home[s] = home_reg[rank - 1] + 1;
             g->home_slot[home_reg[rank - 1]] = (uint8_t)s;
         }
@@ -95,6 +99,8 @@ void gen_setup(Gen *g)
     memset(g->reg_val, 0, sizeof(g->reg_val));
     memset(g->xmm_val, 0, sizeof(g->xmm_val));
     memset(g->n_alias, 0, u->n_slots);
+    g->xlive = false;
+    memset(g->upper_zero, 0, u->n);
     g->locked = g->xlocked = 0;
     g->spill_used = g->vspill_used = 0;
     g->fl_cur = 0;
@@ -298,7 +304,7 @@ static void leave_place(Gen *g, IrVal v)
         g->reg_val[l.reg] = 0;
     if (l.kind == L_SPILL)
         g->spill_used &= ~(1ull << l.n);
-    if (l.kind == L_SLOT || l.kind == L_HOME)
+    if (l.kind == L_SLOT || l.kind == L_HOME || l.kind == L_XHOME)
         alias_drop(g, l.n, v);
     if (l.kind == L_XMM && g->xmm_val[l.reg] == v)
         g->xmm_val[l.reg] = 0;
@@ -368,7 +374,7 @@ bool gen_in_mem(Gen *g, IrVal v, Mem *ret)
 static int hint_home(const Gen *g)
 {
     unsigned hint = g->u->insn[g->at].hint;
-    if (!hint || !g->slot_home[hint - 1])
+    if (!hint || hint & IR_HINT_LOW || !g->slot_home[hint - 1])
         return -1;
     for (unsigned n = 0; n < g->n_alias[hint - 1]; n++)
         if (gen_live_after(g, g->alias[hint - 1][n]))
@@ -464,18 +470,27 @@ static void preserve_slot(Gen *g, unsigned slot, IrVal except, bool operands)
     unsigned first = 0;
     for (unsigned n = 0; n < g->n_alias[slot]; n++) {
         IrVal v = g->alias[slot][n];
+        Loc l = g->loc[v];
+        if ((l.kind != L_SLOT && l.kind != L_HOME && l.kind != L_XHOME) || l.n != slot)
+            continue;          /* a second place of a value that has another */
         if (v == except || (operands && g->u->insn[v].last == g->at)) {
             g->alias[slot][first++] = v;
             continue;
         }
         if (g->u->insn[v].last <= g->at) {
-            if (g->loc[v].kind == L_SLOT || g->loc[v].kind == L_HOME)
+            if (l.kind == L_SLOT || l.kind == L_HOME || l.kind == L_XHOME)
                 g->loc[v].kind = L_NONE;
             continue;
         }
         if (type_vec(g->u->insn[v].type)) {
-            unsigned x = gen_xtmp(g);
-            asm_vrm(&g->a, 0x6f | M_0F | P_F3 | (g->u->insn[v].type == IRT_V256 ? O_L : 0), x, NOREG, gen_slot_mem(g, slot));
+            unsigned x = gen_xtmp(g), mov = 0x6f | M_0F | P_F3 | (g->u->insn[v].type == IRT_V256 ? O_L : 0);
+            if (l.kind == L_XHOME)
+                gen_xensure(g);
+            if (l.kind == L_XHOME)
+                asm_vrr(&g->a, mov, x, NOREG, l.reg);
+            else
+                asm_vrm(&g->a, mov, x, NOREG, gen_slot_mem(g, slot));
+            g->upper_zero[v] = l.kind == L_XHOME;
             g->loc[v] = (Loc){ L_XMM, (uint8_t)x, 0 };
             g->xmm_val[x] = v;
             continue;
@@ -505,7 +520,7 @@ void gen_spill_temps(Gen *g)
             spill(g, r);
 }
 
-/* ---- vector temporaries ---- */
+/* ---- vectors ---- */
 static void xspill(Gen *g, unsigned x)
 {
     IrVal v = g->xmm_val[x];
@@ -524,7 +539,7 @@ static void xspill(Gen *g, unsigned x)
 
 void gen_spill_vectors(Gen *g)
 {
-    for (unsigned x = 0; x < 16; x++)
+    for (unsigned x = N_XHOMES; x < 16; x++)
         if (g->xmm_val[x])
             xspill(g, x);
 }
@@ -532,7 +547,7 @@ void gen_spill_vectors(Gen *g)
 unsigned gen_xtmp(Gen *g)
 {
     int best = -1;
-    for (unsigned x = 0; x < 16; x++) {
+    for (unsigned x = N_XHOMES; x < 16; x++) {
         if (g->xlocked >> x & 1)
             continue;
         if (!g->xmm_val[x]) {
@@ -544,7 +559,7 @@ unsigned gen_xtmp(Gen *g)
     }
     if (best < 0) {
         GEN_FAIL(g);
-        return 0;
+        return N_XHOMES;
     }
     xspill(g, (unsigned)best);
     g->xlocked |= 1u << best;
@@ -555,6 +570,10 @@ unsigned gen_xreg(Gen *g, IrVal v)
 {
     Loc l = g->loc[v];
     IrType t = g->u->insn[v].type;
+    if (l.kind == L_XHOME) {
+        gen_xensure(g);
+        return l.reg;
+    }
     if (l.kind == L_XMM) {
         g->xlocked |= 1u << l.reg;
         return l.reg;
@@ -570,14 +589,74 @@ unsigned gen_xreg(Gen *g, IrVal v)
     leave_place(g, v);
     g->loc[v] = (Loc){ L_XMM, (uint8_t)x, 0 };
     g->xmm_val[x] = v;
+    g->upper_zero[v] = 1;
     return x;
 }
 
-void gen_xdef(Gen *g, unsigned xmm)
+void gen_xdef(Gen *g, unsigned xmm, bool upper_zero)
 {
     IrVal v = (IrVal)g->at, old = g->xmm_val[xmm];
+    g->upper_zero[v] = upper_zero;
+    if (xmm < N_XHOMES) {
+        unsigned slot = g->xhome_slot[xmm];
+        g->n_alias[slot] = 0;  /* gen_xhint saw to it that the old ones are dead */
+        g->loc[v] = (Loc){ L_XHOME, (uint8_t)xmm, (uint16_t)slot };
+        gen_alias_add(g, slot, v);
+        return;
+    }
     if (old && old != v && g->loc[old].kind == L_XMM && g->loc[old].reg == xmm)
         g->loc[old].kind = L_NONE;
     g->xmm_val[xmm] = g->u->insn[v].uses ? v : 0;
     g->loc[v] = (Loc){ L_XMM, (uint8_t)xmm, 0 };
+}
+
+int gen_xhint(const Gen *g, bool low)
+{
+    unsigned hint = g->u->insn[g->at].hint, slot = (hint & ~(unsigned)IR_HINT_LOW) - 1;
+    if (!hint || !!(hint & IR_HINT_LOW) != low || !g->slot_xhome[slot])
+        return -1;
+    for (unsigned n = 0; n < g->n_alias[slot]; n++) {
+        Loc l = g->loc[g->alias[slot][n]];
+        if (gen_live_after(g, g->alias[slot][n]) && l.kind == L_XHOME && l.n == slot)
+            return -1;
+    }
+    return g->slot_xhome[slot] - 1;
+}
+
+unsigned gen_xdst(Gen *g)
+{
+    int home = gen_xhint(g, false);
+    return home >= 0 ? (unsigned)home : gen_xtmp(g);
+}
+
+/* The low part of @home is v. */
+bool gen_in_xhome(Gen *g, IrVal v, unsigned home)
+{
+    unsigned slot = g->xhome_slot[home];
+    bool in = g->loc[v].kind == L_XHOME && g->loc[v].reg == home;
+    for (unsigned n = 0; n < g->n_alias[slot]; n++)
+        in |= g->alias[slot][n] == v;
+    if (in)
+        gen_xensure(g);
+    return in;
+}
+
+bool gen_uses_xhome(const Gen *g, const IrInsn *i)
+{
+    unsigned hint = i->hint & ~(unsigned)IR_HINT_LOW;
+    return ((i->op == IR_RGET || i->op == IR_RPUT) && g->slot_xhome[i->imm]) || (hint && g->slot_xhome[hint - 1]);
+}
+
+void gen_xensure(Gen *g)
+{
+    if (g->xlive)
+        return;
+    gen_clobber_flags(g);
+    g->xlive = true;
+    asm_alu_mi(&g->a, 7, ENV(g, vec_live), 0, 4);
+    a8(&g->a, 0x75);           /* jne over the call */
+    a8(&g->a, 5);
+    a8(&g->a, 0xe8);
+    a32(&g->a, 0);
+    asm_patch_to(&g->a, g->a.p, (uint8_t *)g->ctx->thunks[THUNK_VLOAD] + (g->ctx->rw - g->ctx->rx));
 }

@@ -76,12 +76,38 @@ static void put_mem(Gen *g, IrInsn *i, unsigned slot)
     asm_rm(&g->a, (bytes == 1 ? 0x88u | O_B : 0x89u) | asm_size_bits(bytes), r, m);
 }
 
+/* A vector home. A put of 128 bits keeps the rest, which instructions without VEX do. */
+static void put_xhome(Gen *g, IrInsn *i, unsigned slot, unsigned home)
+{
+    IrVal v = i->a;
+    if (gen_in_xhome(g, v, home))
+        return;
+    unsigned x = gen_xreg(g, v);
+    gen_preserve_slot(g, slot, v);
+    if (i->type == IRT_V256)
+        asm_vrr(&g->a, 0x6f | M_0F | P_F3 | O_L, home, NOREG, x);
+    else
+        asm_rr(&g->a, 0x28 | M_0F, home, x);
+    if (!gen_live_after(g, v))
+        return;
+    if (g->loc[v].kind == L_XMM) {
+        g->xmm_val[x] = 0;
+        g->loc[v] = (Loc){ L_XHOME, (uint8_t)home, (uint16_t)slot };
+        g->upper_zero[v] = g->upper_zero[v] && i->type == IRT_V256;
+    }
+    gen_alias_add(g, slot, v);
+}
+
 static void gen_rput(Gen *g, IrInsn *i)
 {
     unsigned slot = (unsigned)i->imm;
     if (i->type == IRT_FL) {
         gen_put_flags(g, slot, i->a);
     } else if (type_vec(i->type)) {
+        if (g->slot_xhome[slot]) {
+            put_xhome(g, i, slot, g->slot_xhome[slot] - 1u);
+            return;
+        }
         unsigned x = gen_xreg(g, i->a);
         gen_preserve_slot(g, slot, 0);
         if (i->type == IRT_V64)
@@ -98,7 +124,9 @@ static void gen_rput(Gen *g, IrInsn *i)
 static void gen_rget(Gen *g, IrInsn *i)
 {
     unsigned slot = (unsigned)i->imm;
-    if (g->slot_home[slot])
+    if (g->slot_xhome[slot])
+        g->loc[g->at] = (Loc){ L_XHOME, (uint8_t)(g->slot_xhome[slot] - 1), (uint16_t)slot };
+    else if (g->slot_home[slot])
         g->loc[g->at] = (Loc){ L_HOME, (uint8_t)(g->slot_home[slot] - 1), (uint16_t)slot };
     else
         g->loc[g->at] = (Loc){ L_SLOT, 0, (uint16_t)slot };
@@ -133,6 +161,7 @@ static void forget_values(Gen *g)
     g->spill_used = g->vspill_used = 0;
     g->fl_cur = 0;
     g->fpu_live = false;
+    g->xlive = false;
 }
 
 static void gen_brz(Gen *g, IrInsn *i)
@@ -296,6 +325,7 @@ static void gen_call(Gen *g, IrInsn *i)
     a32(&g->a, 0);
     asm_patch_to(&g->a, g->a.p, (uint8_t *)g->ctx->thunks[THUNK_CALL] + (g->ctx->rw - g->ctx->rx));
     g->fpu_live = false;
+    g->xlive = false;
     if (i->uses)
         gen_def(g, RAX);
 }

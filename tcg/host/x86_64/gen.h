@@ -7,17 +7,20 @@
  *
  * Registers: RBP = guest state + STATE_BIAS, R15 = soft TLB of the address space, RSP = host stack. The nine guest slots of
  * best rank live in "homes" all the time, across every jump between translations; RAX RCX RDX RSI are temporaries.
- * Vector registers are temporaries; vector slots live in memory and are written through.
+ * Vector slots of rank 1 to N_XHOMES have host register rank-1 as home while env->vec_live says so: translated code that uses one loads
+ * them all where need be, and every way to C code puts them back into the state first. The other vector registers are temporaries,
+ * the other vector slots live in memory and are written through.
  */
-enum { STATE_BIAS = 128, N_HOMES = 9 };
+enum { STATE_BIAS = 128, N_HOMES = 9, N_XHOMES = 12 };
 enum { TEMPS = 1 << RAX | 1 << RCX | 1 << RDX | 1 << RSI };
 /* homes in order of rank: the callee-saved ones first */
 static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10, R11 };
 
-typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL, L_ADDR } LocKind;   /* ADDR: an LEA not emitted yet */
+typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL, L_XHOME, L_ADDR } LocKind;   /* ADDR: an LEA not emitted yet */
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
-enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST };
+enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST,
+       THUNK_VLOAD, THUNK_VSAVE };
 
 /* An address as places to add up: what a slow path, which runs with the places as they were at the jump, computes it from. */
 typedef struct Addr { Loc base, index; uint8_t scale; int32_t disp; int64_t base_const; } Addr;
@@ -29,6 +32,7 @@ typedef struct SlowPath {
     Addr places;
     uint32_t info;
     int64_t off;
+    bool legacy;               /* vector load that keeps the upper half of its register */
     bool is_vec, retry;        /* retry: look up this access alone first; host is the register of the group, or NOREG */
     bool zero_host;            /* and this is the group's first access: no host address for the others */
     uint16_t xlive;
@@ -56,6 +60,9 @@ typedef struct Gen {
     uint32_t locked, xlocked;  /* not to be evicted while an instruction is emitted */
     uint8_t slot_home[256];    /* host register + 1, 0 = memory */
     uint8_t home_slot[16];
+    uint8_t slot_xhome[256], xhome_slot[16];
+    bool xlive;                /* vector homes are known to be live here */
+    uint8_t upper_zero[IR_MAX_INSNS];   /* of a V128 value in a register: the rest of the register is 0 */
     uint16_t alias[256][MAX_ALIAS];   /* values that name a slot's (or home's) content */
     uint8_t n_alias[256];
     uint64_t spill_used;
@@ -107,7 +114,12 @@ void gen_alias_add(Gen *g, unsigned slot, IrVal v);
 bool gen_live_after(const Gen *g, IrVal v);
 unsigned gen_xtmp(Gen *g);
 unsigned gen_xreg(Gen *g, IrVal v);
-void gen_xdef(Gen *g, unsigned xmm);
+void gen_xdef(Gen *g, unsigned xmm, bool upper_zero);
+unsigned gen_xdst(Gen *g);                       /* register for the vector being emitted by a VEX instruction: written once, at the end */
+int gen_xhint(const Gen *g, bool low);           /* home the vector being emitted may be written to, -1: none; low: keeping the rest of it */
+bool gen_in_xhome(Gen *g, IrVal v, unsigned home);
+void gen_xensure(Gen *g);                        /* vector homes are live from here on */
+bool gen_uses_xhome(const Gen *g, const IrInsn *i);
 Mem gen_slot_mem(const Gen *g, unsigned slot);
 Mem gen_env(const Gen *g, size_t off);
 #define ENV(g, f) gen_env(g, offsetof(TcgEnv, f))
@@ -139,7 +151,7 @@ SlowPath *gen_slow_new(Gen *g);
 void gen_slow_head(Gen *g, const SlowPath *s);
 void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk);
 void gen_slow_paths(Gen *g);
-void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm);
+void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm, bool legacy);
 void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm);
 
 static inline unsigned type_bytes(IrType t) { return ir_type_bytes(t); }

@@ -10,7 +10,7 @@ static void homes(Asm *a, const GuestIsa *isa, bool store)
 {
     for (unsigned s = 0; s < isa->n_slots; s++) {
         unsigned rank = isa->slots[s].rank;
-        if (!rank || rank > N_HOMES)
+        if (!rank || rank > N_HOMES || type_vec(isa->slots[s].type))
             continue;
         if (store)
             asm_store(a, state_mem(isa->slots[s].offset), home_reg[rank - 1], true);
@@ -49,6 +49,39 @@ static void load_r15(Thunks *t)
         asm_load(&t->a, R15, TENV(t, tlb), true);
     else if (t->ctx->config.direct_base)
         asm_mov_imm(&t->a, R15, (int64_t)t->ctx->config.direct_base);
+}
+
+/* Vector homes from or to the state. No general register changes. */
+static void thunk_vectors(Thunks *t, bool load)
+{
+    thunk_begin(t, load ? THUNK_VLOAD : THUNK_VSAVE);
+    for (unsigned s = 0; s < t->isa->n_slots; s++) {
+        unsigned rank = t->isa->slots[s].rank;
+        if (type_vec(t->isa->slots[s].type) && rank && rank <= N_XHOMES)
+            asm_vrm(&t->a, (load ? 0x6fu : 0x7fu) | M_0F | P_F3 | O_L, rank - 1, NOREG, state_mem(t->isa->slots[s].offset));
+    }
+    asm_rm(&t->a, 0xc7, 0, TENV(t, vec_live));
+    a32(&t->a, load);
+    a8(&t->a, 0xc3);
+}
+
+static void call_thunk(Thunks *t, unsigned n)
+{
+    a8(&t->a, 0xe8);
+    a32(&t->a, 0);
+    asm_patch_to(&t->a, t->a.p, (uint8_t *)t->ctx->thunks[n] + (t->ctx->rw - t->ctx->rx));
+}
+
+/* On the way to C code. */
+static void save_vectors(Thunks *t)
+{
+    asm_alu_mi(&t->a, 7, TENV(t, vec_live), 0, 4);
+    uint8_t *no = asm_jcc8(&t->a, IRC_E);
+    call_thunk(t, THUNK_VSAVE);
+    a8(&t->a, 0xc5);                      /* vzeroupper: the caller's SSE code must not wait for our upper halves */
+    a8(&t->a, 0xf8);
+    a8(&t->a, 0x77);
+    asm_patch8(&t->a, no);
 }
 
 /* void enter(state, entry) */
@@ -106,9 +139,7 @@ static void thunk_exit(Thunks *t)
     if (t->isa->fpenv_offset)
         mxcsr(t, false, state_mem(t->isa->fpenv_offset));
     mxcsr(t, true, TENV(t, host_mxcsr));
-    a8(&t->a, 0xc5);                      /* vzeroupper: the caller's SSE code must not wait for our upper halves */
-    a8(&t->a, 0xf8);
-    a8(&t->a, 0x77);
+    save_vectors(t);
     asm_alu_ri(&t->a, 0, RSP, 8, 8);
     for (unsigned n = 6; n-- > 0;)
         push_pop(&t->a, saved_regs[n], false);
@@ -120,6 +151,7 @@ static void thunk_call(Thunks *t)
     thunk_begin(t, THUNK_CALL);           /* RAX: function; RSI RDX RCX and env arg[3]: arguments */
     homes(&t->a, t->isa, true);
     asm_alu_ri(&t->a, 5, RSP, 8, 8);
+    save_vectors(t);
     asm_lea(&t->a, RDI, mem_bd(RBP, -STATE_BIAS), true);
     asm_load(&t->a, R8, TENV(t, arg[3]), true);
     asm_rr(&t->a, 0xff, 2, RAX);
@@ -136,11 +168,17 @@ static void thunk_slow(Thunks *t, unsigned n, void (*fn)(TcgCpu *))
     for (unsigned k = 0; k < 4; k++)
         asm_store(&t->a, env_mem(t, offsetof(TcgEnv, save) + 8 * k), temps[k], true);
     homes(&t->a, t->isa, true);
-    asm_alu_ri(&t->a, 5, RSP, 8, 8);
+    asm_load(&t->a, RAX, TENV(t, vec_live), false);
+    push_pop(&t->a, RAX, true);
+    save_vectors(t);
     asm_load(&t->a, RDI, TENV(t, cpu), true);
     asm_mov_imm(&t->a, RAX, (int64_t)(uintptr_t)fn);
     asm_rr(&t->a, 0xff, 2, RAX);
-    asm_alu_ri(&t->a, 0, RSP, 8, 8);
+    push_pop(&t->a, RAX, false);
+    asm_rr(&t->a, 0x85, RAX, RAX);
+    uint8_t *no = asm_jcc8(&t->a, IRC_E);
+    call_thunk(t, THUNK_VLOAD);
+    asm_patch8(&t->a, no);
     homes(&t->a, t->isa, false);
     for (unsigned k = 0; k < 4; k++)
         asm_load(&t->a, temps[k], env_mem(t, offsetof(TcgEnv, save) + 8 * k), true);
@@ -152,6 +190,8 @@ static bool host_init(TcgContext *ctx, const GuestIsa *isa)
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
         return false;
     Thunks t = { .a = { ctx->rw, ctx->rw + ctx->size }, .ctx = ctx, .isa = isa };
+    thunk_vectors(&t, true);
+    thunk_vectors(&t, false);
     thunk_enter(&t);
     thunk_exit(&t);
     thunk_call(&t);
@@ -172,6 +212,8 @@ static void emit_body(Gen *g)
         IrInsn *i = &g->u->insn[g->at];
         if (i->op == IR_NOP || g->rep[g->at] != g->at)
             continue;
+        if (gen_uses_xhome(g, i))
+            gen_xensure(g);
         if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i) && !gen_native(g, i))
             GEN_FAIL(g);
         gen_free_dead(g);
@@ -300,7 +342,7 @@ static bool host_fault(TcgCpu *cpu, const void *ucontext, int64_t *ret_off)
         return false;
     for (unsigned s = 0; s < cpu->isa->n_slots; s++) {
         unsigned rank = cpu->isa->slots[s].rank;
-        if (rank && rank <= N_HOMES)
+        if (rank && rank <= N_HOMES && !type_vec(cpu->isa->slots[s].type))
             memcpy((uint8_t *)cpu->state + cpu->isa->slots[s].offset, &r[greg[home_reg[rank - 1]]], 8);
     }
     pthread_mutex_lock(&ctx->lock);      /* this thread is in translated code: it does not hold it */
@@ -315,6 +357,31 @@ static bool host_fault(TcgCpu *cpu, const void *ucontext, int64_t *ret_off)
     return known;
 }
 
+/* The vector homes as the signal found them: in the frame's XSAVE area in standard form (SDM 1, 13.4). */
+static void host_vectors(TcgCpu *cpu, const void *ucontext)
+{
+    const struct _libc_fpstate *fp = ((const ucontext_t *)ucontext)->uc_mcontext.fpregs;
+    const uint8_t *area = (const uint8_t *)fp;
+    uint32_t magic;
+    uint64_t features = 0;
+    if (!cpu->env->vec_live)
+        return;
+    memcpy(&magic, area + 464, 4);        /* struct _fpx_sw_bytes, then the XSAVE header */
+    if (magic == 0x46505853)
+        memcpy(&features, area + 512, 8);
+    for (unsigned s = 0; s < cpu->isa->n_slots; s++) {
+        unsigned rank = cpu->isa->slots[s].rank;
+        uint8_t *to = (uint8_t *)cpu->state + cpu->isa->slots[s].offset;
+        if (!type_vec(cpu->isa->slots[s].type) || !rank || rank > N_XHOMES)
+            continue;
+        memcpy(to, area + 160 + 16 * (rank - 1), 16);
+        memset(to + 16, 0, 16);
+        if (features & 4)
+            memcpy(to + 16, area + 576 + 16 * (rank - 1), 16);
+    }
+    cpu->env->vec_live = 0;
+}
+
 static void host_free(TcgContext *ctx)
 {
     g_free(ctx->host_data);
@@ -323,4 +390,5 @@ static void host_free(TcgContext *ctx)
 
 const HostOps tcg_host_x86_64 = {
     .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .kill = host_kill, .free = host_free, .fault = host_fault,
+    .vectors = host_vectors,
 };

@@ -482,6 +482,7 @@ static void gen_div(Gen *g, IrInsn *i)
     asm_mov_imm(&g->a, RAX, (int64_t)(uintptr_t)div_helper);
     uint8_t *call = (a8(&g->a, 0xe8), a32(&g->a, 0), g->a.p);
     asm_patch_to(&g->a, call, (uint8_t *)g->ctx->thunks[THUNK_CALL] + (g->ctx->rw - g->ctx->rx));
+    g->xlive = false;
     asm_load(&g->a, RAX, ENV(g, ret), true);
     asm_load(&g->a, RDX, ENV(g, ret2), true);
     asm_load(&g->a, RSI, ENV(g, arg[3]), true);

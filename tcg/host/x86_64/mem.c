@@ -230,17 +230,26 @@ void gen_note_fault(Gen *g)
 
 SlowPath *gen_slow_new(Gen *g) { return slow_new(g); }
 
+/* Where a vector load goes. */
+static unsigned load_register(Gen *g, const IrInsn *i, bool *ret_legacy)
+{
+    int home = i->type == IRT_V128 ? gen_xhint(g, true) : -1;
+    *ret_legacy = home >= 0;
+    return home >= 0 ? (unsigned)home : gen_xdst(g);
+}
+
 static void direct_ld(Gen *g, IrInsn *i)
 {
     bool vec = type_vec(i->type), align = i->mem & IRM_ALIGN;
     if (align)
         gen_clobber_flags(g);
     Mem addr = lookup_operand(g, i->a);
-    unsigned t = gen_tmp(g), dst = vec ? gen_xtmp(g) : t;
+    bool legacy = false;
+    unsigned t = gen_tmp(g), dst = vec ? load_register(g, i, &legacy) : t;
     SlowPath *s = direct_align(g, i, addr, t, false);
     if (vec) {
-        gen_vec_ld(g, i, direct_mem(g, addr), dst);
-        gen_xdef(g, dst);
+        gen_vec_ld(g, i, direct_mem(g, addr), dst, legacy);
+        gen_xdef(g, dst, !legacy);
     } else {
         int_load(g, i, dst, direct_mem(g, addr));
         gen_def(g, dst);
@@ -250,6 +259,7 @@ static void direct_ld(Gen *g, IrInsn *i)
         s->kind = THUNK_LD;
         s->dst = (uint8_t)dst;
         s->is_vec = vec;
+        s->legacy = legacy;
         s->back = g->a.p;
     }
 }
@@ -261,8 +271,8 @@ static void gen_ld(Gen *g, IrInsn *i)
         return;
     }
     gen_clobber_flags(g);
-    bool vec = type_vec(i->type);
-    unsigned x = vec ? gen_xtmp(g) : 0;   /* before the branch: what it spills must happen on both paths */
+    bool vec = type_vec(i->type), legacy = false;
+    unsigned x = vec ? load_register(g, i, &legacy) : 0;   /* before the branch: what it spills must happen on both paths */
     const Group *p = group_at(g, g->at);
     bool later = p && p->first != g->at && !vec;
     unsigned dst = later ? gen_dst(g, 0) : 0;
@@ -270,10 +280,11 @@ static void gen_ld(Gen *g, IrInsn *i)
     SlowPath *s = host_address(g, i, i->mem & IRM_RMW, &host);
     s->kind = THUNK_LD;
     if (vec) {
-        gen_vec_ld(g, i, host, x);
+        gen_vec_ld(g, i, host, x, legacy);
         s->dst = (uint8_t)x;
         s->is_vec = true;
-        gen_xdef(g, x);
+        s->legacy = legacy;
+        gen_xdef(g, x, !legacy);
     } else {
         if (!s->retry)
             g->locked &= ~(1u << host.base);
@@ -590,7 +601,7 @@ static void slow_ld_c(Gen *g, const SlowPath *s)
     const IrInsn *i = &g->u->insn[s->at];
     gen_slow_call(g, s, THUNK_LD);
     if (s->is_vec)
-        gen_vec_ld(g, i, ENV(g, vspill[15]), s->dst);
+        gen_vec_ld(g, i, ENV(g, vspill[15]), s->dst, s->legacy);
     else
         int_load(g, i, s->dst, ENV(g, ret));
 }
@@ -638,7 +649,7 @@ static void slow_retry(Gen *g, const SlowPath *s)
     if (!ld)
         store_to(g, s, i, mem_bd(r.a, 0));
     else if (s->is_vec)
-        gen_vec_ld(g, i, mem_bd(r.a, 0), s->dst);
+        gen_vec_ld(g, i, mem_bd(r.a, 0), s->dst, s->legacy);
     else
         int_load(g, i, s->dst, mem_bd(r.a, 0));
     uint8_t *done = asm_jmp(&g->a);

@@ -1,15 +1,19 @@
 /* Vector registers: loads, stores, width changes; operations come from the table of vops. */
 #include "tcg/host/x86_64/gen.h"
 
-void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm)
+/* @legacy: without VEX, the register's upper half stays. */
+void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm, bool legacy)
 {
-    switch (i->mem & IRM_SIZE) {
-    case 2: asm_vrm(&g->a, 0x6e | M_0F | P_66, xmm, NOREG, m); break;                 /* vmovd */
-    case 3: asm_vrm(&g->a, 0x7e | M_0F | P_F3, xmm, NOREG, m); break;                 /* vmovq */
-    case 4: asm_vrm(&g->a, 0x6f | M_0F | P_F3, xmm, NOREG, m); break;                 /* vmovdqu */
-    case 5: asm_vrm(&g->a, 0x6f | M_0F | P_F3 | O_L, xmm, NOREG, m); break;
-    default: GEN_FAIL(g); break;
-    }
+    static const unsigned op[] = { [2] = 0x6e | M_0F | P_66 /* movd */, [3] = 0x7e | M_0F | P_F3 /* movq */, [4] = 0x10 | M_0F /* movups */ };
+    unsigned size = i->mem & IRM_SIZE;
+    if (size == 5)
+        asm_vrm(&g->a, 0x6f | M_0F | P_F3 | O_L, xmm, NOREG, m);
+    else if (size < 2)
+        GEN_FAIL(g);
+    else if (legacy)
+        asm_rm(&g->a, op[size], xmm, m);
+    else
+        asm_vrm(&g->a, op[size], xmm, NOREG, m);
 }
 
 void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm)
@@ -25,12 +29,16 @@ void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm)
 
 static void gen_vzext(Gen *g, IrInsn *i)
 {
-    unsigned a = gen_xreg(g, i->a), x = gen_xtmp(g);
-    if (g->u->insn[i->a].type == IRT_V64)
-        asm_vrr(&g->a, 0x7e | M_0F | P_F3, x, NOREG, a);
-    else
-        asm_vrr(&g->a, 0x6f | M_0F | P_F3, x, NOREG, a);
-    gen_xdef(g, x);
+    unsigned a = gen_xreg(g, i->a);
+    bool narrow = g->u->insn[i->a].type == IRT_V64, done = !narrow && g->upper_zero[i->a] && !gen_live_after(g, i->a);
+    int home = gen_xhint(g, false);
+    if (done && (home == (int)a || (home < 0 && a >= N_XHOMES))) {
+        gen_xdef(g, a, true);  /* it is that already */
+        return;
+    }
+    unsigned x = gen_xdst(g);
+    asm_vrr(&g->a, (narrow ? 0x7eu : 0x6fu) | M_0F | P_F3, x, NOREG, a);
+    gen_xdef(g, x, true);
 }
 
 bool gen_vec(Gen *g, IrInsn *i)

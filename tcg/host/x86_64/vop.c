@@ -11,18 +11,19 @@ static const VopEnc vop_enc[VOPS] = {
 #include "tcg/vops.def"
 #undef VOP
 };
+static const uint8_t shift_digit[] = { [SHI2] = 2, [SHI3] = 3, [SHI4] = 4, [SHI6] = 6, [SHI7] = 7 };
 
 static unsigned L_of(IrType t) { return t == IRT_V256 ? O_L : 0; }
 
-/* Second operand from memory where it lies there and is not needed again. */
+/* Second operand from memory where it lies there; of the state's it is no copy that would be worth a register. */
 static bool src_mem(Gen *g, IrVal v, IrType need, Mem *m)
 {
     Loc l = g->loc[v];
-    if (g->u->insn[v].type != need || need == IRT_V64 || gen_live_after(g, v))
+    if (g->u->insn[v].type != need || need == IRT_V64)
         return false;
     if (l.kind == L_SLOT)
         *m = gen_slot_mem(g, l.n);
-    else if (l.kind == L_VSPILL)
+    else if (l.kind == L_VSPILL && !gen_live_after(g, v))
         *m = gen_env(g, offsetof(TcgEnv, vspill) + 32 * l.n);
     else
         return false;
@@ -39,49 +40,129 @@ static void emit_src(Gen *g, unsigned op, unsigned reg, unsigned vvvv, IrVal v, 
         asm_vrr(&g->a, op, reg, vvvv, gen_xreg(g, v));
 }
 
+static void gen_fma(Gen *g, IrInsn *i, unsigned op)
+{
+    unsigned b = gen_xreg(g, i->b), c = gen_xreg(g, i->c), dst = gen_xdst(g);
+    if (dst == b || dst == c)
+        dst = gen_xtmp(g);
+    unsigned a = gen_xreg(g, i->a);
+    if (a != dst || (i->type != IRT_V256 && dst < N_XHOMES))
+        asm_vrr(&g->a, 0x6f | M_0F | P_F3 | L_of(i->type), dst, NOREG, a);
+    asm_vrr(&g->a, op, dst, b, c);
+    gen_xdef(g, dst, true);
+}
+
 static bool gen_vop_vec(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
 {
     unsigned op = e->enc | L_of(i->type), a, dst;
     switch (e->form) {
     case BIN: case BINI: case SBIN: case SBINI:
         a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         emit_src(g, op, dst, a, i->b, e->form >= SBIN ? IRT_NONE : i->type);
         break;
     case UN: case UNI:
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         emit_src(g, op, dst, NOREG, i->a, i->type);
         break;
     case WIDEN:
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         emit_src(g, op, dst, NOREG, i->a, IRT_NONE);
         break;
     case NARROW:
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         emit_src(g, e->enc | L_of(g->u->insn[i->a].type), dst, NOREG, i->a, g->u->insn[i->a].type);
         break;
     case TRI:
         a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
         unsigned c = gen_xreg(g, i->c);
+        dst = gen_xdst(g);
         emit_src(g, op, dst, a, i->b, i->type);
         imm = c << 4;
         a8(&g->a, imm);
-        gen_xdef(g, dst);
+        gen_xdef(g, dst, true);
         return true;
     case FMA:
-        dst = gen_xtmp(g);
-        a = gen_xreg(g, i->a);
-        asm_vrr(&g->a, 0x6f | M_0F | P_F3 | L_of(i->type), dst, NOREG, a);
-        a = gen_xreg(g, i->b);
-        asm_vrr(&g->a, op, dst, a, gen_xreg(g, i->c));
-        break;
+        gen_fma(g, i, op);
+        return true;
     default:
         return false;
     }
     if (e->form == BINI || e->form == UNI || e->form == SBINI)
         a8(&g->a, imm);
-    gen_xdef(g, dst);
+    gen_xdef(g, dst, true);
+    return true;
+}
+
+/* ---- forms without VEX, which keep the upper half of the register: the guest's own, straight into the guest's register ---- */
+/* @home holds @a, so that a two-operand instruction may work on it; false: @other is there and would be lost. */
+static bool low_start(Gen *g, unsigned home, IrVal a, unsigned other)
+{
+    if (gen_in_xhome(g, a, home))
+        return true;
+    if (other == home)
+        return false;
+    asm_rr(&g->a, 0x28 | M_0F, home, gen_xreg(g, a));
+    return true;
+}
+
+static bool low_binary(Gen *g, IrInsn *i, const VopEnc *e, unsigned home)
+{
+    Mem m;
+    bool mem = e->form < SBIN && src_mem(g, i->b, IRT_V128, &m);
+    unsigned b = mem ? NOREG : gen_xreg(g, i->b);
+    if (!low_start(g, home, i->a, b))
+        return false;
+    if (mem)
+        asm_rm(&g->a, e->enc, home, m);
+    else
+        asm_rr(&g->a, e->enc, home, b);
+    return true;
+}
+
+static bool low_from_int(Gen *g, IrInsn *i, const VopEnc *e, unsigned home)
+{
+    unsigned w = i->imm >> 24 & 1 ? O_W : 0;
+    unsigned b = gen_reg(g, e->form == FROMI0 ? i->a : i->b);
+    if (e->form != FROMI0)
+        low_start(g, home, i->a, NOREG);
+    asm_rr(&g->a, e->enc | w, home, b);
+    return true;
+}
+
+static bool gen_vop_low(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
+{
+    int home = gen_xhint(g, true);
+    if (home < 0 || i->type != IRT_V128 || e->enc & O_W)
+        return false;
+    bool ok = false;
+    unsigned h = (unsigned)home;
+    switch (e->form) {
+    case BIN: case BINI: case SBIN: case SBINI: case LEG: case LEGI:
+        ok = low_binary(g, i, e, h);
+        break;
+    case LEGX0:
+        ok = gen_in_xhome(g, i->c, 0) && h && low_binary(g, i, e, h);
+        break;
+    case UN: case UNI: case WIDEN: case NARROW:
+        ok = g->u->insn[i->a].type == IRT_V128;
+        if (ok)
+            asm_rr(&g->a, e->enc, h, gen_xreg(g, i->a));
+        break;
+    case SHI2: case SHI3: case SHI4: case SHI6: case SHI7:
+        ok = low_start(g, h, i->a, NOREG);
+        asm_rr(&g->a, e->enc, shift_digit[e->form], h);
+        break;
+    case FROMI: case INS: case FROMI0:
+        ok = low_from_int(g, i, e, h);
+        break;
+    default: break;
+    }
+    if (!ok)
+        return false;
+    if (e->form == BINI || e->form == SBINI || e->form == UNI || e->form == LEGI || e->form == INS || (e->form >= SHI2 && e->form <= SHI7))
+        a8(&g->a, imm);
+    gen_xdef(g, h, false);
     return true;
 }
 
@@ -90,29 +171,26 @@ static bool gen_vop_legacy(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
 {
     if (e->form != LEG && e->form != LEGI && e->form != LEGX0)
         return false;
-    unsigned mov = 0x6f | M_0F | P_F3, a = gen_xreg(g, i->a), b = gen_xreg(g, i->b), c = 0, save = 0;
-    if (e->form == LEGX0) {
-        c = gen_xreg(g, i->c);
+    unsigned mov = 0x6f | M_0F | P_F3, a = gen_xreg(g, i->a), dst = gen_xtmp(g);
+    asm_vrr(&g->a, mov, dst, NOREG, a);
+    unsigned b = gen_xreg(g, i->b);
+    bool third = e->form == LEGX0 && !gen_in_xhome(g, i->c, 0);
+    Mem save = ENV(g, vsave[0]);
+    if (third) {
+        unsigned c = gen_xreg(g, i->c);
         if (b == 0) {
             b = gen_xtmp(g);
             asm_vrr(&g->a, mov, b, NOREG, 0);
         }
-    }
-    unsigned dst = gen_xtmp(g);
-    if (e->form == LEGX0 && dst == 0)
-        dst = gen_xtmp(g);
-    asm_vrr(&g->a, mov, dst, NOREG, a);
-    if (e->form == LEGX0) {
-        save = gen_xtmp(g);
-        asm_vrr(&g->a, mov | O_L, save, NOREG, 0);
+        asm_vrm(&g->a, 0x7f | M_0F | P_F3 | O_L, 0, NOREG, save);
         asm_vrr(&g->a, mov, 0, NOREG, c);
     }
     asm_rr(&g->a, e->enc, dst, b);
     if (e->form == LEGI)
         a8(&g->a, imm);
-    if (e->form == LEGX0)
-        asm_vrr(&g->a, mov | O_L, 0, NOREG, save);
-    gen_xdef(g, dst);
+    if (third)
+        asm_vrm(&g->a, mov | O_L, 0, NOREG, save);
+    gen_xdef(g, dst, true);
     return true;
 }
 
@@ -121,33 +199,31 @@ static bool gen_vop_lane(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
 {
     unsigned op = e->enc | L_of(i->type), a, dst;
     switch (e->form) {
-    case SHI2: case SHI3: case SHI4: case SHI6: case SHI7: {
-        static const uint8_t digit[] = { [SHI2] = 2, [SHI3] = 3, [SHI4] = 4, [SHI6] = 6, [SHI7] = 7 };
+    case SHI2: case SHI3: case SHI4: case SHI6: case SHI7:
         a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
-        asm_vrr(&g->a, op, digit[e->form], dst, a);
+        dst = gen_xdst(g);
+        asm_vrr(&g->a, op, shift_digit[e->form], dst, a);
         break;
-    }
     case INS128:
         a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         emit_src(g, e->enc | O_L, dst, a, i->b, IRT_V128);
         break;
     case EXT128:
         a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         asm_vrr(&g->a, e->enc | O_L, a, NOREG, dst);
         break;
     case NARROWIMR:
         a = gen_xreg(g, i->a);
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         asm_vrr(&g->a, e->enc | L_of(g->u->insn[i->a].type), a, NOREG, dst);
         break;
     default:
         return false;
     }
     a8(&g->a, imm);
-    gen_xdef(g, dst);
+    gen_xdef(g, dst, true);
     return true;
 }
 
@@ -158,19 +234,19 @@ static bool gen_vop_int(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
     case FROMI: case INS:
         a = gen_xreg(g, i->a);
         unsigned b = gen_reg(g, i->b);
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         w = wide;
         asm_vrr(&g->a, e->enc | w, dst, a, b);
         if (e->form == INS)
             a8(&g->a, imm);
-        gen_xdef(g, dst);
+        gen_xdef(g, dst, true);
         return true;
     case FROMI0:
         b = gen_reg(g, i->a);
-        dst = gen_xtmp(g);
+        dst = gen_xdst(g);
         w = wide;
         asm_vrr(&g->a, e->enc | w, dst, NOREG, b);
-        gen_xdef(g, dst);
+        gen_xdef(g, dst, true);
         return true;
     case TOI: case TOIMR: case TOII: case TOIIMR:
         a = gen_xreg(g, i->a);
@@ -200,5 +276,5 @@ bool gen_vop(Gen *g, IrInsn *i)
     unsigned n = i->imm & 0xffff, imm = i->imm >> 16 & 255;
     if (n >= VOPS)
         return false;
-    return gen_vop_legacy(g, i, &vop_enc[n], imm) || gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_lane(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm);
+    return gen_vop_low(g, i, &vop_enc[n], imm) || gen_vop_legacy(g, i, &vop_enc[n], imm) || gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_lane(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm);
 }
