@@ -235,6 +235,19 @@ static bool irq_pending(const KvmEc *ec)
     return own_lapic(ec) ? i->ops->ext_pending && i->ops->ext_pending(i->opaque) : i->ops->pending(i->opaque);
 }
 
+/*
+ * May an interrupt come before the next instruction? What KVM said at its last exit holds only if nobody has run or changed the vCPU since. Split: only KVM
+ * knows whether its local APIC lets the 8259s through.
+ */
+static bool can_inject(const KvmEc *ec)
+{
+    const X86State *s = ec->c->state;
+    uint32_t need = X86_GROUP_GPR | X86_GROUP_EVENTS;
+    if ((*ec->c->groups_valid & need) != need)
+        return ec->run->ready_for_interrupt_injection && ec->run->if_flag;
+    return !own_lapic(ec) && s->rflags_rest & X86_IF && !s->ev.int_shadow && s->ev.injected.kind == X86_EVENT_NONE;
+}
+
 /* What can be injected now is; else KVM is asked to say when it can. */
 static void inject(KvmEc *ec)
 {
@@ -244,7 +257,7 @@ static void inject(KvmEc *ec)
         ioctl(ec->fd, KVM_NMI, 0);
     }
     bool pending = irq_pending(ec);
-    if (pending && ec->run->ready_for_interrupt_injection && ec->run->if_flag) {
+    if (pending && can_inject(ec)) {
         int vector = own_lapic(ec) ? i->ops->ext_ack(i->opaque) : i->ops->ack(i->opaque);
         struct kvm_interrupt k = { .irq = (__u32)vector };
         if (vector >= 0)

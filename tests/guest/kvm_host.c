@@ -5,7 +5,7 @@
  *    KVM_EXIT_SHUTDOWN. Stops the image `prot`. With EFER.LME and CR4.PAE it works, so a 64-bit kernel boots.
  *  - SYSCALL in 64-bit ring 3 goes to LSTAR with CS still the ring-3 selector and DPL 3: a SYSRET there is #GP. Stops the image `long`.
  *  - KVM's own local APIC (kernel-irqchip=on and split) does not keep a vector in service while its handler runs: ISR reads 0, an interrupt of the same or a
- *    lower class comes through, a level interrupt comes once more than its line asks. Stops the image `irqlevel`; off is right, and the default there.
+ *    lower class comes through, a level interrupt comes once more than its line asks. Two vectors at once may stay in IRR for good. Stops the images `irqlevel` and `state`; off is right, and the default there.
  * No exit to user space precedes any of them: nothing is handed over, nothing can be fixed by the assistant engine.
  */
 #include <errno.h>
