@@ -270,6 +270,15 @@ void device_reset(Device *dev)
     devlock_leave(dev->lock);
 }
 
+bool device_busy(Device *dev)
+{
+    if (!dev->klass->busy || !devlock_enter(dev->lock))
+        return false;
+    bool busy = dev->klass->busy(dev);
+    devlock_leave(dev->lock);
+    return busy;
+}
+
 /* ---- regions, outputs, inputs ---- */
 
 static MemRegion *init_region(Device *dev, GPtrArray *list, unsigned index, const char *name, const MmioOps *ops, uint64_t size)

@@ -77,6 +77,8 @@ struct DeviceClass {
     bool (*can_save)(const Device *dev, GError **err);     /* NULL: yes. Lock held */
     bool (*realize)(Device *dev, GError **err);            /* make regions, outputs, timers; on false undo what it did */
     void (*reset)(Device *dev);                            /* power-on values; lock held; also right after realize */
+    /* NULL: never. Host I/O from before the reset still moves guest memory; a machine's reset waits for it. Lock held */
+    bool (*busy)(Device *dev);
     void (*unrealize)(Device *dev);                        /* regions and outputs are already cut off, lock retired */
 };
 
@@ -134,6 +136,8 @@ bool device_realize(Device *dev, Bus *bus, GError **err);
 void device_unrealize(Device *dev);
 void device_free(Device *dev);          /* unrealizes if needed; NULL is fine */
 void device_reset(Device *dev);         /* takes the lock */
+/* Its host I/O still moves guest memory (klass->busy). */
+bool device_busy(Device *dev);
 Device *device_by_id(Machine *m, const char *id);
 /* Every property of the class with help, as text (g_free). */
 char *device_class_help(const DeviceClass *klass);

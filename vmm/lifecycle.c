@@ -1,5 +1,7 @@
 #include "vmm/machine-internal.h"
 
+#define RESET_WAIT_NS (5 * INT64_C(1000000000))
+
 /* States of a machine. Every change is made by a work item, so changes never cross; listeners hear of them on the main thread. */
 
 MachineState machine_state(const Machine *m)
@@ -133,10 +135,36 @@ void machine_request_shutdown(Machine *m, MachineCause why, int exit_status)
     machine_queue_work(m, shutdown_item, s);
 }
 
+static Device *busy_device(Machine *m)
+{
+    for (guint i = 0; i < m->realized->len; i++)
+        if (device_busy(g_ptr_array_index(m->realized, i)))
+            return g_ptr_array_index(m->realized, i);
+    return NULL;
+}
+
+/*
+ * What the host reads for a request from before the reset goes straight into guest memory, where the next system is about to be put. The main loop
+ * hears of its end: we run it, or let it run. Bounded, for the main thread may wait for us just now, and a disk may hang.
+ */
+static void wait_for_transfers(Machine *m)
+{
+    enum { STEP_US = 100 };
+    int64_t end = clock_now_ns(&clock_host) + RESET_WAIT_NS;
+    Device *dev;
+    while ((dev = busy_device(m)) && clock_now_ns(&clock_host) < end) {
+        if (!g_main_context_is_owner(loop_context(m->loop)) || !loop_iterate(m->loop, false))
+            g_usleep(STEP_US);
+    }
+    if (dev)
+        log_warn(m->cfg.log, "reset: '%s' still waits for the host; what it reads may appear in the new system's memory", dev->id);
+}
+
 void machine_reset_now(Machine *m)
 {
     for (guint i = 0; i < m->realized->len; i++)
         device_reset(g_ptr_array_index(m->realized, i));
+    wait_for_transfers(m);
     for (guint i = 0; i < m->vcpus->len; i++)
         vcpu_reset(g_ptr_array_index(m->vcpus, i));
     mem_commit_now(m->mem);     /* devices moved their regions back; hooks write to memory */

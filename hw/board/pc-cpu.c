@@ -1,4 +1,6 @@
 /* x86 vCPUs of the PC: what vmm must know of the CPU type, the CPU model, and the state a direct boot starts from. */
+#include <string.h>
+
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/opcode.h"
 #include "hw/board/pc-internal.h"
@@ -57,12 +59,36 @@ static void free_model(void *p)
     x86_model_free(p);
 }
 
+/* Without -cpu: what both engines can do here, so that a guest may always be moved. -cpu host and max take all that the engine has, and host says what
+ * keeps the guest from the translator. */
+static void limit_to_both(Pc *pc, X86Features *avail)
+{
+    X86Features tcg = x86_features_tcg();
+    if (!pc->cfg.cpu)
+        for (unsigned i = 0; i < X86_FEATURE_WORDS; i++)
+            avail->w[i] &= tcg.w[i];
+}
+
+static void say_what_binds(Pc *pc, const X86CpuModel *model)
+{
+    X86Features tcg = x86_features_tcg();
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (unsigned i = 0; i < X86_FEAT_END; i++) {
+        const char *name = x86_feature_name((X86Feature)i);
+        if (name && x86_features_has(&model->feat, (X86Feature)i) && !x86_features_has(&tcg, (X86Feature)i))
+            g_string_append_printf(names, " %.*s", (int)strcspn(name, "|"), name);
+    }
+    if (names->len)
+        log_warn(machine_log(pc->m), "-cpu host: the translator lacks%s; the guest cannot be moved to it for good", names->str);
+}
+
 bool pc_make_cpus(Pc *pc, GError **err)
 {
-    /* Both engines get the same model: what the translator can do, unless the engine is the host's own CPU. */
+    /* What the translator can do, unless the engine is the host's own CPU. */
     bool tcg = !g_strcmp0(machine_accel_name(pc->m), "tcg") || machine_accel_traits(pc->m) & ACCEL_USER_ONLY;
     X86Features avail = tcg ? x86_features_tcg() : x86_features_host();
     g_autoptr(GString) warn = g_string_new(NULL), lost = g_string_new(NULL);
+    limit_to_both(pc, &avail);
     machine_limit_features(pc->m, &avail, lost);
     if (lost->len)
         log_warn(machine_log(pc->m), "kvm: this host cannot give the guest's CPU %s; it goes without", lost->str);
@@ -70,7 +96,9 @@ bool pc_make_cpus(Pc *pc, GError **err)
     if (!model)
         return false;
     if (warn->len && pc->cfg.cpu)
-        log_warn(machine_log(pc->m), "-cpu %s: not available here and left out: %s", pc->cfg.cpu, warn->str);
+        log_warn(machine_log(pc->m), "%s", warn->str);
+    if (!strcmp(model->name, "host"))
+        say_what_binds(pc, model);
     machine_own(pc->m, model, free_model);
     model->n_cpus = machine_n_vcpus(pc->m);
     model->tsc_hz = mclock_tsc_hz(machine_clock(pc->m));

@@ -20,6 +20,12 @@ static VirtioDevice *from_pci(PciDevice *pci)
     return CONTAINER_OF(pci, VirtioDevice, pci);
 }
 
+bool virtio_pci_busy(Device *dev)
+{
+    VirtioDevice *v = from_pci((PciDevice *)dev);
+    return v->type && v->type->busy && v->type->busy(v);
+}
+
 /* ---- interrupts ---- */
 
 static void pci_notify(VirtioDevice *v, uint16_t vector, bool config)

@@ -9,6 +9,7 @@ typedef struct VirtioPciClass {
 
 bool virtio_pci_realize(Device *dev, GError **err);
 void virtio_pci_unrealize(Device *dev);
+bool virtio_pci_busy(Device *dev);
 void virtio_pci_reset(PciDevice *pci);
 void virtio_pci_config_written(PciDevice *pci, unsigned off, unsigned len);
 void virtio_pci_config_reading(PciDevice *pci, unsigned off, unsigned len);
@@ -21,7 +22,8 @@ extern const DeviceSection virtio_pci_base_state[];
  */
 #define VIRTIO_PCI_CLASS(n, sum, instance, class_code_, ...)                                                                     \
     { .dev = { .name = n, .summary = sum, .size = sizeof(instance), .bus = BUS_PCI, .base_state = virtio_pci_base_state,         \
-               .reset = pci_device_reset, .realize = virtio_pci_realize, .unrealize = virtio_pci_unrealize, __VA_ARGS__ },       \
+               .reset = pci_device_reset, .realize = virtio_pci_realize, .unrealize = virtio_pci_unrealize, .busy = virtio_pci_busy,   \
+               __VA_ARGS__ },                                                                                                   \
       .vendor = 0x1af4, .class_code = class_code_, .int_pin = 1, .reset = virtio_pci_reset,                                      \
       .config_written = virtio_pci_config_written, .config_reading = virtio_pci_config_reading }
 

@@ -12,6 +12,7 @@ typedef struct Echo {
     Machine *m;             /* the test's own way up; devices proper have none */
     _Atomic uint32_t seen;
     _Atomic unsigned items, resets;
+    _Atomic unsigned busy, early; /* looks until its transfers are done: a reset waits for them */
     uint32_t saved;
 } Echo;
 
@@ -60,12 +61,21 @@ static bool echo_realize(Device *dev, GError **err)
 static void echo_reset(Device *dev)
 {
     atomic_fetch_add(&((Echo *)dev)->resets, 1);
+    /* The first two are the one at realize and the machine's own. */
+    if (atomic_exchange(&((Echo *)dev)->busy, 3) && atomic_load(&((Echo *)dev)->resets) > 2)
+        atomic_fetch_add(&((Echo *)dev)->early, 1);
+}
+
+static bool echo_busy(Device *dev)
+{
+    Echo *e = (Echo *)dev;
+    return atomic_load(&e->busy) && atomic_fetch_sub(&e->busy, 1) > 1;
 }
 
 static const FieldDesc echo_fields[] = { FIELD(Echo, saved), { 0 } };
 static const DeviceSection echo_state[] = { { .name = "main", .version = 1, .min_version = 1, .fields = echo_fields }, { 0 } };
 static const DeviceClass echo_class = { .name = "echo", .summary = "for tests", .size = sizeof(Echo), .realize = echo_realize,
-                                        .reset = echo_reset, .state = echo_state };
+                                        .reset = echo_reset, .busy = echo_busy, .state = echo_state };
 
 typedef struct Rig {
     Machine *m;
@@ -222,7 +232,7 @@ static void test_lifecycle(const AccelOps *accel)
     CHECK(machine_cont(r.m, NULL));
     while (r.resets < 20)
         spin_loop(&r);
-    CHECK(atomic_load(&r.echo->resets) >= 20);
+    CHECK(atomic_load(&r.echo->resets) >= 20 && !atomic_load(&r.echo->early));
     machine_pause(r.m, PAUSE_USER);
     CHECK(state_of(&r, 0)->count <= 1 && state_of(&r, 1)->count <= 1);
     rig_down(&r);

@@ -135,11 +135,25 @@ static bool get_tsc(X86State *s, const Msr *m, uint32_t index, uint64_t *ret)
     return true;
 }
 
-/* Both move the counter; TSC_ADJUST follows writes of the TSC (SDM 3B 17.17.3). */
+/* Write what an outside register holds once more, so that its owner looks at the counter anew. */
+static void rewrite_outside(X86State *s, uint32_t index)
+{
+    TcgCpu *cpu = x86_cpu(s);
+    uint64_t v;
+    if (tcg_cpu_callbacks(cpu)->sysreg_read(tcg_cpu_opaque(cpu), index, &v) && v)
+        tcg_cpu_callbacks(cpu)->sysreg_write(tcg_cpu_opaque(cpu), index, v);
+}
+
+/* Both move the counter; TSC_ADJUST follows writes of the TSC (SDM 3B 17.17.3). A deadline is a value of the counter, kvmclock's page counts from one. */
 static void move_tsc(X86State *s, uint64_t delta)
 {
+    enum { DEADLINE = 0x6e0, KVM_SYSTEM_TIME_NEW = 0x4b564d01 };
     s->tsc_offset += (int64_t)delta;
     s->tsc_adjust += delta;
+    if (x86_model_has(s->model, X86_FEAT_TSC_DEADLINE))
+        rewrite_outside(s, DEADLINE);
+    if (s->msr.kvm_system_time & 1)
+        rewrite_outside(s, KVM_SYSTEM_TIME_NEW);
 }
 
 static bool set_tsc(X86State *s, const Msr *m, uint32_t index, uint64_t v)
@@ -162,6 +176,8 @@ static bool set_outside(X86State *s, const Msr *m, uint32_t index, uint64_t v)
     bool ok = tcg_cpu_callbacks(cpu)->sysreg_write(tcg_cpu_opaque(cpu), index, v);
     if (ok && m->at)
         *slot(s, m, index) = v;
+    if (ok && index == 0x1b)                   /* the APIC's page is elsewhere now, or nowhere */
+        tcg_flush_all(cpu);
     x86_irq_recheck(s);
     return ok;
 }
