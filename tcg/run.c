@@ -595,6 +595,7 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
         return TCG_LEAVE_SHUTDOWN;
     pthread_rwlock_rdlock(&cpu->ctx->run_lock);
     running = cpu;
+    cpu->link = 0;             /* of another run: the state may have changed since */
     if (_setjmp(cpu->leave_jmp)) {
         if (cpu->leave_why >= 0)
             return ran(cpu, (TcgLeave)cpu->leave_why);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@ enum { MAX_PHDRS = 128, MAX_INTERP = 4096, EXIT_CANNOT = 126 };
 
 /* Both classes in one form. */
 typedef struct Phdr { uint32_t type, flags; uint64_t off, va, filesz, memsz, align; } Phdr;
-typedef struct Load { UserProc *p; int fd; const char *path; UserImage *im; Phdr ph[MAX_PHDRS]; unsigned n; unsigned type; uint64_t phoff, file_size; int *status; GError **err; } Load;
+typedef struct Load { UserProc *p; int fd; const char *path; UserImage *im; Phdr ph[MAX_PHDRS]; unsigned n; unsigned type; bool program; uint64_t phoff, file_size; int *status; GError **err; } Load;
 
 static bool fail(Load *l, const char *why)
 {
@@ -124,13 +125,23 @@ static bool map_segment(Load *l, const Phdr *ph)
     return true;
 }
 
+/* Far from the host's program, libraries and stack; 24 random bits as those have. */
+static uint64_t pie_base(void)
+{
+    uint32_t random;
+    memcpy(&random, g2h(getauxval(AT_RANDOM)), sizeof(random));
+    return 0x2aaaaaaaa000ull + (uint64_t)(random & 0xffffff) * USER_PAGE;
+}
+
 static bool map_all(Load *l)
 {
     uint64_t lo, hi;
     if (!extent(l, &lo, &hi))
         return false;
     bool fixed = l->type == ET_EXEC;
-    void *at = mmap(fixed ? g2h(lo) : NULL, hi - lo, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+    /* Programs that may lie anywhere get a place with room for the break above; interpreters go where the kernel likes. */
+    uint64_t hint = fixed ? lo : l->program ? pie_base() : 0;
+    void *at = mmap(g2h(hint), hi - lo, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED_NOREPLACE : 0), -1, 0);
     if (at == MAP_FAILED || (fixed && at != g2h(lo)))
         return fail(l, "its addresses are in use (try it as a position-independent program)");
     l->im->bias = (uint64_t)(uintptr_t)at - lo;
@@ -166,10 +177,10 @@ static bool other_headers(Load *l)
     return true;
 }
 
-bool user_elf_load(UserProc *p, int fd, const char *path, UserImage *ret, int *ret_status, GError **err)
+bool user_elf_load(UserProc *p, int fd, const char *path, bool program, UserImage *ret, int *ret_status, GError **err)
 {
     g_autofree Load *l = g_new0(Load, 1);
-    *l = (Load){ .p = p, .fd = fd, .path = path, .im = ret, .status = ret_status, .err = err };
+    *l = (Load){ .p = p, .fd = fd, .path = path, .program = program, .im = ret, .status = ret_status, .err = err };
     struct stat st;
     memset(ret, 0, sizeof(*ret));
     if (!user_elf_peek(fd, &ret->machine, &ret->elf_class) || fstat(fd, &st) || !S_ISREG(st.st_mode))

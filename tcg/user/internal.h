@@ -117,8 +117,8 @@ char *user_maps_text(UserProc *p);
 
 /* ---- elf.c ---- */
 typedef struct UserImage { uint64_t entry, base, bias, phdr, end; unsigned phnum; char *interp; bool exec_stack; unsigned machine, elf_class; } UserImage;
-/* Map the program at @path (already opened @fd). For messages and exit statuses see user_run. */
-bool user_elf_load(UserProc *p, int fd, const char *path, UserImage *ret, int *ret_status, GError **err);
+/* Map the program (or interpreter) at @path (already opened @fd). For messages and exit statuses see user_run. */
+bool user_elf_load(UserProc *p, int fd, const char *path, bool program, UserImage *ret, int *ret_status, GError **err);
 bool user_elf_peek(int fd, unsigned *machine, unsigned *elf_class);
 void user_elf_close(UserImage *im);
 

@@ -91,7 +91,7 @@ static char *locate(const char *program)
     return found ? found : g_strdup(program);
 }
 
-static bool program_open(Program *g, const char *program, char **argv, int *ret_status, GError **err)
+static bool program_open(Program *g, const char *program, const char *argv0, char **argv, int *ret_status, GError **err)
 {
     g->fd = -1;
     g->path = locate(program);
@@ -100,6 +100,10 @@ static bool program_open(Program *g, const char *program, char **argv, int *ret_
         g_ptr_array_add(g->argv, g_strdup(*argv));
     if (!g->argv->len)
         g_ptr_array_add(g->argv, g_strdup(program));
+    if (argv0) {
+        g_free(g->argv->pdata[0]);
+        g->argv->pdata[0] = g_strdup(argv0);
+    }
     if (!open_program(g, ret_status, err))
         return false;
     bool followed = true;
@@ -260,7 +264,7 @@ static bool load_interp(UserProc *p, const UserImage *exe, UserImage *interp, in
                     p->exe, path);
         return set_status(ret_status, EXIT_NOT_FOUND);
     }
-    bool ok = user_elf_load(p, fd, path, interp, ret_status, err);
+    bool ok = user_elf_load(p, fd, path, false, interp, ret_status, err);
     if (ok && (interp->machine != p->abi->elf_machine || interp->elf_class != p->abi->elf_class)) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "the interpreter '%s' is for another CPU than '%s' (-L names the right folder)", path, p->exe);
         *ret_status = EXIT_CANNOT;
@@ -274,7 +278,7 @@ static bool start(UserProc *p, const Program *g, char **envp, int *ret_status, G
 {
     UserImage exe, interp = { 0 };
     Stack stack;
-    if (!user_elf_load(p, g->fd, p->exe, &exe, ret_status, err) || (exe.interp && !load_interp(p, &exe, &interp, ret_status, err)))
+    if (!user_elf_load(p, g->fd, p->exe, true, &exe, ret_status, err) || (exe.interp && !load_interp(p, &exe, &interp, ret_status, err)))
         return false;
     p->brk_start = p->brk = p->brk_mapped = exe.end;
     if (!map_stack(p, exe.exec_stack, &stack, err) || !build_stack(p, &stack, g, envp, &exe, &interp, err))
@@ -291,12 +295,8 @@ static bool start(UserProc *p, const Program *g, char **envp, int *ret_status, G
 bool user_run(const UserOptions *o, const char *program, char **argv, char **envp, int *ret_status, GError **err)
 {
     Program g = { 0 };
-    if (!program_open(&g, program, argv, ret_status, err))
+    if (!program_open(&g, program, o->argv0, argv, ret_status, err))
         return false;
-    if (o->argv0) {
-        g_free(g.argv->pdata[0]);
-        g.argv->pdata[0] = g_strdup(o->argv0);
-    }
     g_ptr_array_add(g.argv, NULL);
     g.argv->len--;
     const UserAbi *abi = find_abi(g.machine, g.elf_class);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -80,7 +81,8 @@ static int64_t check_program(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int64_t r = access(path, X_OK) ? -errno : 0;
+    struct stat st;
+    int64_t r = access(path, X_OK) ? -errno : fstat(fd, &st) || !S_ISREG(st.st_mode) ? -EACCES : 0;
     bool script = pread(fd, head, 2, 0) == 2 && head[0] == '#' && head[1] == '!';
     if (!r && !script && (!user_elf_peek(fd, &machine, &elf_class) || !user_guest_name(machine, elf_class)))
         r = -ENOEXEC;

@@ -54,6 +54,7 @@ static void registers(UserThread *t)
     memset(s->gpr, 0, sizeof(s->gpr));       /* RDX: no function to run at exit (ABI 3.4.1) */
     s->mxcsr = 0x1f80;
     s->fcw = 0x37f;
+    s->fsw = s->ftw = 0;       /* as FNINIT leaves them, the registers empty */
     x86_set_rflags(s, X86_IF | 2);
     s->ev.mp_state = X86_MP_RUNNABLE;
 }

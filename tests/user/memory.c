@@ -1,0 +1,129 @@
+/* mmap with its flags, code that is written at run time, the break; prints what a program can rely on. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PAGE = 4096 };
+
+#ifdef __x86_64__
+typedef int Fn(void);
+static void emit(uint8_t *at, int v)
+{
+    uint8_t code[6] = { 0xb8, 0, 0, 0, 0, 0xc3 };      /* mov eax, v; ret */
+    memcpy(code + 1, &v, 4);
+    memcpy(at, code, sizeof(code));
+}
+
+static void code(void)
+{
+    uint8_t *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int sum = 0;
+    for (int n = 0; n < 200; n++) {          /* rewritten in place */
+        emit(p, n);
+        sum += ((Fn *)(uintptr_t)p)();
+    }
+    printf("rewritten code: %d\n", sum);
+    sum = 0;
+    for (int n = 0; n < 100; n++) {          /* W^X */
+        mprotect(p, PAGE, PROT_READ | PROT_WRITE);
+        emit(p + 64, n * 3);
+        mprotect(p, PAGE, PROT_READ | PROT_EXEC);
+        sum += ((Fn *)(uintptr_t)(p + 64))();
+    }
+    printf("by mprotect: %d\n", sum);
+    mprotect(p, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
+    emit(p, 11);
+    int a = ((Fn *)(uintptr_t)p)();
+    FILE *f = tmpfile();
+    uint8_t file[PAGE] = { 0 };
+    emit(file, 22);
+    fwrite(file, PAGE, 1, f);
+    fflush(f);
+    lseek(fileno(f), 0, SEEK_SET);
+    int got = (int)read(fileno(f), p, PAGE);           /* the kernel writes over code */
+    int b = ((Fn *)(uintptr_t)p)();
+    emit(file, 33);
+    pwrite(fileno(f), file, PAGE, 0);
+    mmap(p, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fileno(f), 0);
+    int c = ((Fn *)(uintptr_t)p)();
+    printf("read over code: %d, %d then %d, mapped over it %d\n", got, a, b, c);
+    fclose(f);
+    /* an instruction that changes the next one */
+    static const uint8_t self[] = { 0xc6, 0x05, 1, 0, 0, 0, 77, 0xb8, 1, 0, 0, 0, 0xc3 };   /* movb [rip+1], 77; mov eax, 1; ret */
+    mprotect(p + PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
+    memcpy(p + PAGE, self, sizeof(self));
+    printf("changes its own next instruction: %d\n", ((Fn *)(uintptr_t)(p + PAGE))());
+    munmap(p, 2 * PAGE);
+}
+
+/* One thread calls, the other rewrites an aligned immediate: every value that was ever there may be seen, the last one must. */
+static uint8_t *shared;
+static _Atomic int stop;
+static void *writer(void *arg)
+{
+    (void)arg;
+    for (int n = 0; n < 2000; n++) {
+        *(_Atomic uint32_t *)(shared + 4) = (uint32_t)n;
+        atomic_thread_fence(memory_order_seq_cst);
+    }
+    *(_Atomic uint32_t *)(shared + 4) = 999999;
+    stop = 1;
+    return NULL;
+}
+
+static void cross(void)
+{
+    static const uint8_t start[] = { 0x90, 0x90, 0x90, 0xb8, 0, 0, 0, 0, 0xc3 };
+    pthread_t t;
+    int bad = 0, v = 0;
+    shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memcpy(shared, start, sizeof(start));
+    pthread_create(&t, NULL, writer, NULL);
+    while (!stop) {
+        v = ((Fn *)(uintptr_t)shared)();
+        bad += v != 999999 && (v < 0 || v >= 2000);
+    }
+    pthread_join(t, NULL);
+    printf("another thread's code: last %d, bad %d\n", ((Fn *)(uintptr_t)shared)(), bad);
+}
+#else
+static void code(void) {}
+static void cross(void) {}
+#endif
+
+static void maps(void)
+{
+    uint8_t *p = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(p, 5, 8 * PAGE);
+    munmap(p + 2 * PAGE, PAGE);
+    uint8_t *q = mmap(p + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    printf("hole filled: %d, zero %d\n", q == p + 2 * PAGE, q[0] == 0);
+    q = mmap(p, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    printf("no replace: %d %s\n", q == MAP_FAILED, strerror(errno));
+    q = mremap(p, 8 * PAGE, 16 * PAGE, MREMAP_MAYMOVE);
+    printf("mremap: %d, content %d\n", q != MAP_FAILED, q[7 * PAGE] == 5 && q[8 * PAGE] == 0);
+    printf("mprotect of a hole: %d %s\n", mprotect(q + 64 * PAGE, 0, PROT_READ), munmap(q, 16 * PAGE) ? "bad" : "ok");
+    printf("munmap again: %d, length 0: %d %s\n", munmap(q, 16 * PAGE), munmap(q, 0), strerror(errno));
+    errno = 0;
+    printf("unaligned: %d %s\n", mmap(q + 1, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED, strerror(errno));
+    uint8_t *start = sbrk(0), *more = sbrk(1 << 20);
+    memset(more, 1, 1 << 20);
+    printf("break: %d, back %d\n", start == more, sbrk(-(1 << 20)) == start + (1 << 20) && sbrk(0) == start);
+    int fd = -1;
+    void *volatile nowhere = (void *)16;
+    printf("bad file: %d %s\n", mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED, strerror(errno));
+    printf("write(2) of nowhere: %zd %s\n", write(1, nowhere, 1), strerror(errno));
+}
+
+int main(void)
+{
+    maps();
+    code();
+    cross();
+    return 0;
+}
