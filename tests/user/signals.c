@@ -291,7 +291,8 @@ static void ends(void)
     int status;
     if (!fork()) {
         simple(SIGSEGV, SIG_DFL, 0);
-        *(volatile int *)8 = 1;
+        volatile int *volatile nowhere = (volatile int *)8;
+        *nowhere = 1;
     }
     wait(&status);
     printf("child that faults died of %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : -1);
