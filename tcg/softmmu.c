@@ -579,7 +579,8 @@ bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
     uint32_t gen = super ? cpu->super_gen : cur_space(cpu)->ctx_gen;
     XEntry *x = x_at(cpu, va, super);
     uint64_t page = va & PAGE_MASK;
-    if (x->va != page || x->gen != gen) {
+    uint32_t regime = cpu->isa->fetch_regime ? cpu->isa->fetch_regime(cpu->mode) : 0;
+    if (x->va != page || x->gen != gen || x->regime != regime) {
         TcgXlate t = { .page_log2 = TCG_PAGE_BITS };
         if (!cpu->isa->mmu(cpu, va, TCG_EXEC, cpu->isa->regime(cpu->mode), &t))
             return false;
@@ -587,7 +588,7 @@ bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
             cpu->super_nonglobal = true;
         xseen_note(super ? &cpu->x_super_seen : &cur_space(cpu)->x_seen, va);
         large_note(super ? &cpu->x_super_large : &cur_space(cpu)->large, va, t.page_log2);
-        *x = (XEntry){ .va = page, .gpa = t.gpa & PAGE_MASK, .gen = gen };
+        *x = (XEntry){ .va = page, .gpa = t.gpa & PAGE_MASK, .gen = gen, .regime = regime };
     }
     *ret_gpa = x->gpa;
     return true;

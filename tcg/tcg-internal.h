@@ -14,7 +14,7 @@ enum { TLB_G_WRITE = 1,   /* in TlbEntry.gpa: writable, though writes are watche
        TLB_G_IO = 2 };     /* not RAM: addend holds the page's va instead */
 
 /* Executable pages met; an entry counts while its generation is the current one. */
-typedef struct XEntry { uint64_t va, gpa; uint32_t gen, pad; } XEntry;
+typedef struct XEntry { uint64_t va, gpa; uint32_t gen, regime; } XEntry;
 
 /* Executable pages met in a generation, as a filter: a page whose bit is clear was not (its XEntry may be replaced by another one's). */
 enum { XSEEN_BITS = 1 << 14 };

@@ -118,6 +118,8 @@ typedef struct GuestIsa {
     void (*set_pc_from_linear)(void *state, uint64_t linear);
     unsigned (*regime)(uint64_t mode);       /* default translation regime of a unit */
     bool (*supervisor)(uint64_t mode);       /* its global code pages outlive an address-space switch */
+    /* Modes that translate instruction addresses differently without being another address space (paging off for firmware...); NULL: there is one. */
+    unsigned (*fetch_regime)(uint64_t mode);
     /* Translate; stops before an instruction that does not fit in t->avail unless it is the first. */
     void (*translate)(TcgUnitDesc *t);
     /* Page tables. False: it would fault; then mmu_fault raises exactly that fault (does not return). */

@@ -1,0 +1,266 @@
+/* Integer emitters: RV64I, M, Zba, Zbb, Zbs, Zicond (unpriv chapters 2, 13, 12, 28). */
+#include "tcg/guest/riscv/translate.h"
+
+bool rv_lui(RiscvTr *t, const RiscvArgs *a) { rv_put(t, a->rd, rv_k(t, a->imm)); return true; }
+
+bool rv_auipc(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal pc = ir_pc(t->u, t->off);
+    rv_put(t, a->rd, ir_lea(t->u, IRT_I64, pc, 0, 0, a->imm));
+    return true;
+}
+
+bool rv_mv(RiscvTr *t, const RiscvArgs *a) { rv_put(t, a->rd, rv_x(t, a->rs2)); return true; }
+
+bool rv_alu(RiscvTr *t, const RiscvArgs *a)
+{
+    rv_put(t, a->rd, ir_bin(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), rv_x(t, a->rs2)));
+    return true;
+}
+
+bool rv_alui(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal v;
+    if (!a->rs1 && a->k != IR_AND)                 /* li */
+        v = rv_k(t, a->imm);
+    else if (a->k == IR_ADD)
+        v = rv_addr(t, a->rs1, a->imm);
+    else
+        v = ir_bin(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), rv_k(t, a->imm));
+    rv_put(t, a->rd, v);
+    return true;
+}
+
+bool rv_aluw(RiscvTr *t, const RiscvArgs *a)
+{
+    rv_put_w(t, a->rd, ir_bin(t->u, (IrOp)a->k, IRT_I32, rv_w(t, a->rs1), rv_w(t, a->rs2)));
+    return true;
+}
+
+bool rv_aluiw(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal v = rv_w(t, a->rs1);
+    if (a->imm)
+        v = ir_bin(t->u, IR_ADD, IRT_I32, v, ir_const(t->u, IRT_I32, a->imm));
+    rv_put_w(t, a->rd, v);
+    return true;
+}
+
+static void set_cond(RiscvTr *t, int rd, IrCond cc, IrVal a, IrVal b)
+{
+    IrVal fl = ir_cmp(t->u, IRT_I64, a, b);
+    rv_put(t, rd, ir_zext(t->u, IRT_I64, IRT_I8, ir_cond(t->u, cc, fl)));
+}
+
+bool rv_slt(RiscvTr *t, const RiscvArgs *a) { set_cond(t, a->rd, (IrCond)a->k, rv_x(t, a->rs1), rv_x(t, a->rs2)); return true; }
+bool rv_slti(RiscvTr *t, const RiscvArgs *a) { set_cond(t, a->rd, (IrCond)a->k, rv_x(t, a->rs1), rv_k(t, a->imm)); return true; }
+
+/* ---- shifts: the count is taken modulo the width ---- */
+static IrVal count(RiscvTr *t, int rs, unsigned width)
+{
+    IrVal n = ir_bin(t->u, IR_AND, IRT_I64, rv_x(t, rs), rv_k(t, width - 1));
+    return ir_trunc(t->u, IRT_I8, n);
+}
+
+bool rv_sh(RiscvTr *t, const RiscvArgs *a)
+{
+    rv_put(t, a->rd, ir_tri(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), count(t, a->rs2, 64), 0));
+    return true;
+}
+
+bool rv_shi(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal v = rv_x(t, a->rs1);
+    if (a->imm)
+        v = ir_tri(t->u, (IrOp)a->k, IRT_I64, v, ir_const(t->u, IRT_I8, a->imm), 0);
+    rv_put(t, a->rd, v);
+    return true;
+}
+
+bool rv_shw(RiscvTr *t, const RiscvArgs *a)
+{
+    rv_put_w(t, a->rd, ir_tri(t->u, (IrOp)a->k, IRT_I32, rv_w(t, a->rs1), count(t, a->rs2, 32), 0));
+    return true;
+}
+
+bool rv_shiw(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal v = rv_w(t, a->rs1);
+    if (a->imm)
+        v = ir_tri(t->u, (IrOp)a->k, IRT_I32, v, ir_const(t->u, IRT_I8, a->imm), 0);
+    rv_put_w(t, a->rd, v);
+    return true;
+}
+
+/* ---- jumps ---- */
+bool rv_branch(RiscvTr *t, const RiscvArgs *a)
+{
+    unsigned taken = ir_label_new(t->u);
+    IrVal fl = ir_cmp(t->u, IRT_I64, rv_x(t, a->rs1), rv_x(t, a->rs2));
+    ir_brcond(t->u, (IrCond)a->k, fl, taken);
+    rv_leave_goto(t, t->next);
+    ir_label(t->u, taken);
+    rv_leave_goto(t, t->off + a->imm);
+    return true;
+}
+
+bool rv_jal(RiscvTr *t, const RiscvArgs *a)
+{
+    if (a->rd)
+        rv_put(t, a->rd, ir_pc(t->u, t->next));
+    rv_leave_goto(t, t->off + a->imm);
+    return true;
+}
+
+bool rv_jalr(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal to = ir_bin(t->u, IR_AND, IRT_I64, rv_addr(t, a->rs1, a->imm), rv_k(t, ~1ll));
+    bool link = a->rd == RISCV_RA || a->rd == 5, from_link = a->rs1 == RISCV_RA || a->rs1 == 5;
+    if (a->rd)
+        rv_put(t, a->rd, ir_pc(t->u, t->next));
+    ir_jmp(t->u, to, link ? IRJ_CALL : from_link ? IRJ_RET : IRJ_PLAIN);
+    t->end = true;
+    return true;
+}
+
+/* ---- M ---- */
+bool rv_mulh(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal m = ir_bin(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), rv_x(t, a->rs2));
+    rv_put(t, a->rd, ir_hi(t->u, m));
+    return true;
+}
+
+/* high(a signed * b unsigned) = high(a * b unsigned) - (a < 0 ? b : 0) */
+bool rv_mulhsu(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal x = rv_x(t, a->rs1), y = rv_x(t, a->rs2);
+    IrVal hi = ir_hi(t->u, ir_bin(t->u, IR_MULU, IRT_I64, x, y));
+    IrVal sign = ir_tri(t->u, IR_SAR, IRT_I64, x, ir_const(t->u, IRT_I8, 63), 0);
+    rv_put(t, a->rd, ir_bin(t->u, IR_SUB, IRT_I64, hi, ir_bin(t->u, IR_AND, IRT_I64, sign, y)));
+    return true;
+}
+
+/*
+ * Nothing traps (unpriv table 13.1). Divisor 0: quotient all ones, remainder the dividend. Signed overflow: quotient the dividend, remainder 0.
+ * The IR's flag V says that one of them happened.
+ */
+static IrVal divide(RiscvTr *t, const RiscvArgs *a, IrType type, bool rem)
+{
+    IrUnit *u = t->u;
+    bool is_signed = a->k == IR_DIVS;
+    IrVal x = type == IRT_I64 ? rv_x(t, a->rs1) : rv_w(t, a->rs1), y = type == IRT_I64 ? rv_x(t, a->rs2) : rv_w(t, a->rs2);
+    IrVal hi = is_signed ? ir_tri(u, IR_SAR, type, x, ir_const(u, IRT_I8, type == IRT_I64 ? 63 : 31), 0) : ir_const(u, type, 0);
+    IrVal q = ir_emit(u, (IrOp)a->k, type, x, hi, y, 0);
+    IrVal r = rem ? ir_hi(u, q) : 0, fl = ir_flags(u, q);
+    IrVal zero = ir_const(u, type, 0);
+    if (rem) {                 /* V: divisor 0 gives x, overflow (signed, divisor -1) gives 0 */
+        IrVal bad = is_signed ? ir_select(u, type, IRC_E, ir_cmp(u, type, y, zero), x, zero) : x;
+        return ir_select(u, type, IRC_O, fl, bad, r);
+    }
+    IrVal ones = ir_const(u, type, -1);
+    IrVal bad = is_signed ? ir_select(u, type, IRC_E, ir_cmp(u, type, y, zero), ones, x) : ones;
+    return ir_select(u, type, IRC_O, fl, bad, q);
+}
+
+bool rv_div(RiscvTr *t, const RiscvArgs *a) { rv_put(t, a->rd, divide(t, a, IRT_I64, false)); return true; }
+bool rv_rem(RiscvTr *t, const RiscvArgs *a) { rv_put(t, a->rd, divide(t, a, IRT_I64, true)); return true; }
+bool rv_divw(RiscvTr *t, const RiscvArgs *a) { rv_put_w(t, a->rd, divide(t, a, IRT_I32, false)); return true; }
+bool rv_remw(RiscvTr *t, const RiscvArgs *a) { rv_put_w(t, a->rd, divide(t, a, IRT_I32, true)); return true; }
+
+/* ---- Zba ---- */
+bool rv_shadd(RiscvTr *t, const RiscvArgs *a)
+{
+    rv_put(t, a->rd, ir_lea(t->u, IRT_I64, rv_x(t, a->rs2), rv_x(t, a->rs1), (unsigned)a->k, 0));
+    return true;
+}
+
+bool rv_shadd_uw(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal z = ir_zext(t->u, IRT_I64, IRT_I32, rv_w(t, a->rs1));
+    rv_put(t, a->rd, ir_lea(t->u, IRT_I64, rv_x(t, a->rs2), z, (unsigned)a->k, 0));
+    return true;
+}
+
+bool rv_slli_uw(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal z = ir_zext(t->u, IRT_I64, IRT_I32, rv_w(t, a->rs1));
+    if (a->imm)
+        z = ir_tri(t->u, IR_SHL, IRT_I64, z, ir_const(t->u, IRT_I8, a->imm), 0);
+    rv_put(t, a->rd, z);
+    return true;
+}
+
+/* ---- Zbb ---- */
+bool rv_andn(RiscvTr *t, const RiscvArgs *a)
+{
+    rv_put(t, a->rd, ir_bin(t->u, IR_ANDN, IRT_I64, rv_x(t, a->rs2), rv_x(t, a->rs1)));
+    return true;
+}
+
+/* ORN, XNOR */
+bool rv_orn(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal inv = ir_un(t->u, IR_NOT, IRT_I64, rv_x(t, a->rs2));
+    rv_put(t, a->rd, ir_bin(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), inv));
+    return true;
+}
+
+bool rv_minmax(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal x = rv_x(t, a->rs1), y = rv_x(t, a->rs2);
+    rv_put(t, a->rd, ir_select(t->u, IRT_I64, (IrCond)a->k, ir_cmp(t->u, IRT_I64, x, y), x, y));
+    return true;
+}
+
+bool rv_un(RiscvTr *t, const RiscvArgs *a) { rv_put(t, a->rd, ir_un(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1))); return true; }
+bool rv_unw(RiscvTr *t, const RiscvArgs *a)
+{
+    rv_put(t, a->rd, ir_zext(t->u, IRT_I64, IRT_I32, ir_un(t->u, (IrOp)a->k, IRT_I32, rv_w(t, a->rs1))));
+    return true;
+}
+
+bool rv_ext(RiscvTr *t, const RiscvArgs *a)
+{
+    IrType from = (IrType)(a->k & 255);
+    IrVal v = ir_trunc(t->u, from, rv_x(t, a->rs1));
+    rv_put(t, a->rd, a->k >> 8 == IR_SEXT ? ir_sext(t->u, IRT_I64, from, v) : ir_zext(t->u, IRT_I64, from, v));
+    return true;
+}
+
+/* Each byte that is not 0 becomes 255: bit 7 of (low seven bits + 127) | byte, spread. */
+bool rv_orc_b(RiscvTr *t, const RiscvArgs *a)
+{
+    IrUnit *u = t->u;
+    IrVal x = rv_x(t, a->rs1), low = rv_k(t, 0x7f7f7f7f7f7f7f7fll);
+    IrVal v = ir_bin(u, IR_ADD, IRT_I64, ir_bin(u, IR_AND, IRT_I64, x, low), low);
+    v = ir_bin(u, IR_ANDN, IRT_I64, low, ir_bin(u, IR_OR, IRT_I64, v, x));
+    IrVal one = ir_tri(u, IR_SHR, IRT_I64, v, ir_const(u, IRT_I8, 7), 0);
+    rv_put(t, a->rd, ir_bin(u, IR_OR, IRT_I64, ir_bin(u, IR_SUB, IRT_I64, v, one), v));
+    return true;
+}
+
+/* ---- Zbs: 0 clear, 1 extract, 2 invert, 3 set ---- */
+static void single_bit(RiscvTr *t, const RiscvArgs *a, IrVal n)
+{
+    IrUnit *u = t->u;
+    IrVal x = rv_x(t, a->rs1), v;
+    if (a->k == 1) {
+        v = ir_bin(u, IR_AND, IRT_I64, ir_tri(u, IR_SHR, IRT_I64, x, n, 0), rv_k(t, 1));
+    } else {
+        IrVal bit = ir_tri(u, IR_SHL, IRT_I64, rv_k(t, 1), n, 0);
+        v = a->k ? ir_bin(u, a->k == 2 ? IR_XOR : IR_OR, IRT_I64, x, bit) : ir_bin(u, IR_ANDN, IRT_I64, bit, x);
+    }
+    rv_put(t, a->rd, v);
+}
+
+bool rv_bit(RiscvTr *t, const RiscvArgs *a) { single_bit(t, a, count(t, a->rs2, 64)); return true; }
+bool rv_biti(RiscvTr *t, const RiscvArgs *a) { single_bit(t, a, ir_const(t->u, IRT_I8, a->imm)); return true; }
+
+/* ---- Zicond ---- */
+bool rv_czero(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal zero = rv_k(t, 0), fl = ir_cmp(t->u, IRT_I64, rv_x(t, a->rs2), zero);
+    rv_put(t, a->rd, ir_select(t->u, IRT_I64, (IrCond)a->k, fl, zero, rv_x(t, a->rs1)));
+    return true;
+}

@@ -1,0 +1,50 @@
+#pragma once
+#include "tcg/riscv_opcodes.h"
+#include "tcg/guest/riscv/riscv.h"
+
+/*
+ * What emitters (named in opcodes.def) work with. An emitter reads registers, computes, and writes registers last. False: not a legal
+ * instruction in this mode; it has emitted nothing that shows then.
+ */
+enum { RISCV_MAX_COLD = 96 };
+typedef enum RiscvColdKind { RISCV_COLD_FP, RISCV_COLD_SC } RiscvColdKind;
+/* Code out of line: the whole instruction done again by helper (FP), or with the uncommon result (SC fails). */
+typedef struct RiscvCold { uint16_t label; uint8_t kind, len; RiscvArgs a; int64_t off; } RiscvCold;
+
+typedef struct RiscvTr {
+    TcgUnitDesc *d;
+    IrUnit *u;
+    uint64_t mode;
+    uint32_t insn;             /* raw bits */
+    int64_t off, next;         /* page offsets of this instruction and the one behind */
+    unsigned len;
+    bool end;                  /* a leaving operation was emitted */
+    bool look;                 /* mode or interrupt state may change: end with the run loop */
+    uint32_t boxed;            /* f registers known to hold a NaN-boxed single here */
+    unsigned n_cold;
+    RiscvCold cold[RISCV_MAX_COLD];
+} RiscvTr;
+
+static inline IrVal rv_k(RiscvTr *t, int64_t v) { return ir_const(t->u, IRT_I64, v); }
+/* x register @n, 0 is the constant; writes of x0 vanish. */
+static inline IrVal rv_x(RiscvTr *t, int n) { return n ? ir_get(t->u, IRT_I64, (unsigned)n) : rv_k(t, 0); }
+static inline void rv_put(RiscvTr *t, int n, IrVal v)
+{
+    if (n)
+        ir_put(t->u, IRT_I64, (unsigned)n, v);
+}
+static inline IrVal rv_w(RiscvTr *t, int n) { return ir_trunc(t->u, IRT_I32, rv_x(t, n)); }
+static inline void rv_put_w(RiscvTr *t, int n, IrVal v) { rv_put(t, n, ir_sext(t->u, IRT_I64, IRT_I32, v)); }
+IrVal rv_call(RiscvTr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d);
+/* x[n] + imm */
+IrVal rv_addr(RiscvTr *t, int n, int64_t imm);
+/* Out of line for this instruction; a label. */
+unsigned rv_cold(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a);
+/* Raise unconditionally; ends the unit. */
+void rv_emit_raise(RiscvTr *t, uint64_t cause, IrVal tval);
+/* pc = next instruction, the run loop looks at mode and interrupts. */
+void rv_leave_look(RiscvTr *t);
+/* Guest continues at page offset @off, in the same mode. */
+void rv_leave_goto(RiscvTr *t, int64_t off);
+/* fp.c: the body of a RISCV_COLD_FP. */
+void rv_fp_slow(RiscvTr *t, const RiscvArgs *a);
