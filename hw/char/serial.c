@@ -25,6 +25,8 @@ typedef struct Fifo {
 typedef struct Serial {
     Device dev;
     CharDev *chr;               /* property */
+    uint8_t line;               /* property: LCR after reset */
+    bool ungated;               /* property: INTR does not pass through OUT2's gate */
     Fifo rx, tx;
     uint16_t divisor;
     uint8_t ier, fcr, lcr, mcr, lsr, msr, scr;
@@ -64,7 +66,7 @@ static uint8_t iir(const Serial *s)
 /* On a PC, OUT2 lets INTR through to the bus; in loopback the pin is inactive. */
 static void serial_update(Serial *s)
 {
-    irq_set(s->dev.irq[0], iir(s) != IIR_NONE && (s->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2);
+    irq_set(s->dev.irq[0], iir(s) != IIR_NONE && ((s->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2 || s->ungated));
 }
 
 /* ---- receiver ---- */
@@ -396,7 +398,8 @@ static void serial_reset(Device *dev)
     timer_cancel(s->timeout);
     s->rx = s->tx = (Fifo){ 0 };
     s->divisor = 12;
-    s->ier = s->fcr = s->lcr = s->mcr = s->scr = 0;
+    s->ier = s->fcr = s->mcr = s->scr = 0;
+    s->lcr = s->line;
     s->lsr = LSR_THRE | LSR_TEMT;
     s->thre_ipending = s->timeout_ipending = false;
     s->msr = modem_lines(s);
@@ -447,7 +450,9 @@ static bool serial_post_load(Device *dev, unsigned version, GError **err)
 }
 
 static const PropDesc serial_props[] = {
-    PROP(Serial, chr, PROP_REF, "chardev", .ref_type = "chardev", .help = "where the line goes"), { 0 }
+    PROP(Serial, chr, PROP_REF, "chardev", .ref_type = "chardev", .help = "where the line goes"),
+    PROP(Serial, line, PROP_U8, "line", .def = "0", .max = 0x1f, .help = "line control after reset (3: 8 bits)"),
+    PROP(Serial, ungated, PROP_BOOL, "ungated", .def = "off", .help = "interrupts whatever OUT2 is, as outside of a PC"), { 0 }
 };
 static const FieldDesc fifo_fields[] = { FIELD_ARRAY(Fifo, data), FIELD_ARRAY(Fifo, err), FIELD(Fifo, head), FIELD(Fifo, len), { 0 } };
 static const FieldDesc serial_fields[] = {
