@@ -66,14 +66,14 @@ static bool read_segments(const uint8_t *p, uint64_t len, uint64_t phoff, unsign
     return elf->n > 0 || boot_fail(err, "the ELF file has nothing to load");
 }
 
-bool elf_parse(const uint8_t *p, uint64_t len, ElfImage *ret, GError **err)
+bool elf_parse_machine(const uint8_t *p, uint64_t len, unsigned want, ElfImage *ret, GError **err)
 {
     *ret = (ElfImage){ .is64 = len > EI_CLASS && p[EI_CLASS] == ELFCLASS64 };
     if (len < (ret->is64 ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr)) || p[EI_DATA] != ELFDATA2LSB)
         return boot_fail(err, "the ELF file is cut short or not little endian");
     unsigned type = load_le16(p + 16), machine = load_le16(p + 18);
-    if (machine != EM_386 && machine != EM_X86_64)
-        return boot_fail(err, "the ELF file is for another CPU (e_machine %u), not for x86", machine);
+    if (want ? machine != want : machine != EM_386 && machine != EM_X86_64)
+        return boot_fail(err, "the ELF file is for another CPU (e_machine %u) than this machine's", machine);
     if (type != ET_EXEC && type != ET_DYN)
         return boot_fail(err, "the ELF file is not an executable (e_type %u)", type);
     if (ret->is64) {
@@ -82,6 +82,11 @@ bool elf_parse(const uint8_t *p, uint64_t len, ElfImage *ret, GError **err)
     }
     ret->entry = load_le32(p + 24);
     return read_segments(p, len, load_le32(p + 28), load_le16(p + 42), load_le16(p + 44), ret, err);
+}
+
+bool elf_parse(const uint8_t *p, uint64_t len, ElfImage *ret, GError **err)
+{
+    return elf_parse_machine(p, len, 0, ret, err);
 }
 
 bool elf_add_segments(BootPlan *plan, const BootEnv *env, const ElfImage *elf, GBytes *image, GError **err)

@@ -44,6 +44,8 @@ typedef struct ElfImage {
 bool elf_is(const uint8_t *p, uint64_t len);
 /* Checks everything against @len: offsets and sizes in *ret are safe to use. */
 bool elf_parse(const uint8_t *p, uint64_t len, ElfImage *ret, GError **err);
+/* The same for the CPU with that e_machine. */
+bool elf_parse_machine(const uint8_t *p, uint64_t len, unsigned want, ElfImage *ret, GError **err);
 bool elf_add_segments(BootPlan *plan, const BootEnv *env, const ElfImage *elf, GBytes *image, GError **err);
 
 /* Each: false without @err set = not this kind. */

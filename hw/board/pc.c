@@ -106,3 +106,8 @@ const char *pc_boot_kind(Machine *m)
 {
     return pc_of(m)->plan.kind;
 }
+
+const Board board_pc = {
+    .machine = "pc", .arch = "x86_64", .summary = "i440FX PC", .max_vcpus = 255, .max_serials = PC_SERIALS, .cpu = &pc_cpu_type,
+    .init = pc_init, .finish = pc_finish, .disk = "ide-hd", .cdrom = "ide-cd", .nic = "virtio-net-pci",
+};

@@ -1,0 +1,93 @@
+/* Device trees (Devicetree Specification 0.4), written with libfdt. */
+#include <libfdt.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "hw/board/virt.h"
+#include "util/bits.h"
+#include "util/random.h"
+
+enum { FDT_MAX = 1 << 20 };
+
+static void keep(Fdt *f, int r)
+{
+    if (r < 0 && !f->error)
+        f->error = r;
+}
+
+void fdt_open(Fdt *f)
+{
+    *f = (Fdt){ .buf = g_malloc0(FDT_MAX), .size = FDT_MAX, .next_phandle = 1 };
+    keep(f, fdt_create(f->buf, f->size));
+    keep(f, fdt_finish_reservemap(f->buf));
+    keep(f, fdt_begin_node(f->buf, ""));
+}
+
+void fdt_node(Fdt *f, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    g_autofree char *name = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    keep(f, fdt_begin_node(f->buf, name));
+}
+
+void fdt_end(Fdt *f) { keep(f, fdt_end_node(f->buf)); }
+void fdt_str(Fdt *f, const char *name, const char *value) { keep(f, fdt_property_string(f->buf, name, value)); }
+void fdt_flag(Fdt *f, const char *name) { keep(f, fdt_property(f->buf, name, NULL, 0)); }
+
+void fdt_strs(Fdt *f, const char *name, ...)
+{
+    g_autoptr(GByteArray) a = g_byte_array_new();
+    va_list ap;
+    va_start(ap, name);
+    for (const char *s; (s = va_arg(ap, const char *));)
+        g_byte_array_append(a, (const guint8 *)s, (guint)strlen(s) + 1);
+    va_end(ap);
+    keep(f, fdt_property(f->buf, name, a->data, (int)a->len));
+}
+
+void fdt_u32s(Fdt *f, const char *name, const uint32_t *cells, unsigned n)
+{
+    void *p = NULL;
+    int r = fdt_property_placeholder(f->buf, name, (int)(4 * n), &p);
+    keep(f, r);
+    for (unsigned i = 0; !r && i < n; i++)
+        store_be32((uint8_t *)p + 4 * i, cells[i]);
+}
+
+void fdt_reg(Fdt *f, uint64_t base, uint64_t size)
+{
+    fdt_cells(f, "reg", (uint32_t)(base >> 32), (uint32_t)base, (uint32_t)(size >> 32), (uint32_t)size);
+}
+
+void fdt_chosen(Fdt *f, const char *stdout_path, const char *cmdline, uint64_t initrd, uint64_t initrd_len)
+{
+    uint32_t seed[8];
+    random_bytes(seed, sizeof(seed));
+    fdt_node(f, "chosen");
+    fdt_u32s(f, "rng-seed", seed, ARRAY_LEN(seed));
+    if (stdout_path)
+        fdt_str(f, "stdout-path", stdout_path);
+    if (cmdline)
+        fdt_str(f, "bootargs", cmdline);
+    if (initrd_len) {
+        fdt_cells(f, "linux,initrd-start", (uint32_t)(initrd >> 32), (uint32_t)initrd);
+        fdt_cells(f, "linux,initrd-end", (uint32_t)((initrd + initrd_len) >> 32), (uint32_t)(initrd + initrd_len));
+    }
+    fdt_end(f);
+}
+
+GBytes *fdt_close(Fdt *f, GError **err)
+{
+    fdt_end(f);
+    keep(f, fdt_finish(f->buf));
+    GBytes *r = NULL;
+    if (f->error)
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_FAILED, "the device tree cannot be made: %s", fdt_strerror(f->error));
+    else
+        r = g_bytes_new(f->buf, fdt_totalsize(f->buf));
+    g_free(f->buf);
+    f->buf = NULL;
+    return r;
+}

@@ -1,0 +1,46 @@
+#pragma once
+#include "hw/board/board.h"
+
+/* What the `virt` boards of the foreign guests share: images in memory, the flattened device tree, virtio and PCI. */
+
+/* ---- images ---- */
+typedef struct VirtImages {
+    uint64_t ram_base, ram_end;
+    unsigned elf_machine;
+    GArray *segments;           /* of BootSegment (boot.h), in RAM */
+} VirtImages;
+
+void virt_images_init(VirtImages *v, uint64_t ram_base, uint64_t ram_bytes, unsigned elf_machine);
+void virt_images_clear(VirtImages *v);
+/* An ELF file at its physical addresses, anything else as it is at @gpa. *ret_end: first free address behind it. */
+bool virt_images_load(VirtImages *v, const char *path, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err);
+bool virt_images_add(VirtImages *v, const char *what, uint64_t gpa, GBytes *data, GError **err);
+/* Copy everything into guest memory: at every reset. */
+void virt_images_place(const VirtImages *v, Machine *m);
+
+/* ---- device tree: libfdt's sequential write, errors kept until the end ---- */
+typedef struct Fdt {
+    void *buf;
+    int size, error;
+    uint32_t next_phandle;
+} Fdt;
+
+void fdt_open(Fdt *f);
+void fdt_node(Fdt *f, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+void fdt_end(Fdt *f);
+void fdt_str(Fdt *f, const char *name, const char *value);
+/* Several strings, NULL-terminated. */
+void fdt_strs(Fdt *f, const char *name, ...) G_GNUC_NULL_TERMINATED;
+void fdt_flag(Fdt *f, const char *name);
+/* @n cells. */
+void fdt_u32s(Fdt *f, const char *name, const uint32_t *cells, unsigned n);
+#define fdt_cells(f, name, ...) fdt_u32s(f, name, (const uint32_t[]){ __VA_ARGS__ }, sizeof((const uint32_t[]){ __VA_ARGS__ }) / 4)
+/* Two cells each. */
+void fdt_reg(Fdt *f, uint64_t base, uint64_t size);
+/* Finished tree, or NULL with @err. Frees the writer. */
+GBytes *fdt_close(Fdt *f, GError **err);
+/* /chosen. */
+void fdt_chosen(Fdt *f, const char *stdout_path, const char *cmdline, uint64_t initrd, uint64_t initrd_len);
+
+/* A board device: new, properties, realize; NULL with @err. */
+Device *virt_device(Machine *m, const char *klass, const char *id, const char *const *props, GError **err);
