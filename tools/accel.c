@@ -54,9 +54,18 @@ bool tandem_choose_accel(Tandem *t, GError **err)
 {
     t->accel_cfg = (AccelConfig){ .irqchip = t->o.irqchip, .ring0 = t->o.ring0, .max_vcpus = (unsigned)t->o.max_vcpus, .tb_cache_bytes = t->o.tb_cache_bytes,
                                     .tier = t->o.tier };
-    t->accel = choose(t, err);
+    const char *only = t->board->engine;
+    if (only && (!t->o.accel || !strcmp(t->o.accel, "auto"))) {
+        AccelInfo info = { 0 };
+        t->accel = probe(t, only, &info, err);
+        t->accel_line = g_strdup_printf("engine %s (%s guest on this host)", only, t->board->arch);
+    } else {
+        t->accel = choose(t, err);
+    }
     if (!t->accel)
         return false;
+    if (only && strcmp(t->accel->name, only))
+        return opt_fail(err, "-accel %s cannot run a %s guest on this host; use %s", t->accel->name, t->board->arch, only);
     /* The translator helps an engine out; it has no need of help itself. Moving back and forth for a test takes both. */
     const AccelOps *tcg = accel_find(accel_registry, "tcg"), *kvm = accel_find(accel_registry, "kvm");
     AccelInfo info = { 0 };

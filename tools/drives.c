@@ -87,7 +87,7 @@ static bool imply_device(Tandem *t, const Drive *d, const char *id, GError **err
         g_ptr_array_add(t->device_args, g_strdup_printf("virtio-blk-pci,drive=%s%s", id, serial));
         return true;
     }
-    if (strcmp(d->bus, "ide"))
+    if (strcmp(d->bus, "ide") || (t->board && strncmp(t->board->disk, "ide", 3)))
         return opt_fail(err, "-drive if=%s does not exist; use ide, virtio or none", d->bus);
     g_autofree char *unit = d->index ? g_strdup_printf(",bus=ide.%u,unit=%u", (unsigned)(*d->index - '0') / 2, (unsigned)(*d->index - '0') % 2) : g_strdup("");
     g_ptr_array_add(t->device_args, g_strdup_printf("%s,drive=%s%s%s", cdrom ? "ide-cd" : "ide-hd", id, unit, serial));
@@ -155,6 +155,9 @@ static bool parse_behaviour(Keys *k, Drive *d, GError **err)
     return true;
 }
 
+/* -hda and -drive without if=: what the machine has. */
+static const char *default_bus(const Tandem *t) { return !t->board || g_str_has_prefix(t->board->disk, "ide") ? "ide" : "virtio"; }
+
 static bool parse_drive(Tandem *t, const char *text, GError **err)
 {
     g_autoptr(Keys) k = keys_new(text, "file");
@@ -166,7 +169,7 @@ static bool parse_drive(Tandem *t, const char *text, GError **err)
     d.file = d.file ? d.file : filename;
     d.format = d.format ? d.format : driver;
     if (!d.bus)
-        d.bus = "ide";
+        d.bus = default_bus(t);
     if (!parse_bool(keys_take(k, "readonly"), "-drive readonly", &d.readonly, err) || !parse_bool(keys_take(k, "read-only"), "-drive read-only", &d.readonly, err) ||
         !parse_bool(keys_take(k, "snapshot"), "-drive snapshot", &d.temporary, err) || !parse_behaviour(k, &d, err) ||
         !keys_all_used(k, "drive", "file=, format=, if=, id=, cache=, readonly=, media=, index=, serial=, snapshot=, discard=, detect-zeroes=, aio=, "
@@ -183,10 +186,10 @@ bool tandem_open_drives(Tandem *t, GError **err)
     static const char *const index[] = { "0", "1", "2", "3" };
     for (unsigned i = 0; i < 4; i++) {
         const char *file = i == 0 && o->disk ? o->disk : o->disks[i];
-        if (file && !add_drive(t, &(Drive){ .file = file, .bus = "ide", .index = index[i], .temporary = o->snapshot, .discard_auto = true }, err))
+        if (file && !add_drive(t, &(Drive){ .file = file, .bus = default_bus(t), .index = index[i], .temporary = o->snapshot, .discard_auto = true }, err))
             return false;
     }
-    if (o->cdrom && !add_drive(t, &(Drive){ .file = o->cdrom, .bus = "ide", .index = "2", .media = "cdrom" }, err))
+    if (o->cdrom && !add_drive(t, &(Drive){ .file = o->cdrom, .bus = default_bus(t), .index = "2", .media = "cdrom" }, err))
         return false;
     for (unsigned i = 0; i < o->drives->len; i++)
         if (!parse_drive(t, g_ptr_array_index(o->drives, i), err))

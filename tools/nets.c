@@ -69,7 +69,7 @@ bool tandem_open_nets(Tandem *t, GError **err)
     for (unsigned i = 0; i < o->nics->len; i++)
         if (!open_nic(t, g_ptr_array_index(o->nics, i), i, err))
             return false;
-    bool plain = !o->netdevs->len && !o->nics->len && !o->nodefaults && !strcmp(o->machine, "pc");
+    bool plain = !o->netdevs->len && !o->nics->len && !o->nodefaults && t->board && t->board->nic;
     /* As with QEMU a guest has a network unless it is told otherwise. */
     if (plain && device_class_find(device_registry, "virtio-net-pci"))
         return open_nic(t, "user", 0, err);

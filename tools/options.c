@@ -128,17 +128,22 @@ static bool set_machine(TandemOptions *o, const OptionDesc *d, const char *arg, 
     static const char *const same[] = { "usb", "vmport", "graphics", "hpet", "acpi", "mem-merge", "dump-guest-core" };
     for (unsigned i = 0; i < G_N_ELEMENTS(same); i++)
         keys_take(k, same[i]);          /* QEMU scripts set them; they change nothing here */
-    if (type && strcmp(type, "none") && strcmp(type, "pc") && !g_str_has_prefix(type, "pc-i440fx"))
-        return opt_fail(err, "there is no machine '%s'; use pc or none", type);
-    if (type) {
+    static const char *const types[] = { "pc", "virt", "none" };
+    for (unsigned i = 0; type && i <= G_N_ELEMENTS(types); i++) {
+        if (i == G_N_ELEMENTS(types))
+            return opt_fail(err, "there is no machine '%s'; use pc, virt or none", type);
+        if (strcmp(type, types[i]) && (i || !g_str_has_prefix(type, "pc-i440fx")))
+            continue;
         g_free(o->machine);
-        o->machine = g_strdup(strcmp(type, "none") ? "pc" : "none");
+        o->machine = g_strdup(types[i]);
+        o->machine_given = true;
+        break;
     }
     if ((accel && !take_accel(o, accel, "-machine accel", err)) || !set_irqchip(o, keys_take(k, "kernel-irqchip"), err) ||
         !parse_bool(keys_take(k, "smm"), "-machine smm", &smm, err))
         return false;
     o->smm_off = !smm;
-    return keys_all_used(k, "machine", "pc or none, accel=, kernel-irqchip=, smm=", err);
+    return keys_all_used(k, "machine", "pc, virt or none, accel=, kernel-irqchip=, smm=", err);
 }
 
 static bool set_smp(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
@@ -247,7 +252,8 @@ static bool set_boot(TandemOptions *o, const OptionDesc *d, const char *arg, GEr
 static const OptionDesc options[] = {
     CALL("accel", "kvm|tcg|auto[,kernel-irqchip=on|off|split][,ring0=kvm|tcg][,tb-size=SIZE][,tier=interp|1]", set_accel, "engine; a list (kvm:tcg) takes the first that works; default auto"),
     CALL("enable-kvm", NULL, set_enable_kvm, "as -accel kvm"),
-    CALL("machine", "pc|none[,accel=NAME][,kernel-irqchip=...][,smm=on|off]", set_machine, "what to emulate; default pc"),
+    TEXT("arch", "x86_64|riscv64", arch, "guest CPU; default: as the program's name (qemu-system-riscv64) or the kernel image says, else x86_64"),
+    CALL("machine", "pc|virt|none[,accel=NAME][,kernel-irqchip=...][,smm=on|off]", set_machine, "what to emulate; default pc, for other CPUs virt"),
     CALL("M", "...", set_machine, "as -machine"),
     TEXT("cpu", "MODEL[,+FEATURE][,-FEATURE]", cpu, "CPU model: qemu64, max, host, x86-64-v2, x86-64-v3; help lists them"),
     CALL("smp", "N[,maxcpus=N][,sockets=N][,cores=N][,threads=N]", set_smp, "number of CPUs, 1 to 255; default 1"),
@@ -365,7 +371,7 @@ static void init(TandemOptions *o)
 void options_clear(TandemOptions *o)
 {
     GPtrArray *lists[] = { o->drives, o->devices, o->netdevs, o->nics, o->chardevs, o->serials, o->monitors, o->qmps };
-    char *texts[] = { o->machine, o->accel, o->accel_option, o->cpu, o->kernel, o->initrd, o->append, o->bios, o->boot, o->name, o->log_items,
+    char *texts[] = { o->machine, o->arch, o->accel, o->accel_option, o->cpu, o->kernel, o->initrd, o->append, o->bios, o->boot, o->name, o->log_items,
                       o->log_file, o->display, o->vga, o->uuid, o->debugcon, o->disks[0], o->disks[1], o->disks[2], o->disks[3], o->cdrom, o->disk };
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         if (lists[i])
@@ -389,6 +395,17 @@ static bool check(const TandemOptions *o, GError **err)
     if (o->serials->len > 4)
         return opt_fail(err, "a PC has at most 4 serial ports, -serial is given %u times", o->serials->len);
     return true;
+}
+
+/* Started as qemu-system-riscv64 or tandem-riscv64: that is the guest. */
+static void arch_from_name(TandemOptions *o, const char *program)
+{
+    g_autofree char *base = g_path_get_basename(program ? program : "");
+    const char *dash = strrchr(base, '-');
+    static const char *const known[] = { "x86_64", "riscv64" };
+    for (unsigned i = 0; dash && i < G_N_ELEMENTS(known); i++)
+        if (!strcmp(dash + 1, known[i]))
+            o->arch = g_strdup(known[i]);
 }
 
 static OptionsResult one(TandemOptions *o, int argc, char *const *argv, int *i, char **ret_text, GError **err)
@@ -428,6 +445,7 @@ OptionsResult options_parse(TandemOptions *o, int argc, char *const *argv, char 
 {
     *ret_text = NULL;
     init(o);
+    arch_from_name(o, argc > 0 ? argv[0] : NULL);
     for (int i = 1; i < argc; i++) {
         OptionsResult r = one(o, argc, argv, &i, ret_text, err);
         if (r != OPTIONS_RUN)

@@ -7,7 +7,9 @@
 
 /* The command line of tandem, parsed. What names other things (drives, devices) stays text until the machine is made. */
 typedef struct TandemOptions {
-    char *machine;              /* "pc", "none" */
+    char *machine;              /* "pc", "virt", "none" */
+    char *arch;                 /* guest CPU: "x86_64", "riscv64"; NULL: by the kernel image, else x86_64 */
+    bool machine_given;
     char *accel;                /* "kvm:tcg", "auto"; NULL = auto */
     char *accel_option;         /* how the engine was named, for messages: "-accel", "-enable-kvm" */
     char *cpu, *kernel, *initrd, *append, *bios, *boot, *name, *log_items, *log_file, *display, *vga, *uuid, *debugcon;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "hw/board/pc.h"
 #include "tools/keys.h"
 #include "ui/net.h"
 
@@ -30,20 +29,14 @@ static void quit(void *opaque)
     loop_quit(((Tandem *)opaque)->loop);
 }
 
-static bool is_pc(const Tandem *t)
-{
-    return !strcmp(t->o.machine, "pc");
-}
-
 static bool make_machine(Tandem *t, GError **err)
 {
-    bool pc = is_pc(t);
     MachineConfig cfg = {
         .name = t->o.machine, .loop = t->loop, .log = t->log, .ram_bytes = t->o.ram_bytes, .devices = device_registry,
         .no_reboot = t->o.no_reboot, .no_shutdown = t->o.no_shutdown, .accel_cfg = t->accel_cfg,
     };
-    if (pc) {
-        cfg.cpu = &pc_cpu_type;
+    if (t->board) {
+        cfg.cpu = t->board->cpu;
         cfg.accel = t->accel;
         cfg.assist = t->assist;
         cfg.n_vcpus = (unsigned)t->o.n_vcpus;
@@ -56,18 +49,18 @@ static bool make_machine(Tandem *t, GError **err)
     return true;
 }
 
-static bool make_pc(Tandem *t, GError **err)
+static bool make_board(Tandem *t, GError **err)
 {
     g_autoptr(Keys) boot = keys_new(t->o.boot ? t->o.boot : "", "order");
-    PcConfig pc = {
+    BoardConfig cfg = {
         .cpu = t->o.cpu, .kernel = t->o.kernel, .initrd = t->o.initrd, .append = t->o.append, .bios = t->o.bios, .uuid = t->o.uuid, .name = t->o.name,
         .debugcon = t->o.debugcon ? "debugcon" : NULL, .no_smm = t->o.smm_off, .boot_order = keys_take(boot, "order"),
     };
-    if (!parse_bool(keys_take(boot, "menu"), "-boot menu", &pc.boot_menu, err))
+    if (!parse_bool(keys_take(boot, "menu"), "-boot menu", &cfg.boot_menu, err))
         return false;
-    for (unsigned i = 0; i < 4; i++)
-        pc.serial[i] = t->serial_ids[i];
-    return pc_init(t->machine, &pc, err);
+    for (unsigned i = 0; i < t->board->max_serials; i++)
+        cfg.serial[i] = t->serial_ids[i];
+    return t->board->init(t->machine, &cfg, err);
 }
 
 bool tandem_setup(Tandem *t, GError **err)
@@ -79,17 +72,16 @@ bool tandem_setup(Tandem *t, GError **err)
     t->monitors = g_ptr_array_new();
     t->nets = g_ptr_array_new();
     t->device_args = g_ptr_array_new_with_free_func(g_free);
-    bool pc = is_pc(t);
     if (t->o.qmps->len)
         tandem_say("-qmp is accepted but not yet there: nothing will answer on it; use -monitor");
-    if (!open_log(t, err) || !tandem_open_drives(t, err) || (pc && !tandem_choose_accel(t, err)) || !make_machine(t, err) ||
+    if (!open_log(t, err) || !tandem_choose_board(t, err) || !tandem_open_drives(t, err) || (t->board && !tandem_choose_accel(t, err)) || !make_machine(t, err) ||
         !tandem_register_drives(t, err) || !tandem_open_chardevs(t, err) || !tandem_open_nets(t, err))
         return false;
-    if (pc && !make_pc(t, err))
+    if (t->board && !make_board(t, err))
         return false;
-    if (!tandem_add_devices(t, err) || (pc && !pc_finish(t->machine, err)) || !machine_complete(t->machine, err))
+    if (!tandem_add_devices(t, err) || (t->board && !t->board->finish(t->machine, err)) || !machine_complete(t->machine, err))
         return false;
-    if (pc)
+    if (t->board)
         tandem_say("%s", t->accel_line);
     if (t->o.switch_us)
         machine_set_switch_period(t->machine, (unsigned)t->o.switch_us);
@@ -138,7 +130,7 @@ static void free_chardev(void *p)
 
 void tandem_free(Tandem *t)
 {
-    if (t->machine && log_on(t->log, LOG_STATS) && is_pc(t)) {
+    if (t->machine && log_on(t->log, LOG_STATS) && t->board) {
         g_autofree char *text = machine_exit_stats(t->machine);
         log_item(t->log, LOG_STATS, "%s", text);
         const AccelOps *a = machine_accel(t->machine);

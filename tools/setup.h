@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "control/control.h"
+#include "hw/board/board.h"
 #include "tools/options.h"
 #include "ui/chardevs.h"
 #include "ui/monitor.h"
@@ -21,6 +22,7 @@ typedef struct Tandem {
     GPtrArray *device_args;     /* char *: "-device" texts that options imply, before the user's */
     Control control;
     Machine *machine;
+    const Board *board;         /* NULL: -machine none */
     const AccelOps *accel, *assist;
     char *accel_line;
     AccelConfig accel_cfg;
@@ -36,6 +38,8 @@ void tandem_free(Tandem *t);
 /* A line for the user on standard error, "tandem: " in front. */
 G_GNUC_PRINTF(1, 2) void tandem_say(const char *fmt, ...);
 
+/* boards.c: which guest CPU and machine. */
+bool tandem_choose_board(Tandem *t, GError **err);
 /* accel.c: choose engines; says one line. */
 bool tandem_choose_accel(Tandem *t, GError **err);
 /* drives.c: open images, add "drive" objects, imply devices. Before and after the machine exists. */
@@ -50,5 +54,6 @@ bool tandem_add_devices(Tandem *t, GError **err);
 /* True if @arg asks for help; then *ret_text is it. */
 bool tandem_device_help(const char *arg, char **ret_text, GError **err);
 
+extern const Board *const board_registry[];
 extern const DeviceClass *const device_registry[];
 extern const AccelOps *const accel_registry[];

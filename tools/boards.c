@@ -1,0 +1,52 @@
+/* Which guest CPU and which machine: -arch, the program's name, or what the kernel image says. */
+#include <elf.h>
+#include <string.h>
+
+#include "tools/keys.h"
+#include "tools/setup.h"
+#include "util/bits.h"
+
+/* ELF by e_machine; Linux "Image" files by their magic at byte 56 (Linux Documentation/riscv/boot-image-header.rst). */
+static const char *arch_of_image(const char *path)
+{
+    uint8_t h[64] = { 0 };
+    FILE *f = path ? fopen(path, "rbe") : NULL;
+    size_t n = f ? fread(h, 1, sizeof(h), f) : 0;
+    if (f)
+        fclose(f);
+    if (n < sizeof(h))
+        return NULL;
+    if (!memcmp(h, ELFMAG, SELFMAG))
+        return load_le16(h + 18) == EM_RISCV ? "riscv64" : NULL;
+    return !memcmp(h + 56, "RSC\x05", 4) ? "riscv64" : NULL;
+}
+
+bool tandem_choose_board(Tandem *t, GError **err)
+{
+    TandemOptions *o = &t->o;
+    const char *arch = o->arch;
+    if (!strcmp(o->machine, "none"))
+        return true;
+    if (!arch && (!o->machine_given || strcmp(o->machine, "pc")))
+        arch = arch_of_image(o->kernel);
+    if (!arch)
+        arch = "x86_64";
+    for (const Board *const *b = board_registry; *b; b++) {
+        bool same = !strcmp((*b)->arch, arch);
+        if (!same || (o->machine_given && strcmp((*b)->machine, o->machine)))
+            continue;
+        t->board = *b;
+        g_free(o->machine);
+        o->machine = g_strdup((*b)->machine);
+        if (o->max_vcpus > (*b)->max_vcpus)
+            return opt_fail(err, "the %s %s machine has at most %u CPUs", arch, (*b)->machine, (*b)->max_vcpus);
+        if (o->serials->len > (*b)->max_serials)
+            return opt_fail(err, "the %s %s machine has at most %u serial ports, -serial is given %u times", arch, (*b)->machine, (*b)->max_serials,
+                            o->serials->len);
+        return true;
+    }
+    g_autoptr(GString) have = g_string_new(NULL);
+    for (const Board *const *b = board_registry; *b; b++)
+        g_string_append_printf(have, "%s%s (-arch %s)", have->len ? ", " : "", (*b)->machine, (*b)->arch);
+    return opt_fail(err, "there is no machine '%s' for -arch %s; there are %s", o->machine_given ? o->machine : "(default)", arch, have->str);
+}
