@@ -13,7 +13,7 @@ bool rv_ecall(RiscvTr *t, const RiscvArgs *a)
 bool rv_ebreak(RiscvTr *t, const RiscvArgs *a)
 {
     (void)a;
-    rv_emit_raise(t, RISCV_E_BREAK, ir_pc(t->u, t->off));
+    rv_emit_raise(t, RISCV_E_BREAK, rv_k(t, 0));
     return true;
 }
 

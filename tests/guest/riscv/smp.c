@@ -1,0 +1,115 @@
+/* Two harts: LR/SC, atomics, a lock, message passing, store buffering with fences. */
+#include "guest.h"
+
+enum { ROUNDS = 20000 };
+static volatile u64 arrived, gone, a_lrsc, a_amo, a_lock, lock_word, slow_sum;
+static volatile uint32_t a_lrsc32, a_min = 1u << 30, bits;
+static volatile u64 x[2], seen[2], both_zero, data, flag, stale, turn;
+
+u64 trap(u64 *regs);
+u64 trap(u64 *regs)
+{
+    (void)regs;
+    show("unexpected", CSR_READ(mcause));
+    show("at", CSR_READ(mepc));
+    finish(1);
+    for (;;)
+        ;
+}
+
+static void meet(void)
+{
+    u64 n = __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST), until = (n + 1) / 2 * 2;
+    while (__atomic_load_n(&arrived, __ATOMIC_SEQ_CST) < until)
+        ;
+}
+
+static void lr_sc(void)
+{
+    u64 v, fail;
+    do
+        __asm__ volatile("lr.d.aq %0, (%2)\naddi %0, %0, 1\nsc.d.rl %1, %0, (%2)" : "=&r"(v), "=&r"(fail) : "r"(&a_lrsc) : "memory");
+    while (fail);
+    do
+        __asm__ volatile("lr.w %0, (%2)\naddiw %0, %0, 1\nsc.w %1, %0, (%2)" : "=&r"(v), "=&r"(fail) : "r"(&a_lrsc32) : "memory");
+    while (fail);
+}
+
+static void with_lock(void)
+{
+    u64 old;
+    do
+        __asm__ volatile("amoswap.d.aq %0, %1, (%2)" : "=r"(old) : "r"(1ull), "r"(&lock_word) : "memory");
+    while (old);
+    a_lock = a_lock + 1;
+    slow_sum = slow_sum + a_lock;
+    __asm__ volatile("fence rw, w" : : : "memory");
+    lock_word = 0;
+}
+
+static void store_buffer(u64 hart)
+{
+    for (unsigned n = 0; n < ROUNDS / 10; n++) {
+        meet();
+        if (hart == 0)
+            x[0] = x[1] = 0;
+        meet();
+        x[hart] = 1;
+        __asm__ volatile("fence rw, rw" : : : "memory");
+        seen[hart] = x[!hart];
+        meet();
+        if (hart == 0 && !seen[0] && !seen[1])
+            both_zero++;
+    }
+}
+
+static void message(u64 hart)
+{
+    for (u64 n = 1; n < ROUNDS; n++) {
+        if (hart == 0) {
+            while (turn)
+                ;
+            data = n;
+            __asm__ volatile("fence w, w" : : : "memory");
+            flag = n;
+            turn = 1;
+        } else {
+            while (flag != n)
+                ;
+            __asm__ volatile("fence r, r" : : : "memory");
+            stale += data != n;
+            while (!turn)
+                ;
+            turn = 0;
+        }
+    }
+}
+
+void hart_main(u64 hart)
+{
+    if (hart > 1)
+        return;
+    meet();
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        lr_sc();
+        __atomic_add_fetch(&a_amo, 3, __ATOMIC_RELAXED);
+        __asm__ volatile("amomin.w zero, %0, (%1)" : : "r"((u64)n * 2 + hart), "r"(&a_min) : "memory");
+        __asm__ volatile("amoor.w zero, %0, (%1)" : : "r"(1ull << (n % 31)), "r"(&bits) : "memory");
+        with_lock();
+    }
+    store_buffer(hart);
+    message(hart);
+    meet();
+    if (hart)
+        return;
+    show("lr/sc", a_lrsc);
+    show("lr/sc 32", a_lrsc32);
+    show("amo", a_amo);
+    show("min", a_min);
+    show("bits", bits);
+    show("lock", a_lock);
+    show("sum", slow_sum);
+    show("both zero", both_zero);
+    show("stale", stale);
+    finish(0);
+}
