@@ -1,5 +1,5 @@
 /* Interrupts: software, timer, Sstc, PLIC with the UART, priorities, WFI. */
-#include "guest.h"
+#include "tests/guest/riscv/guest.h"
 
 static volatile u64 seen, last, count;
 

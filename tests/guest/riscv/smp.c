@@ -1,5 +1,5 @@
 /* Two harts: LR/SC, atomics, a lock, message passing, store buffering with fences. */
-#include "guest.h"
+#include "tests/guest/riscv/guest.h"
 
 enum { ROUNDS = 20000 };
 static volatile u64 arrived, gone, a_lrsc, a_amo, a_lock, lock_word, slow_sum;

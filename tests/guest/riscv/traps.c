@@ -1,5 +1,5 @@
 /* Exceptions, delegation, CSRs, Sv39 and Sv48, PMP: prints what it sees; the test compares with another emulator. */
-#include "guest.h"
+#include "tests/guest/riscv/guest.h"
 
 static u64 n_traps, last_cause, last_tval, last_epc;
 
