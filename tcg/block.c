@@ -233,10 +233,14 @@ static void log_unit(TcgCpu *cpu, const TcgUnitDesc *t, LogItem item)
     }
 }
 
-static void log_code(TcgCpu *cpu, const TcgBlock *b)
+static void log_code(TcgCpu *cpu, const TcgBlock *b, uint64_t va)
 {
     Log *log = cpu->ctx->config.log;
-    if (!log_on(log, LOG_OUT_ASM) || !b->host)
+    if (!b->host)
+        return;
+    /* A line of perf's map: address, size, name (tools/perf/Documentation/jit-interface.txt). */
+    log_item(log, LOG_PERF, "perf-map %llx %x guest_%llx", (unsigned long long)(uintptr_t)b->host, b->host_len, (unsigned long long)va);
+    if (!log_on(log, LOG_OUT_ASM))
         return;
     GString *hex = g_string_new(NULL);
     for (unsigned n = 0; n < b->host_len; n++)
@@ -271,7 +275,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
         b->dead = 0;
         return failed ? 1 : 2;
     }
-    log_code(cpu, b);
+    log_code(cpu, b, va);
     ctx->stats.translations++;
     ctx->stats.guest_insns += t.n_insns;
     ctx->stats.code_bytes += b->host_len;

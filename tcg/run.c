@@ -563,7 +563,11 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         flush_world(cpu);
         return false;
     }
-    if (!one) {
+    /* Logged are all entries: then no unit jumps to the next by itself. */
+    if (log_on(cpu->ctx->config.log, LOG_EXEC)) {
+        log_item(cpu->ctx->config.log, LOG_EXEC, "exec pc %#llx gpa %#llx mode %#llx", (unsigned long long)va, (unsigned long long)b->gpa,
+                 (unsigned long long)cpu->mode);
+    } else if (!one) {
         if (cpu->link)
             link_jump(cpu, cpu->link, b, cpu->code_generation);
         jump_cache_enter(cpu, va, b);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/keys.h"
 #include "ui/net.h"
@@ -10,8 +11,13 @@ static const char version[] = "0.1.0";
 
 static void log_line(void *opaque, const char *line)
 {
+    static const char perf[] = "perf-map ";
     Tandem *t = opaque;
     FILE *f = t->log_file ? t->log_file : stderr;
+    if (t->perf_map && g_str_has_prefix(line, perf)) {
+        f = t->perf_map;
+        line += sizeof(perf) - 1;
+    }
     fprintf(f, "%s\n", line);
     fflush(f);
 }
@@ -21,7 +27,12 @@ static bool open_log(Tandem *t, GError **err)
     t->log = log_new(log_line, t);
     if (t->o.log_file && !(t->log_file = fopen(t->o.log_file, "we")))
         return opt_fail(err, "-D: cannot write %s: %s", t->o.log_file, g_strerror(errno));
-    return !t->o.log_items || log_set_items(t->log, t->o.log_items, err);
+    if (t->o.log_items && !log_set_items(t->log, t->o.log_items, err))
+        return false;
+    g_autofree char *map = g_strdup_printf("/tmp/perf-%d.map", (int)getpid());     /* where perf looks */
+    if (log_on(t->log, LOG_PERF) && !(t->perf_map = fopen(map, "wxe")))
+        return opt_fail(err, "-d perf: cannot write %s: %s", map, g_strerror(errno));
+    return true;
 }
 
 static void quit(void *opaque)
@@ -155,6 +166,8 @@ void tandem_free(Tandem *t)
     log_free(t->log);
     if (t->log_file)
         fclose(t->log_file);
+    if (t->perf_map)
+        fclose(t->perf_map);
     g_free(t->accel_line);
     options_clear(&t->o);
     *t = (Tandem){ .signal_fd = -1 };

@@ -12,7 +12,7 @@ typedef struct Tandem {
     TandemOptions o;
     Loop *loop;
     Log *log;
-    FILE *log_file;
+    FILE *log_file, *perf_map;
     BlockCtx *block;
     GPtrArray *drives;          /* of ControlDrive * */
     UiMux *mux;

@@ -287,6 +287,19 @@ static void side_effects(X86State *s, const X86Event *ev)
     }
 }
 
+/* -d int: what comes, at which instruction, and where the stack is. */
+static void log_event(X86State *s, const X86Event *ev, uint64_t next_rip)
+{
+    static const char *const kinds[] = { "none", "exception", "interrupt", "NMI", "INT n", "task" };
+    Log *log = tcg_cpu_log(x86_cpu(s));
+    if (!log_on(log, LOG_INT))
+        return;
+    log_item(log, LOG_INT, "int: %s %#x error %#x cpl %u at %#x:%#llx next %#llx stack %#x:%#llx cr2 %#llx",
+             ev->kind < sizeof(kinds) / sizeof(kinds[0]) ? kinds[ev->kind] : "?", ev->vector, ev->has_error ? ev->error : 0, s->cpl, s->seg[X86_CS].sel,
+             (unsigned long long)s->rip, (unsigned long long)next_rip, s->seg[X86_SS].sel, (unsigned long long)s->gpr[X86_RSP],
+             (unsigned long long)(page_fault(ev) ? ev->payload : s->cr2));
+}
+
 void x86_deliver(X86State *s, const X86Event *event, uint64_t next_rip)
 {
     const X86Event ev = *event;
@@ -298,6 +311,7 @@ void x86_deliver(X86State *s, const X86Event *event, uint64_t next_rip)
     }
     Frame f = { .ev = &ev, .next_rip = next_rip, .flags = saved_flags(s, &ev) };
 
+    log_event(s, &ev, next_rip);
     s->ev.injected = ev;
     f.ext = x86_ext(s);
     side_effects(s, &ev);
