@@ -11,6 +11,7 @@
 #include "hw/intc/aclint.h"
 #include "hw/intc/plic.h"
 #include "hw/pci/ecam.h"
+#include "hw/virtio/virtio-mmio.h"
 #include "util/bits.h"
 
 #define MROM 0x1000ull
@@ -131,7 +132,7 @@ static bool make_chips(Virt *v, GError **err)
     return true;
 }
 
-static bool make_pci(Virt *v, GError **err)
+static bool make_buses(Virt *v, GError **err)
 {
     IrqWire *wires[4];
     v->pci = device_new(v->m, &ecam_class, "pcie", err);
@@ -143,6 +144,10 @@ static bool make_pci(Virt *v, GError **err)
     for (unsigned i = 0; i < 4; i++)
         wires[i] = device_input(v->plic, PCI_IRQ + i);
     pci_bus_set_intx(ecam_bus(v->pci), wires);
+    IrqWire *virtio[N_VIRTIO];
+    for (unsigned i = 0; i < N_VIRTIO; i++)
+        virtio[i] = device_input(v->plic, VIRTIO_IRQ + i);
+    virtio_mmio_bus_new(v->m, VIRTIO, virtio, N_VIRTIO);
     map(v, ECAM, device_mmio(v->pci, 0));
     window(v, "pci-mmio", ecam_mem(v->pci), PCI_MMIO, PCI_MMIO, PCI_MMIO_SIZE);
     window(v, "pci-mmio-high", ecam_mem(v->pci), PCI_HIGH, PCI_HIGH, PCI_HIGH_SIZE);
@@ -288,6 +293,13 @@ static void fdt_soc(Virt *v, Fdt *f)
     fdt_reg(f, TEST, 0x1000);
     fdt_strs(f, "compatible", "sifive,test1", "sifive,test0", "syscon", NULL);
     fdt_end(f);
+    for (unsigned i = 0; i < N_VIRTIO; i++) {
+        fdt_node(f, "virtio_mmio@%llx", VIRTIO + i * VIRTIO_MMIO_STRIDE);
+        fdt_irq(f, VIRTIO_IRQ + i);
+        fdt_reg(f, VIRTIO + i * VIRTIO_MMIO_STRIDE, VIRTIO_MMIO_STRIDE);
+        fdt_str(f, "compatible", "virtio,mmio");
+        fdt_end(f);
+    }
     fdt_pci(f);
     fdt_intc(v, f);
     fdt_end(f);
@@ -430,7 +442,7 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "the riscv64 virt machine has at most %d CPUs", MAX_HARTS);
         return false;
     }
-    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_memory(v, err) || !make_intc(v, err) || !make_chips(v, err) || !make_pci(v, err))
+    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_memory(v, err) || !make_intc(v, err) || !make_chips(v, err) || !make_buses(v, err))
         return false;
     machine_add_reset_hook(m, virt_reset, v);
     return true;

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-pci.h"
 #include "util/bits.h"
 #include "vmm/netdev.h"
@@ -477,4 +478,8 @@ static const VirtioType net_type = {
 const VirtioPciClass virtio_net_pci_class = {
     .pci = VIRTIO_PCI_CLASS("virtio-net-pci", "virtio network card", VirtioNet, 0x020000, .props = net_props, .state = net_state),
     .type = &net_type,
+};
+
+const VirtioMmioClass virtio_net_class = {
+    .dev = VIRTIO_MMIO_CLASS("virtio-net-device", "virtio network card (MMIO)", VirtioNet, .props = net_props, .state = net_state), .type = &net_type,
 };

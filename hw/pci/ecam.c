@@ -40,7 +40,10 @@ static bool ecam_realize(Device *dev, GError **err)
 {
     Ecam *e = (Ecam *)dev;
     MemSystem *ms = device_mem(dev);
-    g_assert(e->setup.machine);
+    if (!e->setup.machine) {
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "needs a board that sets it up");
+        return false;
+    }
     device_init_mem(dev, 0, mem_region_new_mmio(ms, "pci-ecam", &ecam_ops, e, e->setup.size, NULL));
     e->mem = mem_region_new_container(ms, "pci", 0);
     e->io = mem_region_new_container(ms, "pci-io", 0x10000);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-pci.h"
 #include "util/bits.h"
 #include "vmm/machine.h"
@@ -547,5 +548,10 @@ static const VirtioType blk_type = {
 const VirtioPciClass virtio_blk_pci_class = {
     .pci = VIRTIO_PCI_CLASS("virtio-blk-pci", "virtio block device", VirtioBlk, 0x010000, .props = blk_props, .state = blk_state,
                             .can_save = blk_can_save),
+    .type = &blk_type,
+};
+
+const VirtioMmioClass virtio_blk_class = {
+    .dev = VIRTIO_MMIO_CLASS("virtio-blk-device", "virtio block device (MMIO)", VirtioBlk, .props = blk_props, .state = blk_state, .can_save = blk_can_save),
     .type = &blk_type,
 };

@@ -3,6 +3,7 @@
 #include <linux/virtio_ids.h>
 #include <string.h>
 
+#include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-pci.h"
 #include "util/bits.h"
 #include "vmm/chardev.h"
@@ -202,5 +203,11 @@ static const VirtioType console_type = {
 const VirtioPciClass virtio_console_pci_class = {
     .pci = VIRTIO_PCI_CLASS("virtio-console-pci", "virtio console (one port)", VirtioConsole, 0x078000, .props = console_props,
                             .can_save = console_can_save),
+    .type = &console_type,
+};
+
+const VirtioMmioClass virtio_console_class = {
+    .dev = VIRTIO_MMIO_CLASS("virtio-console-device", "virtio console (one port, MMIO)", VirtioConsole, .props = console_props,
+                             .can_save = console_can_save),
     .type = &console_type,
 };

@@ -2,6 +2,7 @@
 #include <linux/virtio_ids.h>
 #include <string.h>
 
+#include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-pci.h"
 #include "util/random.h"
 
@@ -44,4 +45,8 @@ static const VirtioType rng_type = { .id = VIRTIO_ID_RNG, .realize = rng_realize
 const VirtioPciClass virtio_rng_pci_class = {
     .pci = VIRTIO_PCI_CLASS("virtio-rng-pci", "virtio source of random numbers", VirtioRng, 0x00ff00, .props = rng_props),
     .type = &rng_type,
+};
+
+const VirtioMmioClass virtio_rng_class = {
+    .dev = VIRTIO_MMIO_CLASS("virtio-rng-device", "virtio source of random numbers (MMIO)", VirtioRng, .props = rng_props), .type = &rng_type,
 };
