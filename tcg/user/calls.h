@@ -4,6 +4,7 @@
 /* The system calls that are ours: user_sys_NAME, arguments as the guest gave them, result or -errno. */
 #define SYS(name, args)
 #define SYSX(name, fn, args) UserSysFn user_sys_##fn;
+#define OWNX(name, fn, args) UserSysFn user_sys_##fn;
 #include "tcg/user/syscalls.def"
 #undef SYS
 #undef SYSX

@@ -93,7 +93,13 @@ struct UserAbi {
     unsigned (*auxv)(UserProc *p, uint64_t *out);         /* further pairs */
     bool (*special)(UserThread *t, unsigned sys, const uint64_t a[6], int64_t *ret);   /* calls that only this guest has */
 };
-extern const UserAbi user_abi_x86_64;
+extern const UserAbi user_abi_x86_64, user_abi_riscv64;
+/* asm-generic/unistd.h's numbers and struct stat (generic64.c), for all newer 64-bit guests; @own: the guest's own numbers, from 244 on. */
+enum { USER_GENERIC_SYSCALLS = 512 };
+extern const uint16_t user_generic_syscalls[USER_GENERIC_SYSCALLS];
+unsigned user_generic_put_stat(void *guest, const void *host_stat);
+/* A page of the guest's address space with the code that returns from signal handlers. 0: no memory. */
+uint64_t user_trampoline(UserProc *p, const void *code, size_t len);
 
 /* ---- map.c ---- */
 void user_map_init(UserProc *p);
@@ -151,6 +157,7 @@ enum {
     USYS_NONE,
 #define SYS(name, args) USYS_##name,
 #define SYSX(name, fn, args) USYS_##name,
+#define OWNX(name, fn, args) USYS_##name,
 #include "tcg/user/syscalls.def"
 #undef SYS
 #undef SYSX

@@ -13,7 +13,7 @@
 
 enum { STACK_DEFAULT = 8 << 20, STACK_MAX = 256 << 20, EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, SCRIPT_DEPTH = 4, SCRIPT_LINE = 256, PATH_BYTES = 4096 };
 
-static const UserAbi *const abis[] = { &user_abi_x86_64 };
+static const UserAbi *const abis[] = { &user_abi_x86_64, &user_abi_riscv64 };
 
 static const UserAbi *find_abi(unsigned machine, unsigned elf_class)
 {

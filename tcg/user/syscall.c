@@ -87,6 +87,7 @@ typedef struct SysDesc { const char *name, *args; UserSysFn *fn; long host_nr; }
 static const SysDesc table[USYS_COUNT] = {
 #define SYS(name, args) [USYS_##name] = { #name, args, NULL, SYS_##name },
 #define SYSX(name, fn, args) [USYS_##name] = { #name, args, user_sys_##fn, SYS_##name },
+#define OWNX(name, fn, args) [USYS_##name] = { #name, args, user_sys_##fn, -1 },
 #include "tcg/user/syscalls.def"
 #undef SYS
 #undef SYSX
@@ -203,6 +204,7 @@ void user_syscall(UserThread *t)
         abi->set_result(t, (uint64_t)r);
 }
 
+int64_t user_sys_zero(UserThread *t, const uint64_t *a) { (void)t, (void)a; return 0; }
 int64_t user_sys_enosys(UserThread *t, const uint64_t *a) { (void)t, (void)a; return -ENOSYS; }
 int64_t user_sys_eperm(UserThread *t, const uint64_t *a) { (void)t, (void)a; return -EPERM; }
 int64_t user_sys_einval(UserThread *t, const uint64_t *a) { (void)t, (void)a; return -EINVAL; }

@@ -153,5 +153,7 @@ void riscv_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime
     static const uint8_t page[] = { RISCV_E_LOAD_PAGE, RISCV_E_STORE_PAGE, RISCV_E_INSN_PAGE };
     static const uint8_t acc[] = { RISCV_E_LOAD_ACCESS, RISCV_E_STORE_ACCESS, RISCV_E_INSN_ACCESS };
     TcgXlate x = { .page_log2 = TCG_PAGE_BITS };
+    if (tcg_cpu_callbacks(cpu)->exception)
+        riscv_raise(tcg_cpu_state(cpu), page[access], va);
     riscv_raise(tcg_cpu_state(cpu), walk(cpu, va, access, regime, &x) == WALK_ACCESS_FAULT ? acc[access] : page[access], va);
 }

@@ -4,8 +4,7 @@
 bool rv_ecall(RiscvTr *t, const RiscvArgs *a)
 {
     (void)a;
-    rv_call(t, RVH_ecall, 0, 0, 0, 0);
-    ir_exit(t->u, TCG_LEAVE_GUEST);
+    ir_jmp(t->u, rv_call(t, RVH_ecall, 0, 0, 0, 0), IRJ_PLAIN);
     t->end = true;
     return true;
 }

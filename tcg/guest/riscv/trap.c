@@ -47,7 +47,10 @@ void riscv_trap(RiscvState *s, uint64_t cause, uint64_t tval)
 void riscv_raise(RiscvState *s, uint64_t cause, uint64_t tval)
 {
     TcgCpu *cpu = riscv_cpu(s);
+    const TcgCallbacks *cb = tcg_cpu_callbacks(cpu);
     tcg_sync_pc(cpu);
+    if (cb->exception)         /* one process: its system decides */
+        cb->exception(tcg_cpu_opaque(cpu), (unsigned)cause, 0, tval);
     riscv_trap(s, cause, tval);
     tcg_leave(cpu);
 }
@@ -67,8 +70,19 @@ uint64_t riscv_h_raise(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
 uint64_t riscv_h_ecall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     RiscvState *s = state;
+    TcgCpu *cpu = riscv_cpu(s);
+    const TcgCallbacks *cb = tcg_cpu_callbacks(cpu);
     (void)a, (void)b, (void)c, (void)d;
-    riscv_raise(s, RISCV_E_ECALL_U + s->priv, 0);
+    if (!cb->syscall)
+        riscv_raise(s, RISCV_E_ECALL_U + s->priv, 0);
+    tcg_sync_pc(cpu);
+    s->pc += 4;
+    s->res_addr = ~0ull;
+    tcg_outside_begin(cpu);
+    cb->syscall(tcg_cpu_opaque(cpu), 0);
+    tcg_outside_end(cpu);
+    tcg_mode_changed(cpu);
+    return s->pc;
 }
 
 /* ---- interrupts ---- */
