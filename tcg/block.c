@@ -36,10 +36,52 @@ static CodePage *page_find(TcgContext *ctx, uint64_t gpa)
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa)
 {
     const CodePage *p = page_find(ctx, gpa & PAGE_MASK);
-    return p && __atomic_load_n(&p->n_live, __ATOMIC_SEQ_CST);
+    return p && __atomic_load_n(&p->armed, __ATOMIC_SEQ_CST);
 }
 
-/* Count one more translation (or one being made) on the page; the first arms write tracking. Before the bytes are read. ctx->lock held. */
+/* ---- pages with code; ctx->lock held ---- */
+static uint64_t map_bits(uint64_t gpa, uint64_t len)
+{
+    unsigned first = (unsigned)(gpa & ~PAGE_MASK) >> 6, last = (unsigned)MIN((gpa & ~PAGE_MASK) + len - 1, (uint64_t)TCG_PAGE_SIZE - 1) >> 6;
+    return (last - first == 63 ? ~0ull : (1ull << (last - first + 1)) - 1) << first;
+}
+
+static uint64_t block_bits(const TcgBlock *b, const CodePage *p)
+{
+    return (b->gpa & PAGE_MASK) == p->gpa ? map_bits(b->gpa, b->len) : map_bits(p->gpa, b->gpa + b->len - ((b->gpa & PAGE_MASK) + TCG_PAGE_SIZE));
+}
+
+static void page_arm(TcgCpu *cpu, CodePage *p)
+{
+    TcgContext *ctx = cpu->ctx;
+    __atomic_store_n(&p->armed, true, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&ctx->track_gen, 1, __ATOMIC_SEQ_CST);
+    tcg_revoke_writes(ctx, p->gpa);
+    if (cpu->cb->page_code)
+        cpu->cb->page_code(cpu->opaque, p->gpa, true);
+    p->idle_writes = 0;
+    if (ctx->cpus->len < 2 || ctx->config.direct)
+        return;
+    /* another vCPU may be between its look at the soft TLB and its store: the bytes are compared when all have been at a safe point */
+    p->armed_at = __atomic_add_fetch(&ctx->arm_seq, 1, __ATOMIC_SEQ_CST);
+    if (!p->unchecked) {
+        p->unchecked = true;
+        p->unchecked_next = ctx->unchecked;
+        __atomic_store_n(&ctx->unchecked, p, __ATOMIC_SEQ_CST);
+    }
+    for (unsigned n = 0; n < ctx->cpus->len; n++)
+        if (ctx->cpus->pdata[n] != cpu)
+            tcg_cpu_poke(ctx->cpus->pdata[n]);
+}
+
+static void page_disarm(TcgCpu *cpu, CodePage *p)
+{
+    __atomic_store_n(&p->armed, false, __ATOMIC_SEQ_CST);
+    if (cpu && cpu->cb->page_code)
+        cpu->cb->page_code(cpu->opaque, p->gpa, false);
+}
+
+/* One more translation, or one being made: writes are watched from before its bytes are read. */
 static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
 {
     TcgContext *ctx = cpu->ctx;
@@ -50,26 +92,48 @@ static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
         p->next = ctx->pages[page_hash(gpa)];
         __atomic_store_n(&ctx->pages[page_hash(gpa)], p, __ATOMIC_RELEASE);
     }
-    if (__atomic_add_fetch(&p->n_live, 1, __ATOMIC_SEQ_CST) == 1) {
-        tcg_revoke_writes(ctx, gpa);
-        if (cpu->cb->page_code)
-            cpu->cb->page_code(cpu->opaque, gpa, true);
-    }
+    p->n_live++;
+    if (!p->armed)
+        page_arm(cpu, p);
     return p;
 }
 
 static void page_drop(TcgCpu *cpu, CodePage *p)
 {
-    if (!__atomic_sub_fetch(&p->n_live, 1, __ATOMIC_SEQ_CST) && cpu && cpu->cb->page_code)
-        cpu->cb->page_code(cpu->opaque, p->gpa, false);
+    p->n_live--;
+    if (!p->n_live && cpu && cpu->ctx->config.direct)    /* the host's page protection: every write in vain is a signal */
+        page_disarm(cpu, p);
 }
 
-static void page_unlist(CodePage *p, TcgBlock *b, unsigned which)
+/* Written again and again, and no code of it runs any more: from now on directly. */
+static void page_idle(TcgCpu *cpu, CodePage *p)
 {
-    (void)which;
-    for (TcgBlock **at = &p->blocks; *at; at = &(*at)->page_next[(*at)->gpa2 == p->gpa && (*at)->gpa2 != ((*at)->gpa & PAGE_MASK)])
+    if (p->n_live || !p->armed || ++p->idle_writes < MAX_IDLE_WRITES)
+        return;
+    pthread_mutex_lock(&cpu->ctx->lock);
+    if (!p->n_live && p->armed)
+        page_disarm(cpu, p);
+    pthread_mutex_unlock(&cpu->ctx->lock);
+}
+
+/* A block is on the list of each of its pages. */
+static TcgBlock **page_link(TcgBlock *b, const CodePage *p) { return &b->page_next[b->gpa2 == p->gpa && b->gpa2 != (b->gpa & PAGE_MASK)]; }
+
+static void page_unlist(CodePage *p, TcgBlock *b)
+{
+    for (TcgBlock **at = &p->blocks; *at; at = page_link(*at, p))
         if (*at == b) {
-            *at = b->page_next[b->gpa2 == p->gpa && b->gpa2 != (b->gpa & PAGE_MASK)];
+            *at = *page_link(b, p);
+            return;
+        }
+}
+
+/* Readers of the chain may stand on it: its own link stays. */
+static void hash_remove(TcgContext *ctx, TcgBlock *b)
+{
+    for (TcgBlock **at = &ctx->hash[block_hash(b->gpa, b->mode)]; *at; at = &(*at)->hash_next)
+        if (*at == b) {
+            __atomic_store_n(at, b->hash_next, __ATOMIC_RELEASE);
             return;
         }
 }
@@ -80,13 +144,23 @@ static void block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
     __atomic_store_n(&b->dead, 1, __ATOMIC_SEQ_CST);
     if (ctx->host->kill)
         ctx->host->kill(ctx, b);
-    page_unlist(p, b, 0);
+    hash_remove(ctx, b);
+    page_unlist(p, b);
     page_drop(cpu, p);
     if (p2 && p2 != p) {
-        page_unlist(p2, b, 1);
+        page_unlist(p2, b);
         page_drop(cpu, p2);
     }
     ctx->stats.invalidations++;
+    if (!b->bytes)
+        return;
+    if (p->n_killed == MAX_KILLED) {
+        p->killed = NULL;      /* what is forgotten stays in the cache until that is flushed */
+        p->n_killed = 0;
+    }
+    b->page_next[0] = p->killed;
+    p->killed = b;
+    p->n_killed++;
 }
 
 static bool overlaps(const TcgBlock *b, uint64_t page, uint64_t from, uint64_t to)
@@ -99,21 +173,32 @@ static bool overlaps(const TcgBlock *b, uint64_t page, uint64_t from, uint64_t t
     return from < page + (b->len - in_first) && to > page;
 }
 
-/* Kill what was made of [gpa, gpa+len) (within a page). Returns whether the instruction at @self (gpa, or ~0) was among it. ctx->lock held. */
+/* Kill what was made of [gpa, gpa+len) (within a page). Returns whether the instruction at @self (gpa, or ~0) was among it. */
 static bool kill_range(TcgCpu *cpu, TcgContext *ctx, uint64_t gpa, uint64_t len, uint64_t self)
 {
     CodePage *p = page_find(ctx, gpa & PAGE_MASK);
     bool hit_self = false;
+    uint64_t map = 0;
     if (!p)
         return false;
     for (TcgBlock *b = p->blocks, *next; b; b = next) {
-        next = b->page_next[b->gpa2 == p->gpa && b->gpa2 != (b->gpa & PAGE_MASK)];
-        if (!overlaps(b, p->gpa, gpa, gpa + len))
+        next = *page_link(b, p);
+        if (!overlaps(b, p->gpa, gpa, gpa + len)) {
+            map |= block_bits(b, p);
             continue;
+        }
         hit_self |= self >= b->gpa && self < b->gpa + b->len;
         block_kill(cpu, ctx, b);
     }
+    __atomic_store_n(&p->map, map, __ATOMIC_SEQ_CST);
     return hit_self;
+}
+
+/* Without a lock: no translation is made of these bytes, nor being made. */
+static bool outside_map(TcgContext *ctx, uint64_t gpa, unsigned len, CodePage **ret)
+{
+    *ret = page_find(ctx, gpa & PAGE_MASK);
+    return !*ret || !(__atomic_load_n(&(*ret)->map, __ATOMIC_SEQ_CST) & map_bits(gpa, len));
 }
 
 /* The translation whose host code (executable view) holds @host, or NULL: they are made at ascending addresses. ctx->lock held. */
@@ -150,12 +235,65 @@ bool tcg_page_written(TcgCpu *cpu, uint64_t gpa) { return kill_written(cpu, gpa 
 /* A store is about to change watched memory. If it hits the unit that runs, that instruction is started again alone (does not return). */
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
+    CodePage *p;
+    if (outside_map(cpu->ctx, gpa, len, &p)) {
+        if (p)
+            page_idle(cpu, p);
+        return;
+    }
     bool hit = kill_written(cpu, gpa, len);
     if (hit && cpu->in_code && !cpu->cur_block->one_insn && !cpu->committed) {
         tcg_sync_pc(cpu);
         cpu->one_insn = true;
         tcg_leave(cpu);
     }
+}
+
+void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len)
+{
+    CodePage *p;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!outside_map(cpu->ctx, gpa, len, &p))
+        kill_written(cpu, gpa, len);
+}
+
+/* Whether every vCPU was at a safe point since the page was armed. */
+static bool all_passed(const TcgContext *ctx, uint32_t armed_at)
+{
+    for (unsigned n = 0; n < ctx->cpus->len; n++) {
+        const TcgCpu *c = ctx->cpus->pdata[n];
+        if (__atomic_load_n(&c->inside, __ATOMIC_SEQ_CST) && (int32_t)(__atomic_load_n(&c->seen_arm, __ATOMIC_SEQ_CST) - armed_at) < 0)
+            return false;
+    }
+    return true;
+}
+
+static void compare_page(TcgCpu *cpu, CodePage *p)
+{
+    unsigned flags;
+    const uint8_t *host = cpu->cb->page(cpu->opaque, p->gpa, &flags);
+    for (TcgBlock *b = p->blocks, *next; b; b = next) {
+        next = *page_link(b, p);
+        if (!host || !b->bytes || memcmp(host + (b->gpa & ~PAGE_MASK), b->bytes, b->len))
+            block_kill(cpu, cpu->ctx, b);
+    }
+}
+
+void tcg_check_armed(TcgCpu *cpu)
+{
+    TcgContext *ctx = cpu->ctx;
+    pthread_mutex_lock(&ctx->lock);
+    for (CodePage **at = &ctx->unchecked; *at;) {
+        CodePage *p = *at;
+        if (!all_passed(ctx, p->armed_at)) {
+            at = &p->unchecked_next;
+            continue;
+        }
+        __atomic_store_n(at, p->unchecked_next, __ATOMIC_SEQ_CST);
+        p->unchecked = false;
+        compare_page(cpu, p);
+    }
+    pthread_mutex_unlock(&ctx->lock);
 }
 
 void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len)
@@ -184,6 +322,11 @@ void tcg_code_cross(TcgUnitDesc *t)
         page_drop(cpu, page_find(cpu->ctx, cpu->fetch_gpa));
         cpu->isa->mmu_fault(cpu, next, TCG_EXEC, cpu->isa->regime(cpu->mode));
     }
+    if (!cpu->ctx->config.direct && gpa != cpu->fetch_gpa) {   /* watched from before it is read */
+        CodePage *p2 = page_hold(cpu, gpa);
+        __atomic_or_fetch(&p2->map, map_bits(gpa, 32), __ATOMIC_SEQ_CST);
+        page_drop(cpu, p2);
+    }
     uint8_t *host = cpu->cb->page(cpu->opaque, gpa, &flags);
     memcpy(cpu->bounce, t->code, t->avail);
     if (host)
@@ -207,7 +350,24 @@ static void register_block(TcgContext *ctx, TcgBlock *b, CodePage *p, CodePage *
     unsigned h = block_hash(b->gpa, b->mode);
     b->hash_next = ctx->hash[h];
     __atomic_store_n(&ctx->hash[h], b, __ATOMIC_RELEASE);
-    g_ptr_array_add(ctx->blocks, b);
+}
+
+/* A killed translation of the same bytes. */
+static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mode, bool one_insn, const uint8_t *code)
+{
+    if (ctx->host->raw_ir)     /* nothing is gained there */
+        return NULL;
+    for (TcgBlock **at = &p->killed, *b; (b = *at); at = &b->page_next[0]) {
+        if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || memcmp(b->bytes, code, b->len))
+            continue;
+        *at = b->page_next[0];
+        p->n_killed--;
+        __atomic_store_n(&b->dead, 0, __ATOMIC_SEQ_CST);
+        ctx->host->revive(ctx, b);
+        ctx->stats.revivals++;
+        return b;
+    }
+    return NULL;
 }
 
 static void log_unit(TcgCpu *cpu, const TcgUnitDesc *t, LogItem item)
@@ -295,10 +455,19 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
         return b;
     }
     CodePage *p = page_hold(cpu, gpa & PAGE_MASK), *p2 = NULL;
+    uint64_t map = p->map;
+    __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);
     const uint8_t *code = cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags);
     cpu->fetch_gpa = gpa & PAGE_MASK;
     if (!code)
         code = ctx->no_ram;    /* fetching from a device or nothing: all ones */
+    b = revive(ctx, p, gpa, cpu->mode, one_insn, code + (gpa & ~PAGE_MASK));
+    if (b) {
+        register_block(ctx, b, p, NULL);
+        __atomic_store_n(&p->map, map | block_bits(b, p), __ATOMIC_SEQ_CST);
+        pthread_mutex_unlock(&ctx->lock);
+        return b;
+    }
     b = g_new0(TcgBlock, 1);
     b->gpa = gpa;
     b->mode = cpu->mode;
@@ -307,6 +476,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     for (r = 1; r == 1 && max; max /= 2)
         r = translate_once(cpu, b, va, code, max);
     if (r) {
+        __atomic_store_n(&p->map, map, __ATOMIC_SEQ_CST);
         page_drop(cpu, p);
         g_free(b);
         if (r == 1)
@@ -319,6 +489,10 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     if (b->gpa2 && b->gpa2 != (gpa & PAGE_MASK))
         p2 = page_hold(cpu, b->gpa2);
     register_block(ctx, b, p, p2);
+    if (!b->gpa2)
+        b->bytes = g_memdup2(code + (gpa & ~PAGE_MASK), b->len);
+    __atomic_store_n(&p->map, map | block_bits(b, p), __ATOMIC_SEQ_CST);
+    g_ptr_array_add(ctx->blocks, b);
     pthread_mutex_unlock(&ctx->lock);
     return b;
 }
@@ -327,6 +501,7 @@ static void block_free(gpointer data)
 {
     TcgBlock *b = data;
     g_free(b->ir);
+    g_free(b->bytes);
     g_free(b->faults);
     g_free(b);
 }
@@ -339,10 +514,11 @@ void tcg_flush_code(TcgContext *ctx)
     for (unsigned n = 0; n < PAGE_HASH; n++)
         for (CodePage *p = ctx->pages[n], *next; p; p = next) {
             next = p->next;
-            if (p->n_live && any && any->cb->page_code)
+            if (p->armed && any && any->cb->page_code)
                 any->cb->page_code(any->opaque, p->gpa, false);
             g_free(p);
         }
+    ctx->unchecked = NULL;
     memset(ctx->pages, 0, PAGE_HASH * sizeof(ctx->pages[0]));
     memset(ctx->hash, 0, BLOCK_HASH * sizeof(ctx->hash[0]));
     for (unsigned n = 0; n < ctx->blocks->len; n++)

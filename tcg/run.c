@@ -374,6 +374,15 @@ void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
             g_ptr_array_remove_index(ctx->cpus, n);
 }
 
+void tcg_need_alone(TcgCpu *cpu)
+{
+    if (cpu->alone || !cpu->in_code || cpu->ctx->cpus->len < 2 || cpu->ctx->config.direct)
+        return;
+    tcg_sync_pc(cpu);
+    cpu->want_alone = cpu->one_insn = true;
+    tcg_leave(cpu);
+}
+
 /* ---- contexts of translated code ---- */
 static unsigned mode_number(TcgCpu *cpu, uint64_t mode)
 {
@@ -411,11 +420,10 @@ uint64_t tcg_mode_now(const TcgCpu *cpu) { return cpu->mode; }
 void tcg_update_ctx(TcgCpu *cpu) { tcg_mode_set(cpu, cpu->isa->mode(cpu->state)); }
 void tcg_mode_changed(TcgCpu *cpu) { tcg_update_ctx(cpu); }
 
-/* Everybody out, drop all code, start the generations anew. The caller holds run_lock for reading and does so again afterwards. */
-static void flush_world(TcgCpu *cpu)
+/* run_lock from reading to writing: every other vCPU is at a safe point afterwards. */
+static void stop_world(TcgCpu *cpu)
 {
     TcgContext *ctx = cpu->ctx;
-    uint64_t seen = ctx->generation;
     pthread_rwlock_unlock(&ctx->run_lock);
     __atomic_add_fetch(&ctx->stop_request, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&ctx->lock);
@@ -423,6 +431,22 @@ static void flush_world(TcgCpu *cpu)
         tcg_cpu_poke(ctx->cpus->pdata[n]);
     pthread_mutex_unlock(&ctx->lock);
     pthread_rwlock_wrlock(&ctx->run_lock);
+    __atomic_sub_fetch(&ctx->stop_request, 1, __ATOMIC_SEQ_CST);
+}
+
+static void start_world(TcgCpu *cpu)
+{
+    cpu->alone = false;
+    pthread_rwlock_unlock(&cpu->ctx->run_lock);
+    pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+}
+
+/* Everybody out, drop all code, start the generations anew. The caller holds run_lock for reading and does so again afterwards. */
+static void flush_world(TcgCpu *cpu)
+{
+    TcgContext *ctx = cpu->ctx;
+    uint64_t seen = ctx->generation;
+    stop_world(cpu);
     if (ctx->generation == seen) {
         tcg_flush_code(ctx);
         ctx->next_gen = 0;
@@ -436,9 +460,7 @@ static void flush_world(TcgCpu *cpu)
             }
         }
     }
-    __atomic_sub_fetch(&ctx->stop_request, 1, __ATOMIC_SEQ_CST);
-    pthread_rwlock_unlock(&ctx->run_lock);
-    pthread_rwlock_rdlock(&ctx->run_lock);
+    start_world(cpu);
 }
 
 void tcg_flush_mappings(TcgContext *ctx)
@@ -489,20 +511,29 @@ static void link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
     pthread_mutex_unlock(&ctx->lock);
 }
 
+static void see_generation(TcgCpu *cpu)
+{
+    TcgContext *ctx = cpu->ctx;
+    if (cpu->code_generation != ctx->generation) {
+        cpu->code_generation = ctx->generation;
+        forget_jumps(cpu);
+        cpu->link = 0;
+    }
+}
+
 static void safe_point(TcgCpu *cpu)
 {
     TcgContext *ctx = cpu->ctx;
+    __atomic_store_n(&cpu->seen_arm, __atomic_load_n(&ctx->arm_seq, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&ctx->unchecked, __ATOMIC_RELAXED))
+        tcg_check_armed(cpu);
     if (__atomic_load_n(&ctx->stop_request, __ATOMIC_SEQ_CST)) {
         pthread_rwlock_unlock(&ctx->run_lock);
         pthread_rwlock_rdlock(&ctx->run_lock);
     }
     if (__atomic_load_n(&ctx->next_gen, __ATOMIC_RELAXED) >= GEN_LIMIT - 64)
         flush_world(cpu);
-    if (cpu->code_generation != ctx->generation) {
-        cpu->code_generation = ctx->generation;
-        forget_jumps(cpu);
-        cpu->link = 0;
-    }
+    see_generation(cpu);
 }
 
 /* Enter @b and come back; the pc register is right afterwards. Returns the IR EXIT reason + 1, 0 for ordinary leaving. */
@@ -549,6 +580,11 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         *why = TCG_LEAVE_STEPPED;
         return true;
     }
+    if (cpu->want_alone && !cpu->alone) {
+        stop_world(cpu);
+        cpu->alone = true;
+        see_generation(cpu);   /* another vCPU may have flushed meanwhile */
+    }
     tcg_update_ctx(cpu);
     uint64_t va = cpu->isa->linear_pc(cpu->state);
     if (va != came_to)         /* an interrupt came first: that is not where the jump goes */
@@ -573,7 +609,9 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         jump_cache_enter(cpu, va, b);
     }
     unsigned left = run_block(cpu, b, va);
-    cpu->one_insn = false;
+    cpu->one_insn = cpu->want_alone = false;
+    if (cpu->alone)
+        start_world(cpu);
     if (left && left - 1 != TCG_LEAVE_GUEST) {
         *why = (TcgLeave)(left - 1);
         return true;
@@ -584,6 +622,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
 /* Behind this the whole state is in the struct. */
 static TcgLeave ran(TcgCpu *cpu, TcgLeave why)
 {
+    __atomic_store_n(&cpu->inside, false, __ATOMIC_SEQ_CST);
     if (cpu->isa->fpu_settle)
         cpu->isa->fpu_settle(cpu);
     pthread_rwlock_unlock(&cpu->ctx->run_lock);
@@ -600,10 +639,17 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
     pthread_rwlock_rdlock(&cpu->ctx->run_lock);
     running = cpu;
     cpu->link = 0;             /* of another run: the state may have changed since */
+    __atomic_store_n(&cpu->inside, true, __ATOMIC_SEQ_CST);
     if (_setjmp(cpu->leave_jmp)) {
         if (cpu->leave_why >= 0)
             return ran(cpu, (TcgLeave)cpu->leave_why);
         cpu->link = 0;
+        if (cpu->alone) {      /* the instruction faulted */
+            cpu->want_alone = false;
+            start_world(cpu);
+        }
+        if (cpu->want_alone)   /* not executed yet */
+            left++;
         if (cpu->leave_why == LEAVE_FPE) {
             cpu->leave_why = -1;
             cpu->isa->fpe_fault(cpu, cpu->fpe_code);

@@ -37,6 +37,7 @@ typedef struct TlbSpace {
     unsigned n_filled;         /* > TLB_FILLED: too many to list */
     uint16_t filled[TLB_FILLED];
     LargePages large;
+    uint64_t wfilter[64];      /* pages that may have a direct write entry: a bit for each hash of their address */
 } TlbSpace;
 
 /* Indirect-jump cache: hit if va and ctx match. */
@@ -78,6 +79,7 @@ typedef struct TcgBlock {
     IrInsn *ir;                /* interp: the unit */
     uint16_t n_ir, n_labels;
     uint32_t first_link, n_links;
+    uint8_t *bytes;            /* what it was made of; NULL for one that goes on in the next page */
     struct TcgFaultAt *faults; /* direct memory: where the host may fault, ascending */
     uint32_t n_faults;
 } TcgBlock;
@@ -88,7 +90,20 @@ typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
 /* A patchable direct jump. */
 typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; uint32_t ctx_id; } TcgLink;
 
-typedef struct CodePage { uint64_t gpa; struct CodePage *next; TcgBlock *blocks; unsigned n_live; uint64_t map; } CodePage;
+/*
+ * A guest page that has or had translations. Armed: writes are watched; it stays so for a while without translations, since whoever writes code
+ * does it again. map: a bit for each 64 bytes that translations are made of, all ones while one is being made: a write elsewhere is nobody's business.
+ */
+typedef struct CodePage {
+    uint64_t gpa;
+    struct CodePage *next, *unchecked_next;
+    TcgBlock *blocks, *killed; /* killed: may come back if the bytes do */
+    unsigned n_live, n_killed, idle_writes;
+    bool armed, unchecked;
+    uint32_t armed_at;
+    uint64_t map;
+} CodePage;
+enum { MAX_KILLED = 64, MAX_IDLE_WRITES = 256 };
 enum { BLOCK_HASH = 1 << 17, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
 
 typedef struct HostOps {
@@ -101,6 +116,7 @@ typedef struct HostOps {
     void (*enter)(TcgCpu *cpu, TcgBlock *b);
     void (*link)(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id, int64_t page_delta);
     void (*kill)(TcgContext *ctx, TcgBlock *b);
+    void (*revive)(TcgContext *ctx, TcgBlock *b);
     void (*free)(TcgContext *ctx);
     /* Direct memory: the host fault of @ucontext is in @cpu's translated code: guest registers to the state, *ret_off = the instruction's page
      * offset. False: not in translated code (then both are in their places already). NULL: never is. */
@@ -117,6 +133,9 @@ struct TcgContext {
     pthread_rwlock_t run_lock; /* read-held by a vCPU inside tcg_cpu_run; write = all are at safe points */
     uint32_t stop_request;     /* somebody waits for run_lock */
     uint32_t next_gen;
+    uint32_t arm_seq;          /* pages armed so far */
+    uint32_t track_gen;        /* bumped when pages get other clients than code */
+    CodePage *unchecked;       /* armed while a vCPU might still have been in the middle of a store to it */
     pthread_mutex_t lock;      /* translation, links, code pages; not for look-ups */
     /* code cache: one memfd, two views */
     uint8_t *rw, *rx;
@@ -172,6 +191,10 @@ struct TcgCpu {
     void *stop_opaque;
     uint64_t n_steps, n_flushes;
     bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
+    bool want_alone, alone;    /* the next instruction runs while every other vCPU is at a safe point; it does */
+    bool inside;               /* tcg_cpu_run: not at a safe point */
+    uint32_t seen_arm;         /* arm_seq at the last safe point */
+    struct { uint64_t gpa; uint32_t gen; } code_only[16];   /* watched pages that nobody but translated code wants */
     bool committed;            /* a store that cannot be started again is under way */
     bool one_insn;             /* next unit: one instruction, no tracking of writes to itself */
     TcgBlock *cur_block;       /* entered last from the run loop */
@@ -205,10 +228,21 @@ static inline void cpu_set_pc_base(TcgCpu *c, uint64_t v) { *(uint64_t *)((uint8
 TcgBlock *tcg_block_find(TcgContext *ctx, uint64_t gpa, uint64_t gpa2, uint64_t mode, bool one_insn);
 TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn);
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
-bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);
+/* The same after the store: for what was translated between look and store. Does not leave. */
+void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len);
+/* Pages armed lately: look whether a store slipped through. At a safe point. */
+void tcg_check_armed(TcgCpu *cpu);
+bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watched */
 void tcg_update_ctx(TcgCpu *cpu);
 bool tcg_page_written(TcgCpu *cpu, uint64_t gpa);   /* kill all that was made of the page; true: the running instruction is among it */
 TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
+/* spaces.c */
+static inline TlbSpace *tcg_cur_space(TcgCpu *cpu) { return cpu->spaces[cpu->space]; }
+/* The entries of all regimes in one row, as filled[] counts them. */
+static inline TlbEntry *tcg_space_entries(TlbSpace *s) { return &s->e[0][0]; }
+void tcg_large_note(LargePages *l, uint64_t va, unsigned page_log2);
+/* The space may have a direct write entry for @gpa: before it is published. */
+void tcg_filter_add(TlbSpace *s, uint64_t gpa);
 /* softmmu.c */
 uint64_t tcg_fetch_page(TcgCpu *cpu, uint64_t va);   /* gpa of the page; faults */
 bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa);

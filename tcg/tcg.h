@@ -31,6 +31,7 @@ typedef enum TcgLeave {
 
 /* ---- what the world offers the translator; every function gets TcgCpu's opaque, called on the vCPU's thread ---- */
 enum { TCG_PAGE_RO = 1,        /* writes go to io_write (ROM) */
+       TCG_PAGE_ONLY_CODE = 4, /* with TRACK: only because of translations made of it */
        TCG_PAGE_TRACK = 2 };   /* somebody wants to see writes: call page_written before each, never map directly */
 typedef struct TcgCallbacks {
     /* RAM or ROM page at @gpa (page aligned): host address, or NULL = device or nothing. */
@@ -195,7 +196,7 @@ void tcg_revoke_all_writes(TcgContext *ctx);
 void tcg_flush_code(TcgContext *ctx);
 
 typedef struct TcgStats {
-    uint64_t translations, guest_insns, code_bytes, cache_flushes, invalidations, tlb_misses, tlb_flushes, jump_misses, run_entries, io_reexec;
+    uint64_t translations, guest_insns, code_bytes, cache_flushes, invalidations, revivals, tlb_misses, tlb_flushes, jump_misses, run_entries, io_reexec;
     uint64_t translate_ns;
 } TcgStats;
 void tcg_stats(TcgContext *ctx, TcgStats *ret);
@@ -217,6 +218,9 @@ void tcg_sync_pc(TcgCpu *cpu);
 /* In a helper that looks at the fpenv field (GuestIsa.fpenv_offset): bring it up to date first; after changing it: make it live. */
 void tcg_fpenv_get(TcgCpu *cpu);
 void tcg_fpenv_put(TcgCpu *cpu);
+/* The rest of this instruction may not be seen in parts by other vCPUs: returns if they all are at safe points, else starts the instruction again with
+ * them stopped (does not return). Nothing may have been changed before. */
+void tcg_need_alone(TcgCpu *cpu);
 /* Leave the helper and translated code for the run loop; state (pc included) is as it shall be. */
 void tcg_leave(TcgCpu *cpu) __attribute__((noreturn));
 /* The same, and return @why from tcg_cpu_run. */

@@ -33,6 +33,17 @@ static AddressSpace *space_of(const TcgEc *ec)
     return ec->c->smm && ec->guest->in_smm(ec->c->state) ? ec->c->smm : ec->c->mem;
 }
 
+/* PAGE_CODE is all there is, and set for the translations of this very address. */
+static bool only_code(TcgVm *vm, uint64_t gpa, uint64_t ram_addr)
+{
+    uint64_t page = ram_addr & ~(uint64_t)(TCG_PAGE_SIZE - 1);
+    g_mutex_lock(&vm->lock);
+    const uint64_t *known = g_hash_table_lookup(vm->code_pages, &page);
+    bool yes = known && *known == (gpa & ~(uint64_t)(TCG_PAGE_SIZE - 1));
+    g_mutex_unlock(&vm->lock);
+    return yes;
+}
+
 static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *ret_flags)
 {
     TcgEc *ec = opaque;
@@ -45,8 +56,10 @@ static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *ret_flags)
         return NULL;
     if (!as_translate(space_of(ec), gpa, true, &wr) || wr.host != rd.host || wr.readonly || rd.readonly)
         *ret_flags |= TCG_PAGE_RO;
-    else if (rd.flags && atomic_load_explicit(rd.flags, memory_order_relaxed))
-        *ret_flags |= TCG_PAGE_TRACK;
+    else if (rd.flags) {
+        uint8_t f = atomic_load_explicit(rd.flags, memory_order_relaxed);
+        *ret_flags |= !f ? 0 : f == PAGE_CODE && only_code(ec->vm, gpa, rd.ram_addr) ? TCG_PAGE_TRACK | TCG_PAGE_ONLY_CODE : TCG_PAGE_TRACK;
+    }
     return rd.host;
 }
 
@@ -378,10 +391,10 @@ static char *tcg_stats_text(void *opaque)
     TcgStats s;
     tcg_stats(vm->ctx, &s);
     g_autofree char *calls = tcg_helper_stats(vm->ctx, 40);
-    return g_strdup_printf("translations %llu\nguest instructions translated %llu\ncode bytes %llu\ncache flushes %llu\ninvalidations %llu\n"
+    return g_strdup_printf("translations %llu\nguest instructions translated %llu\ncode bytes %llu\ncache flushes %llu\ninvalidations %llu, taken back %llu\n"
                            "tlb misses %llu\ntlb flushes %llu\njump cache misses %llu\nrun loop entries %llu\ndevice accesses restarted %llu\n%s",
                            (unsigned long long)s.translations, (unsigned long long)s.guest_insns, (unsigned long long)s.code_bytes,
-                           (unsigned long long)s.cache_flushes, (unsigned long long)s.invalidations, (unsigned long long)s.tlb_misses,
+                           (unsigned long long)s.cache_flushes, (unsigned long long)s.invalidations, (unsigned long long)s.revivals, (unsigned long long)s.tlb_misses,
                            (unsigned long long)s.tlb_flushes, (unsigned long long)s.jump_misses, (unsigned long long)s.run_entries,
                            (unsigned long long)s.io_reexec, calls ? calls : "");
 }

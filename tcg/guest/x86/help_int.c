@@ -139,11 +139,12 @@ __attribute__((target("cx16"))) static bool host_cas16(void *p, uint64_t expect[
     return ok;
 }
 
-/* Pages that somebody watches, or devices: not atomic against other processors, but complete. */
+/* Pages that somebody watches, or devices: the other processors stand still. */
 static bool slow_cas16(X86State *s, uint64_t va, unsigned regime, uint64_t expect[2], const uint64_t want[2])
 {
     TcgCpu *cpu = x86_cpu(s);
     tcg_probe(cpu, va, 16, TCG_WRITE, regime);
+    tcg_need_alone(cpu);
     uint64_t lo = tcg_load(cpu, va, 3, regime), hi = tcg_load(cpu, va + 8, 3, regime);
     bool ok = lo == expect[0] && hi == expect[1];
     tcg_store(cpu, va, ok ? want[0] : lo, 3, regime);

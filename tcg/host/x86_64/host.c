@@ -330,6 +330,17 @@ static void host_kill(TcgContext *ctx, TcgBlock *b)
     __atomic_store_n((uint64_t *)rw, w, __ATOMIC_RELEASE);
 }
 
+/* And back. */
+static void host_revive(TcgContext *ctx, TcgBlock *b)
+{
+    static const uint8_t nop5[] = { 0x0f, 0x1f, 0x44, 0, 0 };
+    uint8_t *rw = (uint8_t *)b->host + (ctx->rw - ctx->rx);
+    uint64_t w;
+    memcpy(&w, rw, 8);
+    memcpy(&w, nop5, 5);
+    __atomic_store_n((uint64_t *)rw, w, __ATOMIC_RELEASE);
+}
+
 /* The homes as the signal found them. */
 static bool host_fault(TcgCpu *cpu, const void *ucontext, int64_t *ret_off)
 {
@@ -389,6 +400,6 @@ static void host_free(TcgContext *ctx)
 }
 
 const HostOps tcg_host_x86_64 = {
-    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .kill = host_kill, .free = host_free, .fault = host_fault,
+    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .kill = host_kill, .revive = host_revive, .free = host_free, .fault = host_fault,
     .vectors = host_vectors,
 };

@@ -1,0 +1,275 @@
+/* Address spaces of a vCPU: executable pages met, flushes, revoking write entries. */
+#include <string.h>
+
+#include "tcg/tcg-internal.h"
+
+static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
+
+static bool large_has(const LargePages *l, uint64_t va)
+{
+    for (unsigned n = 0; n < l->n; n++)
+        if (!((va ^ l->at[n].base) & l->at[n].mask))
+            return true;
+    return false;
+}
+
+/* Mask of the smallest region that holds both. */
+static uint64_t joint_mask(uint64_t base1, uint64_t mask1, uint64_t base2, uint64_t mask2)
+{
+    uint64_t mask = mask1 & mask2, diff = (base1 ^ base2) & mask;
+    if (!diff)
+        return mask;
+    unsigned top = 63 - (unsigned)__builtin_clzll(diff);
+    return top == 63 ? 0 : mask & ~0ull << (top + 1);
+}
+
+/* When the table is full the two regions closest to each other become one: user's and kernel's stay apart. */
+void tcg_large_note(LargePages *l, uint64_t va, unsigned page_log2)
+{
+    uint64_t mask = ~(uint64_t)0 << page_log2, best_mask = 0;
+    unsigned a = 0, b = 1;
+    if (page_log2 <= TCG_PAGE_BITS)
+        return;
+    for (unsigned n = 0; n < l->n; n++)
+        if (!((va ^ l->at[n].base) & l->at[n].mask) && (l->at[n].mask & mask) == l->at[n].mask)
+            return;
+    l->at[l->n].base = va & mask;
+    l->at[l->n++].mask = mask;
+    if (l->n <= LARGE_REGIONS)
+        return;
+    for (unsigned i = 0; i < l->n; i++)
+        for (unsigned k = i + 1; k < l->n; k++) {
+            uint64_t m = joint_mask(l->at[i].base, l->at[i].mask, l->at[k].base, l->at[k].mask);
+            if (m > best_mask) {
+                best_mask = m;
+                a = i;
+                b = k;
+            }
+        }
+    l->at[a].base &= best_mask;
+    l->at[a].mask = best_mask;
+    l->at[b] = l->at[--l->n];
+}
+
+static void xseen_note(XSeen *x, uint64_t va)
+{
+    unsigned n = va >> TCG_PAGE_BITS & (XSEEN_BITS - 1);
+    x->bits[n / 64] |= 1ull << n % 64;
+}
+
+static bool xseen_has(const XSeen *x, uint64_t va)
+{
+    unsigned n = va >> TCG_PAGE_BITS & (XSEEN_BITS - 1);
+    return x->bits[n / 64] >> n % 64 & 1;
+}
+
+static unsigned filter_bit(uint64_t gpa) { return (unsigned)((gpa >> TCG_PAGE_BITS) * 0x9e3779b97f4a7c15ull >> 52); }
+
+void tcg_filter_add(TlbSpace *s, uint64_t gpa)
+{
+    unsigned bit = filter_bit(gpa);
+    uint64_t *w = &s->wfilter[bit >> 6];
+    __atomic_store_n(w, *w | 1ull << (bit & 63), __ATOMIC_SEQ_CST);
+}
+
+/* ---- execution ---- */
+static XEntry *x_at(TcgCpu *cpu, uint64_t va, bool super)
+{
+    return super ? &cpu->x_super[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)] : &tcg_cur_space(cpu)->x[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)];
+}
+
+bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
+{
+    if (cpu_direct(cpu)) {
+        *ret_gpa = va & PAGE_MASK;
+        return cpu->cb->exec_ok(cpu->opaque, va);
+    }
+    bool super = cpu->isa->supervisor(cpu->mode);
+    uint32_t gen = super ? cpu->super_gen : tcg_cur_space(cpu)->ctx_gen;
+    XEntry *x = x_at(cpu, va, super);
+    uint64_t page = va & PAGE_MASK;
+    uint32_t regime = cpu->isa->fetch_regime ? cpu->isa->fetch_regime(cpu->mode) : 0;
+    if (x->va != page || x->gen != gen || x->regime != regime) {
+        TcgXlate t = { .page_log2 = TCG_PAGE_BITS };
+        if (!cpu->isa->mmu(cpu, va, TCG_EXEC, cpu->isa->regime(cpu->mode), &t))
+            return false;
+        if (super && !t.global)
+            cpu->super_nonglobal = true;
+        xseen_note(super ? &cpu->x_super_seen : &tcg_cur_space(cpu)->x_seen, va);
+        tcg_large_note(super ? &cpu->x_super_large : &tcg_cur_space(cpu)->large, va, t.page_log2);
+        *x = (XEntry){ .va = page, .gpa = t.gpa & PAGE_MASK, .gen = gen, .regime = regime };
+    }
+    *ret_gpa = x->gpa;
+    return true;
+}
+
+uint64_t tcg_fetch_page(TcgCpu *cpu, uint64_t va)
+{
+    uint64_t gpa;
+    if (!tcg_fetch_peek(cpu, va, &gpa))
+        cpu->isa->mmu_fault(cpu, va, TCG_EXEC, cpu->isa->regime(cpu->mode));
+    return gpa;
+}
+
+/* ---- spaces and flushes ---- */
+uint32_t tcg_new_gen(TcgContext *ctx) { return __atomic_add_fetch(&ctx->next_gen, 1, __ATOMIC_RELAXED); }
+
+static void drop_user_code(TcgCpu *cpu, TlbSpace *s)
+{
+    s->ctx_gen = tcg_new_gen(cpu->ctx);
+    memset(&s->x_seen, 0, sizeof(s->x_seen));
+}
+
+void tcg_space_drop(TcgCpu *cpu, TlbSpace *s)
+{
+    if (cpu_direct(cpu)) {     /* never filled */
+        s->n_filled = 0;
+    } else if (s->n_filled > TLB_FILLED) {
+        memset(s->e, 0xff, sizeof(s->e));
+        for (unsigned r = 0; r < TCG_REGIMES; r++)
+            for (unsigned n = 0; n < TLB_SIZE; n++)
+                s->e[r][n].gpa = 0;
+    } else {
+        for (unsigned n = 0; n < s->n_filled; n++)
+            tcg_space_entries(s)[s->filled[n]] = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
+    }
+    if (s->n_filled)
+        memset(s->wfilter, 0, sizeof(s->wfilter));
+    s->n_filled = 0;
+    s->large.n = 0;
+    drop_user_code(cpu, s);
+    cpu->stats.tlb_flushes++;
+}
+
+static void drop_super(TcgCpu *cpu)
+{
+    cpu->super_gen = tcg_new_gen(cpu->ctx);
+    cpu->super_nonglobal = false;
+    memset(&cpu->x_super_seen, 0, sizeof(cpu->x_super_seen));
+    cpu->x_super_large.n = 0;
+}
+
+void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag)
+{
+    unsigned pick = 0;
+    bool found = false;
+    for (unsigned n = 0; n < TLB_SPACES && !found; n++)
+        if (cpu->spaces[n]->valid && cpu->spaces[n]->base == base && cpu->spaces[n]->tag == tag) {
+            pick = n;
+            found = true;
+        }
+    for (unsigned n = 1; n < TLB_SPACES && !found; n++) {
+        TlbSpace *a = cpu->spaces[n], *b = cpu->spaces[pick];
+        if (b->valid && (!a->valid || a->last_use < b->last_use))
+            pick = n;
+    }
+    TlbSpace *s = cpu->spaces[pick];
+    if (!found) {
+        tcg_space_drop(cpu, s);
+        s->base = base;
+        s->tag = tag;
+        s->valid = true;
+    }
+    s->last_use = ++cpu->space_clock;
+    cpu->space = pick;
+    cpu->env->tlb = &s->e[0][0];
+    if (cpu->super_nonglobal)
+        drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+void tcg_flush_tag(TcgCpu *cpu, uint32_t tag)
+{
+    cpu->n_flushes++;
+    for (unsigned n = 0; n < TLB_SPACES; n++) {
+        TlbSpace *s = cpu->spaces[n];
+        if (!s->valid || s->tag != tag)
+            continue;
+        tcg_space_drop(cpu, s);
+        s->valid = n == cpu->space;
+    }
+    if (cpu->super_nonglobal)
+        drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+void tcg_flush_nonglobal(TcgCpu *cpu)
+{
+    cpu->n_flushes++;
+    for (unsigned n = 0; n < TLB_SPACES; n++) {
+        tcg_space_drop(cpu, cpu->spaces[n]);
+        cpu->spaces[n]->valid = n == cpu->space;
+    }
+    if (cpu->super_nonglobal)
+        drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+void tcg_flush_all(TcgCpu *cpu)
+{
+    cpu->phys_gen++;
+    tcg_flush_nonglobal(cpu);
+    drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+static void flush_page_in(TcgCpu *cpu, TlbSpace *s, uint64_t va)
+{
+    uint64_t page = va & PAGE_MASK;
+    unsigned idx = va >> TCG_PAGE_BITS & (TLB_SIZE - 1);
+    if (large_has(&s->large, va)) {
+        tcg_space_drop(cpu, s);
+        return;
+    }
+    for (unsigned r = 0; r < TCG_REGIMES; r++) {
+        TlbEntry *e = &s->e[r][idx];
+        if (e->rtag == page || e->wtag == page || (e->gpa & TLB_G_IO && e->addend == page))
+            *e = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
+    }
+    if (xseen_has(&s->x_seen, va))
+        drop_user_code(cpu, s);
+}
+
+void tcg_flush_page(TcgCpu *cpu, uint64_t va, uint32_t tag)
+{
+    (void)tag;                 /* every space: the page may be a global one */
+    cpu->n_flushes++;
+    for (unsigned n = 0; n < TLB_SPACES; n++)
+        if (cpu->spaces[n]->valid)
+            flush_page_in(cpu, cpu->spaces[n], va);
+    if (xseen_has(&cpu->x_super_seen, va) || large_has(&cpu->x_super_large, va))
+        drop_super(cpu);
+    tcg_update_ctx(cpu);
+}
+
+void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa)
+{
+    for (unsigned c = 0; c < ctx->cpus->len; c++) {
+        TcgCpu *cpu = ctx->cpus->pdata[c];
+        for (unsigned n = 0; n < TLB_SPACES; n++) {
+            TlbSpace *s = cpu->spaces[n];
+            unsigned bit = filter_bit(gpa);
+            if (!(__atomic_load_n(&s->wfilter[bit >> 6], __ATOMIC_SEQ_CST) >> (bit & 63) & 1))
+                continue;
+            unsigned count = s->n_filled > TLB_FILLED ? TCG_REGIMES * TLB_SIZE : s->n_filled;
+            for (unsigned k = 0; k < count; k++) {
+                TlbEntry *e = &tcg_space_entries(s)[s->n_filled > TLB_FILLED ? k : s->filled[k]];
+                if ((e->gpa & PAGE_MASK) == gpa && e->wtag != TLB_NONE)
+                    __atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_SEQ_CST);
+            }
+        }
+    }
+}
+
+void tcg_revoke_all_writes(TcgContext *ctx)
+{
+    __atomic_add_fetch(&ctx->track_gen, 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&ctx->lock);
+    for (unsigned c = 0; c < ctx->cpus->len; c++) {
+        TcgCpu *cpu = ctx->cpus->pdata[c];
+        for (unsigned n = 0; n < TLB_SPACES; n++)
+            for (unsigned k = 0; k < TCG_REGIMES * TLB_SIZE; k++)
+                __atomic_store_n(&tcg_space_entries(cpu->spaces[n])[k].wtag, TLB_NONE, __ATOMIC_SEQ_CST);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
