@@ -1,0 +1,173 @@
+/*
+ * Two vCPUs on two threads, straight on the translator, against what only SMP shows:
+ *   - code that one writes while the other meets its page for the first time: once the writer has said that it is done, the other executes the last
+ *     version (it serialises with CPUID in between, as SDM 3A 8.1.3 wants it);
+ *   - locked additions, exchanges and CMPXCHG across a page boundary lose nothing.
+ *
+ *   x86_smp [SECONDS]
+ */
+#include <glib.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcg/guest/x86/x86.h"
+#include "tcg/tcg.h"
+
+enum { RAM_SIZE = 16 << 20, PT = 0x1000, CODE = 0x10000, PAGES = 0x100000, N_PAGES = 512, DATA = 0x20000, FLAG = 0x21000, SPLIT = 0x23ffe, ADDS = 20000 };
+
+typedef struct Side { TcgCpu *cpu; X86State *s; pthread_t thread; uint64_t rip; } Side;
+typedef struct Test { uint8_t *ram; TcgContext *ctx; Side side[2]; } Test;
+
+static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *flags)
+{
+    Test *t = opaque;
+    *flags = 0;
+    return gpa < RAM_SIZE ? t->ram + gpa : NULL;
+}
+static uint64_t cb_io_read(void *o, uint64_t gpa, unsigned size) { return ~0ull; }
+static void cb_io_write(void *o, uint64_t gpa, uint64_t v, unsigned size) { }
+static uint64_t cb_in(void *o, uint16_t port, unsigned size) { return ~0ull; }
+static void cb_out(void *o, uint16_t port, uint64_t v, unsigned size) { }
+static bool cb_false(void *o) { return false; }
+static bool cb_sysreg_read(void *o, uint32_t reg, uint64_t *ret) { return false; }
+static bool cb_sysreg_write(void *o, uint32_t reg, uint64_t v) { return false; }
+static int cb_ack(void *o) { return -1; }
+static uint64_t cb_time(void *o) { return 0; }
+static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write, .port_in = cb_in, .port_out = cb_out,
+                                        .sysreg_read = cb_sysreg_read, .sysreg_write = cb_sysreg_write,
+                                        .irq_pending = cb_false, .irq_ack = cb_ack, .time_counter = cb_time };
+
+static void put64(Test *t, unsigned off, uint64_t v) { memcpy(t->ram + off, &v, 8); }
+
+static void reset(Side *side, uint64_t rip)
+{
+    X86State *s = side->s;
+    for (int n = 0; n < X86_SEGS; n++)
+        s->seg[n] = (X86Seg){ .limit = 0xffffffff, .attr = 0xc093, .sel = 16 };
+    s->seg[X86_CS] = (X86Seg){ .limit = 0xffffffff, .attr = 0xa09b, .sel = 8 };
+    s->cr0 = 0x80050033;
+    s->cr3 = PT;
+    s->cr4 = X86_CR4_PAE;
+    s->msr.efer = X86_EFER_LMA | X86_EFER_LME;
+    s->cpl = 0;
+    x86_set_rflags(s, 2);
+    s->ev.mp_state = X86_MP_RUNNABLE;
+    s->gpr[X86_RSP] = DATA + 0x800 + 0x400 * (side->rip & 1);
+    side->rip = s->rip = rip;
+}
+
+static void *run(void *opaque)
+{
+    Side *side = opaque;
+    tcg_cpu_run(side->cpu, 0);     /* to HLT */
+    return NULL;
+}
+
+static void both(Test *t, uint64_t rip0, uint64_t rip1)
+{
+    reset(&t->side[0], rip0);
+    reset(&t->side[1], rip1);
+    for (int n = 0; n < 2; n++)
+        pthread_create(&t->side[n].thread, NULL, run, &t->side[n]);
+    for (int n = 0; n < 2; n++)
+        pthread_join(t->side[n].thread, NULL);
+}
+
+static unsigned put(Test *t, unsigned at, const char *bytes, unsigned n)
+{
+    memcpy(t->ram + at, bytes, n);
+    return at + n;
+}
+#define PUT(t, at, bytes) ((at) = put(t, at, bytes, sizeof(bytes) - 1))
+
+/* rdi: the routine's page, rsi: the flag. Both sides fetch them from registers set here. */
+static bool cross_modify(Test *t, unsigned page, unsigned rounds)
+{
+    unsigned a = CODE, w = CODE + 0x100;
+    uint32_t flag = 0;
+    /* the routine: mov eax, imm32; ret */
+    put(t, page, "\xb8\0\0\0\0\xc3", 6);
+    memcpy(t->ram + FLAG, &flag, 4);
+    /* reader: 1: call rdi; cmp dword [rsi], 0; je 1b; cpuid; call rdi; hlt */
+    PUT(t, a, "\xff\xd7\x83\x3e\x00\x74\xf9\x53\x31\xc0\x0f\xa2\x5b\xff\xd7\xf4");
+    /* writer: ecx counts: 1: mov [rdi+1], ecx; dec ecx; jnz 1b; mov dword [rdi+1], 0x12345678; mov dword [rsi], 1; hlt */
+    PUT(t, w, "\x89\x4f\x01\xff\xc9\x75\xf9\xc7\x47\x01\x78\x56\x34\x12\xc7\x06\x01\x00\x00\x00\xf4");
+    for (int n = 0; n < 2; n++) {
+        t->side[n].s->gpr[X86_RDI] = page;
+        t->side[n].s->gpr[X86_RSI] = FLAG;
+        t->side[n].s->gpr[X86_RCX] = rounds;
+    }
+    both(t, CODE, CODE + 0x100);
+    uint64_t got = t->side[0].s->gpr[X86_RAX];
+    if (got == 0x12345678)
+        return true;
+    printf("page %#x: the reader executed %#llx after the writer was done\n", page, (unsigned long long)got);
+    return false;
+}
+
+/* Both add at SPLIT, which crosses pages, with every kind of locked instruction that can. */
+static bool split(Test *t)
+{
+    unsigned a = CODE + 0x200;
+    uint32_t zero = 0, got;
+    memcpy(t->ram + SPLIT, &zero, 4);
+    /* 1: mov eax, 1; lock xadd [rdi], eax; lock inc dword [rdi]; 2: mov eax, [rdi]; lea edx, [rax+1]; lock cmpxchg [rdi], edx; jne 2b; dec ecx; jnz 1b; hlt */
+    PUT(t, a, "\xb8\x01\x00\x00\x00\xf0\x0f\xc1\x07\xf0\xff\x07\x8b\x07\x8d\x50\x01\xf0\x0f\xb1\x17\x75\xf5\xff\xc9\x75\xe5\xf4");
+    for (int n = 0; n < 2; n++) {
+        t->side[n].s->gpr[X86_RDI] = SPLIT;
+        t->side[n].s->gpr[X86_RCX] = ADDS;
+    }
+    both(t, CODE + 0x200, CODE + 0x200);
+    memcpy(&got, t->ram + SPLIT, 4);
+    if (got == 2 * 3 * ADDS)
+        return true;
+    printf("split locks: %u of %u additions arrived\n", got, 2 * 3 * ADDS);
+    return false;
+}
+
+static bool all(Test *t)
+{
+    bool ok = true;
+    uint64_t seed = 1;
+    for (unsigned n = 0; n < N_PAGES && ok; n++) {
+        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+        ok = cross_modify(t, PAGES + 4096 * n + (seed >> 60 & 3) * 0x3f0, 1 + (unsigned)(seed >> 40 & 2047));
+        if (n % 128 == 127 && ok)
+            ok = split(t);
+    }
+    tcg_flush_code(t->ctx);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    Test t = { .ram = g_aligned_alloc0(1, RAM_SIZE, 4096) };
+    gint64 until = argc > 1 ? g_get_monotonic_time() + atoi(argv[1]) * G_USEC_PER_SEC : 0;
+    const char *tier = getenv("TCG_TIER");
+    TcgConfig config = { .cache_size = 64 << 20, .tier = tier && !strcmp(tier, "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO };
+    put64(&t, PT, (PT + 0x1000) | 7);
+    put64(&t, PT + 0x1000, (PT + 0x2000) | 7);
+    for (unsigned n = 0; n < RAM_SIZE >> 21; n++)
+        put64(&t, PT + 0x2000 + 8 * n, (uint64_t)n << 21 | 0xe7);
+    t.ctx = tcg_new(&config, NULL);
+    for (int n = 0; n < 2; n++) {
+        t.side[n].s = g_aligned_alloc0(1, sizeof(X86State), 64);
+        x86_state_reset(t.side[n].s, false, true);
+        t.side[n].cpu = tcg_cpu_new(t.ctx, &x86_isa, t.side[n].s, &callbacks, &t);
+    }
+    unsigned passes = 0;
+    bool ok;
+    do
+        ok = all(&t);
+    while (++passes && ok && g_get_monotonic_time() < until);
+    printf("%u passes of %u pages and %u split additions\n", passes, N_PAGES, 4 * 6 * ADDS);
+    for (int n = 0; n < 2; n++)
+        tcg_cpu_free(t.side[n].cpu);
+    tcg_free(t.ctx);
+    for (int n = 0; n < 2; n++)
+        g_aligned_free(t.side[n].s);
+    g_aligned_free(t.ram);
+    return !ok;
+}
