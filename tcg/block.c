@@ -472,6 +472,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     b->gpa = gpa;
     b->mode = cpu->mode;
     b->one_insn = one_insn;
+    b->index = ctx->blocks->len + 1;
     int r;
     for (r = 1; r == 1 && max; max /= 2)
         r = translate_once(cpu, b, va, code, max);

@@ -493,6 +493,52 @@ static void jump_cache_enter(TcgCpu *cpu, uint64_t va, TcgBlock *b)
     *e = (JumpEntry){ .va = va, .ctx = cpu->ctx_id, .host = b->host };
 }
 
+/* ---- direct jumps; ctx->lock held ---- */
+static void link_detach(TcgContext *ctx, TcgLink *l)
+{
+    if (!l->to)
+        return;
+    if (l->prev)
+        ctx->links[l->prev].next = l->next;
+    else
+        l->to->in_links = l->next;
+    if (l->next)
+        ctx->links[l->next].prev = l->prev;
+    l->to = NULL;
+}
+
+static void link_attach(TcgContext *ctx, TcgLink *l, TcgBlock *to)
+{
+    uint32_t n = (uint32_t)(l - ctx->links);
+    link_detach(ctx, l);
+    l->to = to;
+    l->prev = 0;
+    l->next = to->in_links;
+    if (l->next)
+        ctx->links[l->next].prev = n;
+    to->in_links = n;
+}
+
+/* Somebody came through a killed block: after some times, let go the jumps that still lead there, so that they find its successor. */
+static void leave_dead(TcgCpu *cpu, unsigned index, uint64_t generation)
+{
+    enum { PATIENCE = 4 };     /* the same bytes may soon be back */
+    TcgContext *ctx = cpu->ctx;
+    pthread_mutex_lock(&ctx->lock);
+    TcgBlock *b = ctx->generation == generation && index <= ctx->blocks->len ? ctx->blocks->pdata[index - 1] : NULL;
+    if (b && b->dead && ++b->dead_hits >= PATIENCE) {
+        b->dead_hits = 0;
+        for (uint32_t n; (n = b->in_links);) {
+            TcgLink *l = &ctx->links[n];
+            ctx->host->unlink(ctx, l);
+            l->ctx_id = 0;
+            l->linked = 0;
+            link_detach(ctx, l);
+        }
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
 /* The jump numbered @n left for the run loop and arrived at @b: make it direct. */
 static void link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
 {
@@ -505,6 +551,7 @@ static void link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
             l->tries++;
             l->linked = 1;
             l->ctx_id = cpu->ctx_id;
+            link_attach(ctx, l, b);
             ctx->host->link(ctx, l, b, cpu->ctx_id, 0);
         }
     }
@@ -604,7 +651,9 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         log_item(cpu->ctx->config.log, LOG_EXEC, "exec pc %#llx gpa %#llx mode %#llx", (unsigned long long)va, (unsigned long long)b->gpa,
                  (unsigned long long)cpu->mode);
     } else if (!one) {
-        if (cpu->link)
+        if (cpu->link & LINK_DEAD)
+            leave_dead(cpu, cpu->link & ~(unsigned)LINK_DEAD, cpu->code_generation);
+        else if (cpu->link)
             link_jump(cpu, cpu->link, b, cpu->code_generation);
         jump_cache_enter(cpu, va, b);
     }

@@ -74,6 +74,9 @@ typedef struct TcgBlock {
     uint32_t len;              /* guest bytes */
     uint16_t n_insns;
     uint8_t dead, one_insn;
+    uint8_t dead_hits;         /* arrivals after its death */
+    uint32_t index;            /* in ctx->blocks, + 1 */
+    uint32_t in_links;         /* first of the links that lead here */
     void *host;                /* entry in the executable view (JIT hosts) */
     uint32_t host_len, stub;   /* stub: bytes before the entry where a killed block continues */
     IrInsn *ir;                /* interp: the unit */
@@ -88,7 +91,9 @@ typedef struct TcgBlock {
 typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
 
 /* A patchable direct jump. */
-typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; uint32_t ctx_id; } TcgLink;
+typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; uint32_t ctx_id, prev, next; TcgBlock *to; } TcgLink;
+/* env link of who comes from a killed block's stub: and the block's index. */
+enum { LINK_DEAD = 1 << 30 };
 
 /*
  * A guest page that has or had translations. Armed: writes are watched; it stays so for a while without translations, since whoever writes code
@@ -115,6 +120,7 @@ typedef struct HostOps {
     /* Run from @b until something leaves; env->leave, pc_base/cur_off say why and where. */
     void (*enter)(TcgCpu *cpu, TcgBlock *b);
     void (*link)(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id, int64_t page_delta);
+    void (*unlink)(TcgContext *ctx, TcgLink *l);
     void (*kill)(TcgContext *ctx, TcgBlock *b);
     void (*revive)(TcgContext *ctx, TcgBlock *b);
     void (*free)(TcgContext *ctx);

@@ -238,7 +238,7 @@ static void emit_dead_stub(Gen *g, unsigned page_off)
     asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
     a32(&g->a, page_off);
     asm_rm(&g->a, 0xc7, 0, ENV(g, link));
-    a32(&g->a, 0);
+    a32(&g->a, LINK_DEAD | g->b->index);
     uint8_t *j = asm_jmp(&g->a);
     asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_EXIT] + (g->ctx->rw - g->ctx->rx));
 }
@@ -315,6 +315,13 @@ static void host_link(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id
     store32(at, 0xffffffff);
     store32(disp, (uint32_t)((uint8_t *)to->host - (disp - (ctx->rw - ctx->rx) + 4)));
     store32(at, ctx_id);
+}
+
+/* Back to what it was before it was linked. */
+static void host_unlink(TcgContext *ctx, TcgLink *l)
+{
+    (void)ctx;
+    store32(l->at, l->cross ? 0xffffffff : 0);
 }
 
 /* The entry's first five bytes, inside one aligned word, become a jump to the stub in front of it. */
@@ -400,6 +407,6 @@ static void host_free(TcgContext *ctx)
 }
 
 const HostOps tcg_host_x86_64 = {
-    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .kill = host_kill, .revive = host_revive, .free = host_free, .fault = host_fault,
+    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .unlink = host_unlink, .kill = host_kill, .revive = host_revive, .free = host_free, .fault = host_fault,
     .vectors = host_vectors,
 };
