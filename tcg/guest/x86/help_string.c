@@ -12,7 +12,8 @@
  * a: bits 3:0 log2 of the element, 7:4 log2 of the address size, 11:8 source segment, 12 REPE (0: REPNE), 13 one element only,
  * 14 there is a repeat prefix. Bit 13 is set where breakpoints or stepping look at each element.
  */
-enum { STRETCH = 4096 };       /* bytes (elements, where they go one by one) a call */
+enum { STRETCH = 65536,        /* bytes a call... */
+       SINGLE = 16 };          /* ...an element that goes the slow way counting as so many */
 
 typedef struct Rep {
     X86State *s;
@@ -25,7 +26,7 @@ typedef struct Rep {
 
 static Rep rep_begin(X86State *s, uint64_t a)
 {
-    uint64_t mode = x86_mode_key(s);
+    uint64_t mode = tcg_mode_now(x86_cpu(s));
     Rep r = { .s = s, .cpu = x86_cpu(s), .log2 = a & 15, .seg = a >> 8 & 15, .repe = a >> 12 & 1, .rep = a >> 14 & 1 };
     r.size = 1u << r.log2;
     r.mask = bits_mask(8u << (a >> 4 & 15));
@@ -111,6 +112,22 @@ static uint8_t *host_span(const Rep *r, unsigned seg, uint64_t off, TcgAccess ac
     return p && *io_n ? p : NULL;
 }
 
+/* The same downwards from the element at segment:offset: its host address, with *io_n elements in the page. */
+static uint8_t *host_span_down(const Rep *r, unsigned seg, uint64_t off, TcgAccess access, uint64_t *io_n)
+{
+    unsigned len;
+    uint64_t va = linear(r, seg, off), in_page = va & (TCG_PAGE_SIZE - 1);
+    if (!r->in64 || ~r->mask || in_page + r->size > TCG_PAGE_SIZE)
+        return NULL;
+    *io_n = MIN(*io_n, (in_page >> r->log2) + 1);
+    return tcg_host(r->cpu, va, access, r->regime, &len);
+}
+
+static void spend(Rep *r, uint64_t n)
+{
+    r->budget -= n > 1 ? n : MIN(r->budget, (uint64_t)SINGLE);
+}
+
 /* ---- MOVS ---- */
 
 /* As if byte by byte upwards: where the destination begins inside the source the bytes repeat. */
@@ -122,6 +139,28 @@ static void copy_up(uint8_t *dst, const uint8_t *src, size_t len, unsigned size)
     }
     for (size_t i = 0; i < len; i += size)
         memmove(dst + i, src + i, size);
+}
+
+static void copy_down(uint8_t *dst, const uint8_t *src, size_t len, unsigned size)
+{
+    if (dst >= src || (size_t)(src - dst) >= len) {
+        memmove(dst, src, len);
+        return;
+    }
+    for (size_t i = len; i; i -= size)
+        memmove(dst + i - size, src + i - size, size);
+}
+
+/* 0: not in plain RAM */
+static uint64_t movs_down(Rep *r, uint64_t m)
+{
+    uint8_t *src = host_span_down(r, r->seg, reg(r, X86_RSI), TCG_READ, &m);
+    uint8_t *dst = src ? host_span_down(r, X86_ES, reg(r, X86_RDI), TCG_WRITE, &m) : NULL;
+    uint64_t below = (m - 1) << r->log2;
+    if (!dst)
+        return 0;
+    copy_down(dst - below, src - below, m << r->log2, r->size);
+    return m;
 }
 
 static void movs_one(Rep *r)
@@ -142,6 +181,9 @@ static uint64_t movs_some(Rep *r, uint64_t n)
             return m;
         }
     }
+    uint64_t m = r->down && n > 1 ? movs_down(r, n) : 0;
+    if (m)
+        return m;
     movs_one(r);
     return 1;
 }
@@ -149,7 +191,7 @@ static uint64_t movs_some(Rep *r, uint64_t n)
 uint64_t x86_h_rep_movs(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     Rep r = rep_begin(state, a);
-    for (uint64_t n; r.budget && (n = MIN(remaining(&r), r.budget)); r.budget -= n) {
+    for (uint64_t n; r.budget && (n = MIN(remaining(&r), r.budget)); spend(&r, n)) {
         n = movs_some(&r, n);
         advance(&r, X86_RSI, n);
         advance(&r, X86_RDI, n);
@@ -192,7 +234,7 @@ static uint64_t stos_some(Rep *r, uint64_t n)
 uint64_t x86_h_rep_stos(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     Rep r = rep_begin(state, a);
-    for (uint64_t n; r.budget && (n = MIN(remaining(&r), r.budget)); r.budget -= n) {
+    for (uint64_t n; r.budget && (n = MIN(remaining(&r), r.budget)); spend(&r, n)) {
         n = stos_some(&r, n);
         advance(&r, X86_RDI, n);
         count_down(&r, n);
@@ -205,7 +247,7 @@ uint64_t x86_h_rep_stos(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_
 uint64_t x86_h_rep_lods(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     Rep r = rep_begin(state, a);
-    for (; r.budget && remaining(&r); r.budget--) {
+    for (; r.budget && remaining(&r); spend(&r, 1)) {
         uint64_t v = tcg_load(r.cpu, checked(&r, r.seg, reg(&r, X86_RSI), false), r.log2, r.regime);
         uint64_t keep = r.log2 < 2 ? ~bits_mask(8 * r.size) : 0;
         r.s->gpr[X86_RAX] = (r.s->gpr[X86_RAX] & keep) | v;
@@ -241,26 +283,63 @@ static bool compared(Rep *r, uint64_t x, uint64_t y)
     return equal != r->repe;
 }
 
+/* As scan_host, of two strings: x at p with y at q. */
+static uint64_t compare_host(Rep *r, const uint8_t *p, const uint8_t *q, uint64_t n, bool *ret_stop)
+{
+    uint64_t i = 0, x = 0, y = 0;
+    while (r->repe && i + (8u >> r->log2) < n && load_le(p + (i << r->log2), 8) == load_le(q + (i << r->log2), 8))
+        i += 8u >> r->log2;
+    while (i < n && !*ret_stop) {
+        x = load_le(p + (i << r->log2), r->size);
+        y = load_le(q + (i << r->log2), r->size);
+        *ret_stop = (x == y) != r->repe;
+        i++;
+    }
+    r->s->cc = cmp_flags(x, y, r->size);
+    return i;
+}
+
+/* Elements of both strings in plain RAM. 0: one the slow way. */
+static uint64_t cmps_some(Rep *r, uint64_t n, bool *ret_stop)
+{
+    uint8_t *p = r->down || n == 1 ? NULL : host_span(r, r->seg, reg(r, X86_RSI), TCG_READ, &n);
+    uint8_t *q = p ? host_span(r, X86_ES, reg(r, X86_RDI), TCG_READ, &n) : NULL;
+    if (!q)
+        return 0;
+    n = compare_host(r, p, q, n, ret_stop);
+    advance(r, X86_RSI, n);
+    advance(r, X86_RDI, n);
+    count_down(r, n);
+    return n;
+}
+
 uint64_t x86_h_rep_cmps(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     Rep r = rep_begin(state, a);
-    for (; r.budget && remaining(&r); r.budget--) {
+    bool stop = false;
+    for (uint64_t n, done = 1; !stop && r.budget && (n = MIN(remaining(&r), r.budget)); spend(&r, done)) {
+        done = cmps_some(&r, n, &stop);
+        if (done)
+            continue;
         uint64_t x = tcg_load(r.cpu, checked(&r, r.seg, reg(&r, X86_RSI), false), r.log2, r.regime);
         uint64_t y = tcg_load(r.cpu, checked(&r, X86_ES, reg(&r, X86_RDI), false), r.log2, r.regime);
         advance(&r, X86_RSI, 1);
         advance(&r, X86_RDI, 1);
         count_down(&r, 1);
-        if (compared(&r, x, y))
-            return 1;
+        stop = compared(&r, x, y);
     }
-    return remaining(&r) == 0;
+    return stop || remaining(&r) == 0;
 }
 
 /* Elements scanned in plain RAM, the deciding one included if there is one; *ret_stop says so. */
 static uint64_t scan_host(Rep *r, const uint8_t *p, uint64_t n, bool *ret_stop)
 {
-    uint64_t want = r->s->gpr[X86_RAX] & bits_mask(8 * r->size), v = 0;
-    for (uint64_t i = 0; i < n; i++) {
+    uint64_t want = r->s->gpr[X86_RAX] & bits_mask(8 * r->size), v = 0, i = 0;
+    if (r->size == 1 && !r->repe && n > 1) {   /* all but the last, which is looked at below in any case */
+        const uint8_t *hit = memchr(p, (int)want, n - 1);
+        i = hit ? (uint64_t)(hit - p) : n - 1;
+    }
+    for (; i < n; i++) {
         v = load_le(p + (i << r->log2), r->size);
         if ((v == want) != r->repe) {
             r->s->cc = cmp_flags(want, v, r->size);
@@ -276,7 +355,7 @@ uint64_t x86_h_rep_scas(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_
 {
     Rep r = rep_begin(state, a);
     bool stop = false;
-    for (uint64_t n; !stop && r.budget && (n = MIN(remaining(&r), r.budget)); r.budget -= n) {
+    for (uint64_t n; !stop && r.budget && (n = MIN(remaining(&r), r.budget)); spend(&r, n)) {
         uint8_t *p = r.down || n == 1 ? NULL : host_span(&r, X86_ES, reg(&r, X86_RDI), TCG_READ, &n);
         if (p) {
             n = scan_host(&r, p, n, &stop);
