@@ -32,8 +32,8 @@ static void put_seg(X86State *s, unsigned i)
 {
     const X86Seg *g = &s->seg[i];
     unsigned at = seg_at(i);
-    /* 12 bits of rights: AVL L D G follow P directly. */
-    uint32_t attr = g->attr & X86_SEG_UNUSABLE ? g->attr & 0x60 : (g->attr & 0xff) | (g->attr >> 4 & 0xf00);
+    /* Rights as in the descriptor's second word from bit 8 on; bits 8 to 11, the limit's there, are 0. So Debian's QEMU and KVM save them. */
+    uint32_t attr = g->attr & X86_SEG_UNUSABLE ? g->attr & 0x60 : g->attr & 0xf0ff;
     put(s, at, 2, g->sel);
     put(s, at + 2, 2, attr);
     put(s, at + 4, 4, g->limit);
@@ -46,7 +46,7 @@ static void get_seg(X86State *s, unsigned i)
     uint32_t attr = (uint32_t)get(s, at + 2, 2);
     X86Seg g = { .sel = (uint16_t)get(s, at, 2), .limit = (uint32_t)get(s, at + 4, 4), .base = get(s, at + 8, 8) };
 
-    g.attr = (attr & 0xff) | (attr & 0xf00) << 4;
+    g.attr = attr & 0xf0ff;
     if (!(attr & X86_SEG_P))
         g.attr = X86_SEG_UNUSABLE | (attr & 0x60);
     s->seg[i] = g;
