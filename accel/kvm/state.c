@@ -12,7 +12,12 @@ static const struct { uint32_t index; uint16_t at; const char *name; } msrs[] = 
 #define MSR(i, f) { i, offsetof(X86Msrs, f), #f }
     MSR(0x174, sysenter_cs), MSR(0x175, sysenter_esp), MSR(0x176, sysenter_eip), MSR(0xc0000081, star), MSR(0xc0000082, lstar),
     MSR(0xc0000083, cstar), MSR(0xc0000084, sfmask), MSR(0xc0000102, kernel_gs_base), MSR(0x277, pat), MSR(0xc0000103, tsc_aux),
-    MSR(0x1a0, misc_enable), MSR(0x4b564d00, kvm_wall_clock), MSR(0x4b564d01, kvm_system_time),
+    MSR(0x1a0, misc_enable), MSR(0x2ff, mtrr.def_type), MSR(0x250, mtrr.fixed[0]), MSR(0x258, mtrr.fixed[1]), MSR(0x259, mtrr.fixed[2]),
+    MSR(0x268, mtrr.fixed[3]), MSR(0x269, mtrr.fixed[4]), MSR(0x26a, mtrr.fixed[5]), MSR(0x26b, mtrr.fixed[6]), MSR(0x26c, mtrr.fixed[7]),
+    MSR(0x26d, mtrr.fixed[8]), MSR(0x26e, mtrr.fixed[9]), MSR(0x26f, mtrr.fixed[10]),
+#define MTRR(n) MSR(0x200 + 2 * n, mtrr.base[n]), MSR(0x201 + 2 * n, mtrr.mask[n])
+    MTRR(0), MTRR(1), MTRR(2), MTRR(3), MTRR(4), MTRR(5), MTRR(6), MTRR(7),
+    MSR(0x4b564d00, kvm_wall_clock), MSR(0x4b564d01, kvm_system_time),
 };
 enum { N_MSRS = G_N_ELEMENTS(msrs) };
 typedef union MsrBlock { struct kvm_msrs head; uint8_t room[sizeof(struct kvm_msrs) + N_MSRS * sizeof(struct kvm_msr_entry)]; } MsrBlock;
