@@ -36,7 +36,15 @@ static void on_doorbells(void *opaque, MemRegion *mr)
         ops->doorbells(r->m->slot[r->slot].vm, mr);
 }
 
-static const MemListener slot_listener = { on_changed, on_revoke, on_doorbells };
+static void on_sync(void *opaque, RamBlock *b, uint64_t offset, uint64_t len)
+{
+    SlotRef *r = opaque;
+    const AccelOps *ops = r->m->slot[r->slot].ops;
+    if (ops->dirty_log)
+        ops->dirty_log(r->m->slot[r->slot].vm, b, offset, len);
+}
+
+static const MemListener slot_listener = { .changed = on_changed, .revoke = on_revoke, .sync = on_sync, .doorbells = on_doorbells };
 
 static void set_ec(Vcpu *c, unsigned slot, void *ec)
 {
@@ -310,6 +318,11 @@ void machine_set_switch_hook(Machine *m, MachineSwitchFn *fn, void *opaque)
     m->switch_opaque = opaque;
 }
 
+static void sync_block(RamBlock *b, void *opaque)
+{
+    mem_pages_sync(b, 0, ram_block_size(b));
+}
+
 static bool switch_now(Machine *m, unsigned to, GError **err)
 {
     unsigned from = m->current;
@@ -322,6 +335,8 @@ static bool switch_now(Machine *m, unsigned to, GError **err)
     }
     if (m->switch_hook && !m->switch_hook(m, m->slot[from].ops, m->slot[from].vm, m->slot[to].ops, m->slot[to].vm, m->switch_opaque, err))
         return false;
+    /* What the old engine only logged is in the flags before the new one looks at them. */
+    ram_block_foreach(m->mem, sync_block, NULL);
     m->current = to;
     if (m->slot[to].ops->guest_ran_elsewhere)
         m->slot[to].ops->guest_ran_elsewhere(m->slot[to].vm);

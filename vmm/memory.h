@@ -180,6 +180,8 @@ typedef struct MemListener {
     void (*changed)(void *opaque, AddressSpace *as, const FlatView *old, const FlatView *new_view);
     /* @client armed [ram_addr, +len): drop direct write entries to these pages on all vCPUs at their safe points. */
     void (*revoke)(void *opaque, PageClient client, uint64_t ram_addr, uint64_t len);
+    /* Merge into the page flags what an engine logged of writes to [offset, +len) of @b (or more). Any thread, vCPUs may run. */
+    void (*sync)(void *opaque, RamBlock *b, uint64_t offset, uint64_t len);
     /* Doorbells of @mr changed. */
     void (*doorbells)(void *opaque, MemRegion *mr);
 } MemListener;
@@ -273,7 +275,12 @@ static inline void mem_pages_stored(RamBlock *b, uint64_t offset, uint64_t len)
     if (mem_pages_any(b, offset, len))
         mem_pages_stored_slow(b, offset, len);
 }
-/* Call @fn for each maximal run of pages of @b that were written since armed (flag clear), and arm them again first. */
+/* Engines that log writes instead of asking before them: bring the flags up to date. */
+void mem_pages_sync(RamBlock *b, uint64_t offset, uint64_t len);
+/*
+ * Call @fn for each maximal run of pages of @b that were written since armed (flag clear), and arm them again first. Syncs. Not for clients that must act
+ * before a write (CODE, SNAPSHOT).
+ */
 void mem_pages_collect(RamBlock *b, PageClient client, uint64_t offset, uint64_t len,
                        void (*fn)(void *opaque, RamBlock *b, uint64_t offset, uint64_t len), void *opaque);
 

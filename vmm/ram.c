@@ -223,6 +223,16 @@ static void tell_revoke(MemSystem *ms, PageClient client, uint64_t ram_addr, uin
     publish_read_end(ms->publish, t);
 }
 
+void mem_pages_sync(RamBlock *b, uint64_t offset, uint64_t len)
+{
+    PublishToken t = publish_read_begin(b->ms->publish);
+    ListenerSet *set = atomic_load(&b->ms->listeners);
+    for (unsigned i = 0; set && i < set->n; i++)
+        if (set->e[i].l->sync)
+            set->e[i].l->sync(set->e[i].opaque, b, offset, len);
+    publish_read_end(b->ms->publish, t);
+}
+
 void mem_pages_arm(RamBlock *b, PageClient client, uint64_t offset, uint64_t len)
 {
     PageSpan s = page_span(b, offset, len);
@@ -243,6 +253,7 @@ void mem_pages_collect(RamBlock *b, PageClient client, uint64_t offset, uint64_t
 {
     PageSpan s = page_span(b, offset, len);
     uint64_t i = 0;
+    mem_pages_sync(b, offset, len);
     while (i < s.n) {
         uint64_t start = i;
         while (i < s.n && !(atomic_load_explicit(&b->flags[s.first + i], memory_order_acquire) & client))

@@ -39,7 +39,7 @@ static bool stub_map(KvmVm *vm)
         void *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (page != MAP_FAILED) {
             memcpy(page, stub, sizeof(stub));
-            struct kvm_userspace_memory_region r = { .slot = KVM_SLOTS, .flags = KVM_MEM_READONLY, .guest_phys_addr = STUB_GPA,
+            struct kvm_userspace_memory_region r = { .slot = KVM_STUB_SLOT, .flags = KVM_MEM_READONLY, .guest_phys_addr = STUB_GPA,
                                                      .memory_size = PAGE_SIZE, .userspace_addr = (uintptr_t)page };
             if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) == 0)
                 vm->stub = page;

@@ -8,10 +8,10 @@
 #include "vmm/vcpu.h"
 
 /* Private to accel/kvm. */
-enum { KVM_SLOTS = 64 };
+enum { KVM_SLOTS = 64, KVM_SHADOW_SLOT = KVM_SLOTS, KVM_STUB_SLOT };      /* slots of guest memory; beyond them our own */
 
-/* host: ours; seen: KVM's mapping of the same */
-typedef struct KvmSlot { uint64_t gpa, size; uint8_t *host, *seen; uint32_t flags; bool used; } KvmSlot;
+/* host: ours; seen: KVM's mapping of the same; @offset in @ram (no reference: the view has one); log: KVM logs writes */
+typedef struct KvmSlot { uint64_t gpa, size; uint8_t *host, *seen; uint32_t flags; bool used, log; RamBlock *ram; uint64_t offset; } KvmSlot;
 
 /* Guest RAM as KVM sees it: mappings of our own, in which pages with translated code are read-only. */
 typedef struct KvmMap { RamBlock *ram; uint8_t *host; } KvmMap;
@@ -47,6 +47,7 @@ typedef struct KvmVm {
     enum { PIT_RUNS, PIT_ENDED, PIT_EMPTY } pit_rest[3];   /* a counter that KVM was given a count for only because it must have one */
     void *stub;                /* apic.c: its page; lock */
     _Atomic uint64_t apic_writes;
+    _Atomic uint64_t dirty_pages, dirty_reads;     /* dirty.c, for statistics */
 } KvmVm;
 
 struct KvmEc {
@@ -115,6 +116,12 @@ bool kvm_user_state_out(KvmEc *ec, uint32_t groups, GError **err);
 /* kvm.c: after KVM_RUN. True: *x says why to return to vmm. */
 bool kvm_handle_exit(KvmEc *ec, VmExit *x);
 void kvm_run_error(VmExit *x, int e);
+int kvm_set_slot(KvmVm *vm, unsigned n, bool present);     /* vm->lock held; -errno */
+/* dirty.c. Wanted: some client wants to know of writes to the block. Merge: vm->lock held. */
+bool kvm_log_wanted(RamBlock *b);
+void kvm_log_start(KvmVm *vm, uint64_t ram_addr, uint64_t len);
+void kvm_log_merge_slot(KvmVm *vm, unsigned n);
+void kvm_dirty_log(void *vm, RamBlock *b, uint64_t offset, uint64_t len);
 /* cpuid.c */
 void kvm_cpu_features(const AccelConfig *cfg, void *features, GString *lost);
 bool kvm_user_only(const AccelConfig *cfg);

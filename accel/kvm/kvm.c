@@ -417,7 +417,7 @@ static bool kvm_can_run(void *opaque)
 const AccelOps accel_kvm = {
     .name = "kvm", .priority = 20, .isa = "x86", .probe = kvm_probe, .vm_init = kvm_vm_init, .vm_fini = kvm_vm_fini, .memory_changed = kvm_memory_changed,
     .vcpu_init = kvm_vcpu_init, .vcpu_fini = kvm_vcpu_fini, .vcpu_run = kvm_vcpu_run, .vcpu_kick = kvm_vcpu_kick, .state_out = kvm_state_out,
-    .state_in = kvm_state_in, .irqchip_out = kvm_irqchip_out, .irqchip_in = kvm_irqchip_in, .apic_read = kvm_apic_read, .apic_write = kvm_apic_write,
+    .state_in = kvm_state_in, .irqchip_out = kvm_irqchip_out, .irqchip_in = kvm_irqchip_in, .dirty_log = kvm_dirty_log, .apic_read = kvm_apic_read, .apic_write = kvm_apic_write,
     .traits = kvm_traits, .can_run = kvm_can_run, .pages_revoke = kvm_pages_revoke, .cpu_features = kvm_cpu_features,
     .guest_ran_elsewhere = kvm_ran_elsewhere,
 };

@@ -62,8 +62,10 @@ static uint8_t *map_block(KvmVm *vm, RamBlock *b)
 void kvm_pages_revoke(void *opaque, PageClient client, uint64_t ram_addr, uint64_t len)
 {
     KvmVm *vm = opaque;
-    if (client != PAGE_CODE)
+    if (client != PAGE_CODE) {
+        kvm_log_start(vm, ram_addr, len);
         return;
+    }
     g_mutex_lock(&vm->code.lock);
     const KvmMap *map = find_map(vm, ram_addr);
     for (uint64_t at = 0; map && at < len; at += PAGE_SIZE)
@@ -108,11 +110,11 @@ void kvm_memory_fini(KvmVm *vm)
 
 /* ---- slots ---- */
 
-static int set_slot(KvmVm *vm, unsigned n, bool present)
+int kvm_set_slot(KvmVm *vm, unsigned n, bool present)
 {
     const KvmSlot *s = &vm->slot[n];
     struct kvm_userspace_memory_region r = {
-        .slot = n, .flags = s->flags, .guest_phys_addr = s->gpa, .memory_size = present ? s->size : 0, .userspace_addr = (uintptr_t)s->seen,
+        .slot = n, .flags = s->flags | (s->log ? KVM_MEM_LOG_DIRTY_PAGES : 0), .guest_phys_addr = s->gpa, .memory_size = present ? s->size : 0, .userspace_addr = (uintptr_t)s->seen,
     };
     return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? -errno : 0;
 }
@@ -137,7 +139,8 @@ static void drop_stale(KvmVm *vm, const FlatView *v)
         for (unsigned k = 0; k < v->n_rd && !keep; k++)
             keep = mappable(&v->rd[k]) && same(&vm->slot[n], &v->rd[k], flags_of(&v->rd[k]));
         if (vm->slot[n].used && !keep) {
-            set_slot(vm, n, false);
+            kvm_log_merge_slot(vm, n);
+            kvm_set_slot(vm, n, false);
             vm->slot[n].used = false;
         }
     }
@@ -160,8 +163,9 @@ static void add_range(KvmVm *vm, const FlatRange *r)
     uint8_t *seen = map_block(vm, r->ram);
     g_mutex_unlock(&vm->code.lock);
     seen = seen ? seen + (r->host - ram_block_host(r->ram)) : r->host;
-    vm->slot[free_slot] = (KvmSlot){ r->start, r->last - r->start + 1, r->host, seen, flags_of(r), true };
-    int e = set_slot(vm, (unsigned)free_slot, true);
+    vm->slot[free_slot] = (KvmSlot){ r->start, r->last - r->start + 1, r->host, seen, flags_of(r), true, kvm_log_wanted(r->ram), r->ram,
+                                        (uint64_t)(r->host - ram_block_host(r->ram)) };
+    int e = kvm_set_slot(vm, (unsigned)free_slot, true);
     if (e) {
         log_warn(machine_log(vm->m), "kvm: the host refuses memory at %#llx: %s", (unsigned long long)r->start, g_strerror(-e));
         vm->slot[free_slot].used = false;
@@ -188,7 +192,6 @@ void kvm_memory_changed(void *opaque, AddressSpace *as, const FlatView *old, con
 void kvm_drop_shadow(KvmVm *vm)
 {
     KvmCode *c = &vm->code;
-    enum { SHADOW_SLOT = KVM_SLOTS };
     const uint64_t above_all = 1ull << 51;
     g_mutex_lock(&vm->lock);
     if (!c->shadow_page) {
@@ -196,7 +199,7 @@ void kvm_drop_shadow(KvmVm *vm)
         c->shadow_page = p == MAP_FAILED ? NULL : p;
     }
     c->shadow_odd = !c->shadow_odd;
-    struct kvm_userspace_memory_region r = { .slot = SHADOW_SLOT, .guest_phys_addr = above_all + (c->shadow_odd ? PAGE_SIZE : 0), .memory_size = PAGE_SIZE,
+    struct kvm_userspace_memory_region r = { .slot = KVM_SHADOW_SLOT, .guest_phys_addr = above_all + (c->shadow_odd ? PAGE_SIZE : 0), .memory_size = PAGE_SIZE,
                                              .userspace_addr = (uintptr_t)c->shadow_page };
     if (!c->shadow_slot) {      /* adding one drops nothing, the move does */
         c->shadow_slot = true;

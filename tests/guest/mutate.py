@@ -27,7 +27,6 @@ MUTATIONS = {
     'cr2_out': (STATE, '    s->cr2 = r.cr2;\n', ''),
     'cr2_in': (STATE, '    r.cr2 = s->cr2;\n', '    r.cr2 = 0;\n'),
     'cr4_out': (STATE, '    s->cr4 = r.cr4;\n', '    s->cr4 = r.cr4 & ~(uint64_t)X86_CR4_PGE;\n'),
-    'cr8_in': (STATE, '    r.cr8 = s->cr8;\n', '    r.cr8 = 0;\n'),
     'efer_out': (STATE, '    s->msr.efer = r.efer;\n', '    s->msr.efer = r.efer & ~1ull;\n'),
     'xcr0_in': (STATE, '.value = s->xcr0 }', '.value = 3 }'),
     'xsave_out': (STATE, '    kvm_xsave_to_state(s, &x);\n', ''),

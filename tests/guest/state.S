@@ -12,6 +12,7 @@
 #define FAULTS 0x21010
 #define SPIN 0x21018
 #define ROUNDS 0x2101c
+#define SPINNING 0x21020
 #define MYGDT 0x9000
 #define MYLDT 0x9100
 #define TSS 0x9200
@@ -26,11 +27,26 @@
 #define SEL_LDT 0x50
 #define SEL_TSS 0x60
 
-.macro spin n=150
+/*
+ * Until the next tick, so that it lasts as long under a fast engine as under a slow one. Changes no flags, only ecx; with an exit now and then, because a KVM
+ * that emulates ring 0 was seen to forget a pending interrupt in a loop without any.
+ */
+.macro spin
+    movl $1, SPINNING
+77: movl $60, %ecx
+78: loop 78b
+    outb %al, $0xe0
+    movl SPINNING, %ecx
+    jrcxz 79f
+    jmp 77b
+79:
+.endm
+/* The same with interrupts off. */
+.macro spin_off n
     movl $\n, %ecx
 77: loop 77b
 .endm
-/* IPIs get to %ebp and no further. With exits: a KVM that emulates ring 0 was seen to forget a pending interrupt in a loop without any. */
+/* IPIs get to %ebp and no further. With exits, as above. */
 .macro arrive n
 2:  inb $0xe0, %al
     cmpl %ebp, IPIS
@@ -41,17 +57,37 @@
     movl $\low, MYGDT+\at
     movl $\high, MYGDT+\at+4
 .endm
-.macro set_msr index, low, high
+/* @flip: bits that change from round to round, so that neither engine has the value from before */
+.macro set_msr index, low, high, flip=0
     movl $\index, %ecx
-    movl $\low, %eax
+    movl $\flip, %eax
+    andl %r12d, %eax
+    xorl $\low, %eax
     movl $\high, %edx
     wrmsr
 .endm
-.macro check_msr n, index, low, high
+.macro check_msr n, index, low, high, flip=0
+    movl $\flip, %ebp
+    andl %r12d, %ebp
     movl $\index, %ecx
     rdmsr
+    xorl %ebp, %eax
     check_eq \n, $\low, %eax
     check_eq \n, $\high, %edx
+.endm
+.macro check_msrs
+    check_msr 13, 0xc0000081, 0x10203040, 0x00180008, 0x1100
+    check_msr 14, 0xc0000082, 0x00012340, 0x7f, 0x4440
+    check_msr 15, 0xc0000083, 0x00012380, 0x7e, 0x2220
+    check_msr 16, 0xc0000084, 0x47700, 0, 0x500
+    check_msr 17, 0xc0000102, 0x5678000, 0x7d, 0x3000
+    check_msr 18, 0x174, 0x18, 0, 0x40
+    check_msr 19, 0x175, 0x89ab0, 0, 0x7700
+    check_msr 20, 0x176, 0x9abc0, 0, 0x6600
+    check_msr 21, 0x277, 0x04060007, 0x07010500, 0x2
+    check_msr 54, 0x250, 0x06060606, 0x06060606, 0x06060606
+    check_msr 54, 0x26f, 0x05050505, 0x05050505, 0x03030303
+    check_msr 55, 0x200, 0xc0000000, 0, 0x10000000
 .endm
 .macro ist vec, handler, index
     gate \vec, \handler
@@ -118,33 +154,9 @@ main:
     movl $PT + 0x18, %eax
     mov %rax, %cr3
     set_msr 0xc0000080, 0xd01, 0
-    set_msr 0xc0000081, 0x10203040, 0x00180008
-    set_msr 0xc0000082, 0x00012340, 0x7f
-    set_msr 0xc0000083, 0x00012380, 0x7e
-    set_msr 0xc0000084, 0x47700, 0
     set_msr 0xc0000101, 0x24000, 0
-    set_msr 0xc0000102, 0x5678000, 0x7d
-    set_msr 0x174, 0x18, 0
-    set_msr 0x175, 0x89ab0, 0
-    set_msr 0x176, 0x9abc0, 0
-    set_msr 0x250, 0x06060606, 0x06060606
-    set_msr 0x26f, 0x05050505, 0x05050505
-    set_msr 0x200, 0xc0000000, 0
     set_msr 0x201, 0xf0000800, 0xff
     set_msr 0x2ff, 0xc06, 0
-    set_msr 0x277, 0x04060007, 0x07010500
-    movl $0x12345000, %eax
-    mov %rax, %cr2
-    movl $0x11000, %eax
-    mov %rax, %dr0
-    movl $0x12000, %eax
-    mov %rax, %dr1
-    movl $0x13000, %eax
-    mov %rax, %dr2
-    movl $0x14000, %eax
-    mov %rax, %dr3
-    movl $0x0d0d0400, %eax
-    mov %rax, %dr7
     /* x87, SSE and AVX: an image with a byte pattern; an exception is pending in x87, else some processors leave FIP, FDP and FOP out */
     movl $FX, %edi
     movl $0x400, %ecx
@@ -194,8 +206,76 @@ main:
     movl $N_ROUNDS, ROUNDS
 
 round:
+    movl ROUNDS, %r12d
+    andl $1, %r12d
+    negl %r12d                      /* all ones every other round */
+    set_msr 0xc0000081, 0x10203040, 0x00180008, 0x1100
+    set_msr 0xc0000082, 0x00012340, 0x7f, 0x4440
+    set_msr 0xc0000083, 0x00012380, 0x7e, 0x2220
+    set_msr 0xc0000084, 0x47700, 0, 0x500
+    set_msr 0xc0000102, 0x5678000, 0x7d, 0x3000
+    set_msr 0x174, 0x18, 0, 0x40
+    set_msr 0x175, 0x89ab0, 0, 0x7700
+    set_msr 0x176, 0x9abc0, 0, 0x6600
+    set_msr 0x277, 0x04060007, 0x07010500, 0x2
+    set_msr 0x250, 0x06060606, 0x06060606, 0x06060606
+    set_msr 0x26f, 0x05050505, 0x05050505, 0x03030303
+    set_msr 0x200, 0xc0000000, 0, 0x10000000
+    movl %r12d, %eax
+    andl $0x1000, %eax
+    orl $0x12344000, %eax
+    mov %rax, %cr2
+    .irp n, 0, 1, 2, 3
+    movl %r12d, %eax
+    andl $0x888, %eax
+    orl $0x11000+0x1000*\n, %eax
+    mov %rax, %dr\n
+    .endr
+    movl %r12d, %eax
+    andl $0x0d000000, %eax
+    orl $0x000d0400, %eax
+    mov %rax, %dr7
+    movl %r12d, %eax
+    andl $2, %eax
+    orl $0xffff4ff1, %eax
+    mov %rax, %dr6
+    movl %r12d, FX+0x400
+    notl %r12d
+    movl %r12d, FX+0x404
+    notl %r12d
+    movdqu FX+0x400, %xmm3
+    spin
+    movdqu %xmm3, FX+0x410
+    movq FX+0x410, %rax
+    cmpq %rax, FX+0x400
+    check 57, je
+    movl %r12d, %ebp
+    andl $0x888, %ebp
+    .irp n, 0, 1, 2, 3
+    mov %dr\n, %rax
+    xorl %ebp, %eax
+    check_eq 27, $0x11000+0x1000*\n, %rax
+    .endr
+    mov %dr7, %rax
+    movl %r12d, %ebp
+    andl $0x0d000000, %ebp
+    xorl %ebp, %eax
+    check_eq 28, $0x000d0400, %rax
+    mov %dr6, %rax
+    movl %r12d, %ebp
+    andl $2, %ebp
+    xorl %ebp, %eax
+    andl $0xf00f, %eax
+    check_eq 29, $0x4001, %eax
+    mov %cr2, %rax
+    movl %r12d, %ebp
+    andl $0x1000, %ebp
+    xorl %ebp, %eax
+    check_eq 10, $0x12344000, %rax
+    check_msrs
     /* general registers, the stack pointer too: handlers have stacks of their own */
-    movl $400, SPIN
+    movl $60, SPIN
+    movl $1, SPINNING
     movq $-0x10203040, %rax
     movq $-0x11213141, %rbx
     movq $-0x12223242, %rcx
@@ -214,6 +294,10 @@ round:
     movq $-0x1f2f3f4f, %r15
 1:  decl SPIN
     jnz 1b
+    movl $60, SPIN
+    outb %al, $0xe0
+    cmpl $0, SPINNING
+    jne 1b
     cmpq $-0x17273747, %rsp
     movl $0x7000, %esp
     check 1, je
@@ -293,22 +377,9 @@ round:
     check_eq 7, $0x80050033, %eax
     check_cr 8, cr4, 0x406b0
     check_cr 9, cr3, PT+0x18
-    check_cr 10, cr2, 0x12345000
     check_cr 11, cr8, 1
     /* MSRs */
     check_msr 12, 0xc0000080, 0xd01, 0
-    check_msr 13, 0xc0000081, 0x10203040, 0x00180008
-    check_msr 14, 0xc0000082, 0x00012340, 0x7f
-    check_msr 15, 0xc0000083, 0x00012380, 0x7e
-    check_msr 16, 0xc0000084, 0x47700, 0
-    check_msr 17, 0xc0000102, 0x5678000, 0x7d
-    check_msr 18, 0x174, 0x18, 0
-    check_msr 19, 0x175, 0x89ab0, 0
-    check_msr 20, 0x176, 0x9abc0, 0
-    check_msr 21, 0x277, 0x04060007, 0x07010500
-    check_msr 54, 0x250, 0x06060606, 0x06060606
-    check_msr 54, 0x26f, 0x05050505, 0x05050505
-    check_msr 55, 0x200, 0xc0000000, 0
     check_msr 55, 0x201, 0xf0000800, 0xff
     check_msr 56, 0x2ff, 0xc06, 0
     /* segments' hidden parts, tables */
@@ -324,28 +395,26 @@ round:
     call compat
     cmpl $0, FAULTS
     check 26, je
-    /* debug registers */
-    movl $0xffff4ff3, %eax
-    mov %rax, %dr6
-    spin
-    mov %dr0, %rax
-    check_eq 27, $0x11000, %rax
-    mov %dr1, %rax
-    check_eq 27, $0x12000, %rax
-    mov %dr2, %rax
-    check_eq 27, $0x13000, %rax
-    mov %dr3, %rax
-    check_eq 27, $0x14000, %rax
-    mov %dr7, %rax
-    check_eq 28, $0x0d0d0400, %rax
-    mov %dr6, %rax
-    andl $0xf00f, %eax
-    check_eq 29, $0x4003, %eax
+    /* the instruction behind MOV SS, and behind STI, runs before any interrupt (the handlers look) */
+    movl $0x10, %ebx
+    movl $1, SPINNING
+1:  movl $30, %ecx
+2:  movw %bx, %ss
+after_ss:
+    nop
+    cli
+    sti
+after_sti2:
+    nop
+    loop 2b
+    outb %al, $0xe0
+    cmpl $0, SPINNING
+    jne 1b
     /* an IPI that waits while interrupts are off */
     cli
     movl IPIS, %ebp
     movl $0x44041, 0x300(%r15)
-    spin 400
+    spin_off 400
     check_eq 30, %ebp, IPIS, l
     testb $2, 0x220(%r15)
     check 31, jnz
@@ -379,12 +448,12 @@ after_sti:
     invlpg (%rbx)
     cmpl $0x1234, (%rbx)
     check 35, je
-    spin 60
+    spin_off 60
     movl $0x400183, PT+0x4000
     invlpg (%rbx)
     cmpl $0x5678, (%rbx)
     check 36, je
-    spin 60
+    spin_off 60
     decl %ebp
     jnz 1b
     /* chips */
@@ -436,7 +505,7 @@ compat32:
     xorl %ebx, %ebx
     movl %ebx, %es:MYGDT+SEL_DATA
     movl %ebx, %es:MYGDT+SEL_DATA+4
-    spin 100
+    spin_off 100
     movl 0, %eax
     cmpl $0x11223344, %eax
     je 1f
@@ -466,6 +535,7 @@ tick:
     call in_ist1
     popq %rax
     incl %ss:TICKS
+    movl $0, %ss:SPINNING
     jmp shadow
 ipi:
     pushq %rax
@@ -474,8 +544,12 @@ ipi:
     incl %ss:IPIS
 shadow:
     cmpl $after_sti, (%rsp)
+    je 2f
+    cmpl $after_sti2, (%rsp)
+    je 2f
+    cmpl $after_ss, (%rsp)
     jne 1f
-    movb $51, %ss:BAD
+2:  movb $51, %ss:BAD
 1:  pushq %rax
     movl $LAPIC, %eax
     movl $0, 0xb0(%rax)
@@ -487,7 +561,7 @@ nmi:
     jne 1f
     pushq %rcx
     movl $0x4400, 0x300(%r15)
-    spin 300
+    spin_off 300
     popq %rcx
     cmpl $1, NMIS
     je 1f
