@@ -6,6 +6,8 @@
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
 
+enum { UNIT_INSNS = 64, UNIT_BYTES = UNIT_INSNS * 16 };
+
 static unsigned block_hash(uint64_t gpa, uint64_t mode)
 {
     uint64_t h = (gpa ^ mode * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
@@ -119,13 +121,36 @@ static void page_idle(TcgCpu *cpu, CodePage *p)
 /* A block is on the list of each of its pages. */
 static TcgBlock **page_link(TcgBlock *b, const CodePage *p) { return &b->page_next[b->gpa2 == p->gpa && b->gpa2 != (b->gpa & PAGE_MASK)]; }
 
+static unsigned start_grain(const TcgBlock *b, const CodePage *p)
+{
+    return (b->gpa & PAGE_MASK) == p->gpa ? (unsigned)(b->gpa & ~PAGE_MASK) >> 6 : 0;
+}
+
+static void publish_map(CodePage *p) { __atomic_store_n(&p->map, p->bits, __ATOMIC_SEQ_CST); }
+
+static void page_list(CodePage *p, TcgBlock *b)
+{
+    TcgBlock **head = &p->at[start_grain(b, p)];
+    uint64_t bits = block_bits(b, p);
+    *page_link(b, p) = *head;
+    *head = b;
+    p->span = MAX(p->span, (unsigned)__builtin_popcountll(bits));
+    p->bits |= bits;
+    for (; bits; bits &= bits - 1)
+        p->cover[__builtin_ctzll(bits)]++;
+    publish_map(p);
+}
+
 static void page_unlist(CodePage *p, TcgBlock *b)
 {
-    for (TcgBlock **at = &p->blocks; *at; at = page_link(*at, p))
-        if (*at == b) {
-            *at = *page_link(b, p);
-            return;
-        }
+    TcgBlock **at = &p->at[start_grain(b, p)];
+    while (*at != b)
+        at = page_link(*at, p);
+    *at = *page_link(b, p);
+    for (uint64_t bits = block_bits(b, p); bits; bits &= bits - 1)
+        if (!--p->cover[__builtin_ctzll(bits)])
+            p->bits &= ~(bits & -bits);
+    publish_map(p);
 }
 
 /* Readers of the chain may stand on it: its own link stays. */
@@ -178,19 +203,18 @@ static bool kill_range(TcgCpu *cpu, TcgContext *ctx, uint64_t gpa, uint64_t len,
 {
     CodePage *p = page_find(ctx, gpa & PAGE_MASK);
     bool hit_self = false;
-    uint64_t map = 0;
     if (!p)
         return false;
-    for (TcgBlock *b = p->blocks, *next; b; b = next) {
-        next = *page_link(b, p);
-        if (!overlaps(b, p->gpa, gpa, gpa + len)) {
-            map |= block_bits(b, p);
-            continue;
+    unsigned first = (unsigned)(gpa & ~PAGE_MASK) >> 6, last = (unsigned)((gpa & ~PAGE_MASK) + len - 1) >> 6;
+    for (unsigned g = first < p->span ? 0 : first - p->span; g <= last; g++)
+        for (TcgBlock *b = p->at[g], *next; b; b = next) {
+            next = *page_link(b, p);
+            if (!overlaps(b, p->gpa, gpa, gpa + len))
+                continue;
+            hit_self |= self >= b->gpa && self < b->gpa + b->len;
+            block_kill(cpu, ctx, b);
         }
-        hit_self |= self >= b->gpa && self < b->gpa + b->len;
-        block_kill(cpu, ctx, b);
-    }
-    __atomic_store_n(&p->map, map, __ATOMIC_SEQ_CST);
+    publish_map(p);
     return hit_self;
 }
 
@@ -272,11 +296,12 @@ static void compare_page(TcgCpu *cpu, CodePage *p)
 {
     unsigned flags;
     const uint8_t *host = cpu->cb->page(cpu->opaque, p->gpa, &flags);
-    for (TcgBlock *b = p->blocks, *next; b; b = next) {
-        next = *page_link(b, p);
-        if (!host || !b->bytes || memcmp(host + (b->gpa & ~PAGE_MASK), b->bytes, b->len))
-            block_kill(cpu, cpu->ctx, b);
-    }
+    for (unsigned g = 0; g < CODE_GRAINS; g++)
+        for (TcgBlock *b = p->at[g], *next; b; b = next) {
+            next = *page_link(b, p);
+            if (!host || !b->bytes || memcmp(host + (b->gpa & ~PAGE_MASK), b->bytes, b->len))
+                block_kill(cpu, cpu->ctx, b);
+        }
 }
 
 void tcg_check_armed(TcgCpu *cpu)
@@ -341,12 +366,9 @@ void tcg_code_cross(TcgUnitDesc *t)
 
 static void register_block(TcgContext *ctx, TcgBlock *b, CodePage *p, CodePage *p2)
 {
-    b->page_next[0] = p->blocks;
-    p->blocks = b;
-    if (p2 && p2 != p) {
-        b->page_next[1] = p2->blocks;
-        p2->blocks = b;
-    }
+    page_list(p, b);
+    if (p2 && p2 != p)
+        page_list(p2, b);
     unsigned h = block_hash(b->gpa, b->mode);
     b->hash_next = ctx->hash[h];
     __atomic_store_n(&ctx->hash[h], b, __ATOMIC_RELEASE);
@@ -446,7 +468,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
 TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
 {
     TcgContext *ctx = cpu->ctx;
-    unsigned flags, max = one_insn || ctx->config.one_insn ? 1 : 64;
+    unsigned flags, max = one_insn || ctx->config.one_insn ? 1 : UNIT_INSNS;
 
     pthread_mutex_lock(&ctx->lock);
     TcgBlock *b = tcg_block_find(ctx, gpa, 0, cpu->mode, one_insn);
@@ -455,16 +477,18 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
         return b;
     }
     CodePage *p = page_hold(cpu, gpa & PAGE_MASK), *p2 = NULL;
-    uint64_t map = p->map;
+    unsigned off = (unsigned)(gpa & ~PAGE_MASK);
     __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);
     const uint8_t *code = cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags);
     cpu->fetch_gpa = gpa & PAGE_MASK;
     if (!code)
         code = ctx->no_ram;    /* fetching from a device or nothing: all ones */
-    b = revive(ctx, p, gpa, cpu->mode, one_insn, code + (gpa & ~PAGE_MASK));
+    /* a copy, because another vCPU may be writing: what is compared later is what was translated */
+    code = memcpy(ctx->code_copy + off, code + off, MIN(TCG_PAGE_SIZE - off, (unsigned)UNIT_BYTES));
+    code -= off;
+    b = revive(ctx, p, gpa, cpu->mode, one_insn, code + off);
     if (b) {
         register_block(ctx, b, p, NULL);
-        __atomic_store_n(&p->map, map | block_bits(b, p), __ATOMIC_SEQ_CST);
         pthread_mutex_unlock(&ctx->lock);
         return b;
     }
@@ -477,7 +501,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     for (r = 1; r == 1 && max; max /= 2)
         r = translate_once(cpu, b, va, code, max);
     if (r) {
-        __atomic_store_n(&p->map, map, __ATOMIC_SEQ_CST);
+        publish_map(p);
         page_drop(cpu, p);
         g_free(b);
         if (r == 1)
@@ -491,8 +515,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
         p2 = page_hold(cpu, b->gpa2);
     register_block(ctx, b, p, p2);
     if (!b->gpa2)
-        b->bytes = g_memdup2(code + (gpa & ~PAGE_MASK), b->len);
-    __atomic_store_n(&p->map, map | block_bits(b, p), __ATOMIC_SEQ_CST);
+        b->bytes = g_memdup2(code + off, b->len);
     g_ptr_array_add(ctx->blocks, b);
     pthread_mutex_unlock(&ctx->lock);
     return b;

@@ -99,14 +99,18 @@ enum { LINK_DEAD = 1 << 30 };
  * A guest page that has or had translations. Armed: writes are watched; it stays so for a while without translations, since whoever writes code
  * does it again. map: a bit for each 64 bytes that translations are made of, all ones while one is being made: a write elsewhere is nobody's business.
  */
+enum { CODE_GRAINS = TCG_PAGE_SIZE / 64 };
 typedef struct CodePage {
     uint64_t gpa;
     struct CodePage *next, *unchecked_next;
-    TcgBlock *blocks, *killed; /* killed: may come back if the bytes do */
+    TcgBlock *at[CODE_GRAINS]; /* by the 64 bytes they start in */
+    TcgBlock *killed;          /* may come back if the bytes do */
+    uint16_t cover[CODE_GRAINS];       /* how many translations are made of each 64 bytes */
+    unsigned span;             /* over how many 64 bytes one goes at most */
     unsigned n_live, n_killed, idle_writes;
     bool armed, unchecked;
     uint32_t armed_at;
-    uint64_t map;
+    uint64_t bits, map;        /* bits: what cover says; map: what stores look at */
 } CodePage;
 enum { MAX_KILLED = 64, MAX_IDLE_WRITES = 256 };
 enum { BLOCK_HASH = 1 << 17, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
@@ -159,6 +163,7 @@ struct TcgContext {
     GPtrArray *blocks;         /* all, for freeing */
     TcgStats stats;
     void *host_data;
+    uint8_t code_copy[TCG_PAGE_SIZE];  /* what is being translated */
     uint8_t *no_ram;           /* a page of all ones */
     uint64_t *calls;           /* of vCPUs that are gone, as TcgEnv.calls */
     bool broken;               /* no unit could be made: said in the log */
