@@ -47,6 +47,41 @@ static void note_filled(TlbSpace *s, unsigned regime, uint64_t va)
     s->n_filled++;
 }
 
+static unsigned place_of(unsigned regime, uint64_t va) { return regime * TLB_SIZE + (va >> TCG_PAGE_BITS & (TLB_SIZE - 1)) + 1; }
+
+static void victim_add(TcgCpu *cpu, TlbSpace *s, const TlbEntry *e, unsigned place)
+{
+    if ((e->rtag == TLB_NONE && e->wtag == TLB_NONE) || e->gpa & TLB_G_IO)
+        return;
+    s->victim[s->next_victim++ % TLB_VICTIMS] = (TlbVictim){ *e, place, __atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST) };
+}
+
+/*
+ * Bring the entry for @page back from among those driven out. Write permission only if no page was armed since: who arms one bumps the
+ * generation first and then looks at the table, not here.
+ */
+static bool victim_take(TcgCpu *cpu, TlbSpace *s, TlbEntry *e, uint64_t page, TcgAccess access, unsigned place)
+{
+    for (unsigned n = 0; n < TLB_VICTIMS; n++) {
+        TlbVictim v = s->victim[n];
+        if (v.place != place || (access == TCG_WRITE ? v.e.wtag : v.e.rtag) != page)
+            continue;
+        uint32_t gen = __atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST);
+        if (v.track_gen != gen && access == TCG_WRITE)
+            return false;
+        s->victim[n].place = 0;
+        victim_add(cpu, s, e, place);
+        uint64_t wtag = v.track_gen == gen ? v.e.wtag : TLB_NONE;
+        v.e.wtag = TLB_NONE;
+        *e = v.e;
+        __atomic_store_n(&e->wtag, wtag, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST) != gen)
+            __atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_SEQ_CST);
+        return (access == TCG_WRITE ? e->wtag : e->rtag) == page;
+    }
+    return false;
+}
+
 /* Walk and enter; raises the guest's fault if the access is not allowed. */
 static TlbEntry *tlb_fill(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
 {
@@ -62,6 +97,8 @@ static TlbEntry *tlb_fill(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned r
     uint8_t *host = ram_page(cpu, gpa, &flags);
     s = tcg_cur_space(cpu);
     note_filled(s, regime, va);
+    if (e->rtag != page && e->wtag != page)
+        victim_add(cpu, s, e, place_of(regime, va));
     tcg_large_note(&s->large, va, x.page_log2);
     e->rtag = e->wtag = TLB_NONE;
     e->gpa = gpa | (x.writable ? TLB_G_WRITE : 0);
@@ -109,6 +146,9 @@ static TlbEntry *tlb_get(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned re
                 return e;
             }
         }
+        if (!tries && e->rtag != page && e->wtag != page &&
+            victim_take(cpu, tcg_cur_space(cpu), e, page, access, place_of(regime, va)))
+            return e;
         e = tlb_fill(cpu, va, access, regime);
     }
     *ret_watched = access == TCG_WRITE && e->rtag == page;

@@ -136,6 +136,7 @@ void tcg_space_drop(TcgCpu *cpu, TlbSpace *s)
     if (s->n_filled)
         memset(s->wfilter, 0, sizeof(s->wfilter));
     s->n_filled = 0;
+    memset(s->victim, 0, sizeof(s->victim));
     s->large.n = 0;
     drop_user_code(cpu, s);
     cpu->stats.tlb_flushes++;
@@ -226,6 +227,9 @@ static void flush_page_in(TcgCpu *cpu, TlbSpace *s, uint64_t va)
         if (e->rtag == page || e->wtag == page || (e->gpa & TLB_G_IO && e->addend == page))
             *e = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
     }
+    for (unsigned n = 0; n < TLB_VICTIMS; n++)
+        if (s->victim[n].e.rtag == page || s->victim[n].e.wtag == page)
+            s->victim[n].place = 0;
     if (xseen_has(&s->x_seen, va))
         drop_user_code(cpu, s);
 }

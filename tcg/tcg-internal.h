@@ -24,6 +24,10 @@ typedef struct XSeen { uint64_t bits[XSEEN_BITS / 64]; } XSeen;
 enum { LARGE_REGIONS = 8 };
 typedef struct LargePages { unsigned n; struct { uint64_t base, mask; } at[LARGE_REGIONS + 1]; } LargePages;
 
+/* Entries of the soft TLB that others of the same place drove out. */
+enum { TLB_VICTIMS = 8 };
+typedef struct TlbVictim { TlbEntry e; uint32_t place, track_gen; } TlbVictim;   /* place: as in filled[], + 1; track_gen: then, see TcgContext */
+
 /* What one address space has cached. The array of a space is contiguous, regime after regime: translated code reaches it off one register. */
 typedef struct TlbSpace {
     TlbEntry e[TCG_REGIMES][TLB_SIZE];
@@ -36,6 +40,8 @@ typedef struct TlbSpace {
     uint64_t last_use;
     unsigned n_filled;         /* > TLB_FILLED: too many to list */
     uint16_t filled[TLB_FILLED];
+    TlbVictim victim[TLB_VICTIMS];
+    unsigned next_victim;
     LargePages large;
     uint64_t wfilter[64];      /* pages that may have a direct write entry: a bit for each hash of their address */
 } TlbSpace;
