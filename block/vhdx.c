@@ -1,10 +1,10 @@
-/* VHDX, read-only: "[MS-VHDX] Virtual Hard Disk v2 File Format". A log that must be replayed is refused, so are parents. */
-#include "block/ro.h"
+/* VHDX, read-only: "[MS-VHDX] Virtual Hard Disk v2 File Format". A log is replayed in memory; parents are refused. */
+#include "block/vhdx-log.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum { MIB = 1 << 20, REGION_TABLE = 192 << 10, HEADER1 = 64 << 10, HEADER2 = 128 << 10, TABLE_BYTES = 64 << 10, MAX_ENTRIES = 2047 };
+enum { MIB = 1 << 20, REGION_TABLE = 192 << 10, HEADER1 = 64 << 10, HEADER2 = 128 << 10, TABLE_BYTES = 64 << 10, MAX_ENTRIES = 2047, MAX_TABLE_BYTES = 256 << 20 };
 enum { PAYLOAD_PRESENT = 6, PAYLOAD_PARTIAL = 7 };
 
 typedef struct Vhdx {
@@ -35,16 +35,30 @@ static int vhdx_probe(const uint8_t *head, size_t len, const char *name)
     return len >= 8 && !memcmp(head, "vhdxfile", 8) ? 100 : 0;
 }
 
-/* The header with the higher sequence number counts; one of the two may be torn. */
-static bool log_is_empty(BlockNode *node)
+/* The header with the higher sequence number counts; one of the two may be torn. False if there is none. */
+static bool current_header(BlockNode *node, uint8_t ret_header[128])
 {
     uint8_t h[2][128];
     bool ok[2];
-    static const uint8_t none[16];
     for (int i = 0; i < 2; i++)
         ok[i] = bn_read(node->file, i ? HEADER2 : HEADER1, h[i], sizeof(h[i])) == 0 && !memcmp(h[i], "head", 4);
     int use = !ok[0] || (ok[1] && le64(h[1] + 8) > le64(h[0] + 8));
-    return ok[use] && !memcmp(h[use] + 48, none, 16);
+    memcpy(ret_header, h[use], sizeof(h[use]));
+    return ok[use];
+}
+
+/* As ro_read_table, with the log's writes. */
+static void *read_table(BlockNode *node, const VhdxLog *log, uint64_t offset, uint64_t bytes, const char *what, GError **err)
+{
+    uint64_t size = 0;
+    block_file_size(node->file, &size);
+    size = vhdx_log_file_size(log, size);
+    void *p = bytes <= MAX_TABLE_BYTES && bytes <= size && offset <= size - bytes ? g_try_malloc(MAX(bytes, 1)) : NULL;
+    if (p && vhdx_log_read(log, node, offset, p, bytes) == 0)
+        return p;
+    g_free(p);
+    block_error(err, 0, "Could not open '%s': its %s does not fit into the file, or cannot be read", node->name, what);
+    return NULL;
 }
 
 /* An entry of 32 bytes whose first 16 are @guid; the table's entries begin at @first. */
@@ -56,35 +70,29 @@ static const uint8_t *find(const uint8_t *table, unsigned first, uint32_t n, con
     return NULL;
 }
 
-static bool item(BlockNode *node, uint64_t base, const uint8_t *table, const uint8_t *guid, void *buf, unsigned len)
+static bool item(BlockNode *node, const VhdxLog *log, uint64_t base, const uint8_t *table, const uint8_t *guid, void *buf, unsigned len)
 {
     const uint8_t *e = find(table, 32, table[10] | table[11] << 8, guid);
-    return e && le32(e + 20) >= len && bn_read(node->file, base + le32(e + 16), buf, len) == 0;
+    return e && le32(e + 20) >= len && base <= INT64_MAX && vhdx_log_read(log, node, base + le32(e + 16), buf, len) == 0;
 }
 
-static bool vhdx_open(BlockNode *node, GError **err)
+static bool open_tables(BlockNode *node, const VhdxLog *log, GError **err)
 {
     Vhdx *s = node->state;
-    uint8_t id[8] = { 0 }, parameters[8], size[8], sector[4];
-    if (!ro_open(node, err))
-        return false;
-    if (bn_read(node->file, 0, id, 8) < 0 || !vhdx_probe(id, 8, NULL))
-        return ro_bad(node, err, "Image not in VHDX format");
-    if (!log_is_empty(node))
-        return ro_bad(node, err, "its log must be replayed first (or its headers are damaged); 'qemu-img check -r all' does that");
-    g_autofree uint8_t *regions = ro_read_table(node, REGION_TABLE, TABLE_BYTES, 1, "region table", err);
+    uint8_t parameters[8], size[8], sector[4];
+    g_autofree uint8_t *regions = read_table(node, log, REGION_TABLE, TABLE_BYTES, "region table", err);
     const uint8_t *bat = regions ? find(regions, 16, le32(regions + 8), guid_bat) : NULL;
     const uint8_t *metadata = regions ? find(regions, 16, le32(regions + 8), guid_metadata) : NULL;
     if (!regions)
         return false;
     if (memcmp(regions, "regi", 4) || !bat || !metadata)
         return ro_bad(node, err, "the region table is damaged");
-    g_autofree uint8_t *table = ro_read_table(node, le64(metadata + 16), TABLE_BYTES, 1, "metadata table", err);
+    uint64_t base = le64(metadata + 16);
+    g_autofree uint8_t *table = read_table(node, log, base, TABLE_BYTES, "metadata table", err);
     if (!table)
         return false;
-    uint64_t base = le64(metadata + 16);
-    if (memcmp(table, "metadata", 8) || !item(node, base, table, guid_parameters, parameters, 8) || !item(node, base, table, guid_size, size, 8) ||
-        !item(node, base, table, guid_sector, sector, 4))
+    if (memcmp(table, "metadata", 8) || !item(node, log, base, table, guid_parameters, parameters, 8) || !item(node, log, base, table, guid_size, size, 8) ||
+        !item(node, log, base, table, guid_sector, sector, 4))
         return ro_bad(node, err, "the metadata is damaged");
     s->block_size = le32(parameters);
     node->length = le64(size);
@@ -96,8 +104,26 @@ static bool vhdx_open(BlockNode *node, GError **err)
     s->chunk_ratio = (1ull << 23) * le32(sector) / s->block_size;
     uint64_t blocks = node->length / s->block_size + !!(node->length % s->block_size);
     s->n_bat = blocks ? blocks + (blocks - 1) / s->chunk_ratio : 0;
-    s->bat = ro_read_table(node, le64(bat + 16), s->n_bat, 8, "block allocation table", err);
+    s->bat = read_table(node, log, le64(bat + 16), s->n_bat * 8, "block allocation table", err);
     return s->bat != NULL;
+}
+
+static bool vhdx_open(BlockNode *node, GError **err)
+{
+    static const uint8_t none[16];
+    uint8_t id[8] = { 0 }, header[128];
+    if (!ro_open(node, err))
+        return false;
+    if (bn_read(node->file, 0, id, 8) < 0 || !vhdx_probe(id, 8, NULL))
+        return ro_bad(node, err, "Image not in VHDX format");
+    if (!current_header(node, header))
+        return ro_bad(node, err, "both its headers are damaged");
+    VhdxLog *log = NULL;
+    if (memcmp(header + 48, none, 16) && !(log = vhdx_log_open(node, header + 48, le64(header + 72), le32(header + 68), err)))
+        return false;
+    bool ok = open_tables(node, log, err);
+    vhdx_log_free(log);
+    return ok;
 }
 
 static int vhdx_close(BlockNode *node)

@@ -1,8 +1,9 @@
 /*
- * VMDK, read-only: one file with sparse extents, as "monolithicSparse" and "streamOptimized" have it. "Virtual Disk
+ * VMDK, read-only: one file with a sparse extent, as "monolithicSparse" and "streamOptimized" have it (vmdk-desc.c has the
+ * disks that are made of several files). "Virtual Disk
  * Format 5.0" (VMware, 2011), "Hosted Sparse Extents" and "Stream-Optimized Compressed Sparse Extents".
  */
-#include "block/ro.h"
+#include "block/vmdk-internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,6 +15,7 @@ typedef struct Vmdk {
     uint32_t gtes, flags;
     uint64_t n_tables;
     uint32_t *directory;        /* little endian, sectors */
+    VmdkDesc *desc;             /* not NULL: nothing of the above, but other files */
 } Vmdk;
 
 static uint32_t le32(const uint8_t *p)
@@ -28,7 +30,7 @@ static uint64_t le64(const uint8_t *p)
 
 static int vmdk_probe(const uint8_t *head, size_t len, const char *name)
 {
-    return len >= SECTOR && (!memcmp(head, "KDMV", 4) || !memcmp(head, "# Disk DescriptorFile", 21)) ? 100 : 0;
+    return len >= SECTOR && !memcmp(head, "KDMV", 4) ? 100 : vmdk_is_desc(head, len) ? 100 : 0;
 }
 
 static bool vmdk_open(BlockNode *node, GError **err)
@@ -39,8 +41,10 @@ static bool vmdk_open(BlockNode *node, GError **err)
     if (!ro_open(node, err))
         return false;
     block_file_size(node->file, &size);
+    if (bn_read(node->file, 0, h, MIN(size, sizeof(h))) == 0 && vmdk_is_desc(h, sizeof(h)))
+        return (s->desc = vmdk_desc_open(node, err)) != NULL;
     if (bn_read(node->file, 0, h, sizeof(h)) < 0 || memcmp(h, "KDMV", 4))
-        return ro_bad(node, err, "it is no sparse VMDK extent; descriptor files and flat extents are not supported");
+        return ro_bad(node, err, "it is neither a sparse VMDK extent nor a descriptor");
     /* A stream has its grain directory's place in a footer, one sector before the end marker. */
     if (le64(h + 56) == UINT64_MAX && (size < 3 * SECTOR || bn_read(node->file, size - 2 * SECTOR, h, sizeof(h)) < 0 || memcmp(h, "KDMV", 4)))
         return ro_bad(node, err, "the footer of the stream is missing");
@@ -65,6 +69,7 @@ static bool vmdk_open(BlockNode *node, GError **err)
 static int vmdk_close(BlockNode *node)
 {
     g_free(((Vmdk *)node->state)->directory);
+    vmdk_desc_free(((Vmdk *)node->state)->desc);
     return 0;
 }
 
@@ -111,12 +116,14 @@ static int vmdk_unpack(BlockNode *node, const RoMap *m, uint64_t offset, uint64_
 
 static int vmdk_readv(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io)
 {
-    return ro_readv(node, offset, len, io, vmdk_map, vmdk_unpack);
+    const VmdkDesc *d = ((Vmdk *)node->state)->desc;
+    return d ? vmdk_desc_readv(d, offset, len, io) : ro_readv(node, offset, len, io, vmdk_map, vmdk_unpack);
 }
 
 static int vmdk_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *ret_status)
 {
-    return ro_status(node, offset, len, ret_status, vmdk_map);
+    const VmdkDesc *d = ((Vmdk *)node->state)->desc;
+    return d ? vmdk_desc_status(d, offset, len, ret_status) : ro_status(node, offset, len, ret_status, vmdk_map);
 }
 
 const BlockFormat block_format_vmdk = {
