@@ -300,6 +300,8 @@ bool block_snapshot_delete(BlockNode *node, const char *id_or_name, GError **err
 /* Persistent dirty bitmaps. @granularity (bytes, 0: default) is for ADD. */
 typedef enum BlockBitmapOp { BLOCK_BITMAP_ADD, BLOCK_BITMAP_REMOVE, BLOCK_BITMAP_CLEAR, BLOCK_BITMAP_ENABLE, BLOCK_BITMAP_DISABLE } BlockBitmapOp;
 bool block_bitmap(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t granularity, GError **err);
+/* Add the bits of @src's bitmap @src_name (granularities may differ) to @name of @node. */
+bool block_bitmap_merge(BlockNode *node, const char *name, BlockNode *src, const char *src_name, GError **err);
 /* Change creation options of an existing image; opts->options, size and backing as for block_create. */
 bool block_amend(BlockNode *node, const BlockCreateOpts *opts, GError **err);
 

@@ -140,7 +140,10 @@ bool block_create(BlockCtx *ctx, const BlockCreateOpts *opts, char **ret_line, G
         block_error(err, 0, "%s: Image size must be less than 8 EiB!", opts->name);
         return false;
     }
-    o.size = (o.size + 511) & ~511ull;
+    if (opts->backing_format && !opts->backing && format->can_backing) {
+        block_error(err, 0, "%s: Backing format cannot be used without backing file", opts->name);
+        return false;
+    }
     return format->create(ctx, &o, ret_line, err);
 }
 

@@ -85,6 +85,8 @@ struct BlockFormat {
      * to do but to change the flag. */
     bool (*set_writable)(BlockNode *node, bool writable, GError **err);
     bool (*bitmap)(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t granularity, GError **err);
+    /* @src has the same format. */
+    bool (*bitmap_merge)(BlockNode *node, const char *name, BlockNode *src, const char *src_name, GError **err);
     bool (*amend)(BlockNode *node, const BlockCreateOpts *opts, GError **err);
     void (*trim)(BlockNode *node);      /* let go of cached metadata that was not used since the last call; never waits */
     uint64_t (*cache_bytes)(BlockNode *node);   /* held by the cache of metadata */
@@ -133,6 +135,7 @@ int bn_discard(BlockNode *node, uint64_t offset, uint64_t len);
 int bn_flush(BlockNode *node);
 /* limits.c. True: the request begins later, with bn_req_start from its Loop. node->lock not held. */
 bool bn_throttle(BlockNode *node, BlockReq *req);
+void bn_throttle_wait(BlockNode *node, BlockOp op, uint64_t len);       /* blocking calls: sleeps until it is due */
 void bn_throttle_release(BlockNode *node);      /* what waits may begin now; node->lock held */
 void bn_req_start(BlockReq *req);
 /* Any thread: the request's result is known. */

@@ -138,6 +138,18 @@ bool bn_throttle(BlockNode *node, BlockReq *req)
     return later;
 }
 
+void bn_throttle_wait(BlockNode *node, BlockOp op, uint64_t len)
+{
+    BlockReq req = { .op = op, .len = len, .start_ns = clock_now_ns(&clock_host) };
+    if (op != BLOCK_READ && op != BLOCK_WRITE && op != BLOCK_WRITE_ZEROES)
+        return;
+    g_mutex_lock(&node->lock);
+    int64_t due = node->throttle ? due_ns(node->throttle, &req) : 0;
+    g_mutex_unlock(&node->lock);
+    if (due > req.start_ns)
+        g_usleep((gulong)((due - req.start_ns) / 1000));
+}
+
 void bn_throttle_release(BlockNode *node)
 {
     for (Delayed *d = node->throttle ? node->throttle->waiting : NULL; d; d = d->next)

@@ -144,7 +144,8 @@ static GHashTable *parse(const char *text, GError **err)
     Json j = { text, g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free), NULL };
     blanks(&j);
     bool ok = *j.p == '{' ? parse_value(&j, "", 0) : problem(&j, "it is not an object");
-    blanks(&j);
+    if (ok)
+        blanks(&j);             /* after a failure the position may be behind the end */
     if (ok && !*j.p)
         return j.keys;
     block_error(err, 0, "Could not parse the JSON options: %s", j.problem ? j.problem : "something follows the object");

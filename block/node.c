@@ -288,8 +288,11 @@ static int node_call(BlockNode *node, BlockOp op, unsigned flags, uint64_t offse
 {
     g_mutex_lock(&node->lock);
     node->in_flight++;
+    bool limited = node->throttle;
     g_mutex_unlock(&node->lock);
     int64_t start = clock_now_ns(&clock_host);
+    if (limited)
+        bn_throttle_wait(node, op, len);
     int r = node_exec(node, op, flags, offset, len, io);
     stats_add(node, op, len, r, clock_now_ns(&clock_host) - start);
     g_mutex_lock(&node->lock);

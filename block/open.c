@@ -323,6 +323,17 @@ bool block_bitmap(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t 
     return can_change(node, node->format->bitmap, "bitmaps", err) && node->format->bitmap(node, op, name, granularity, err);
 }
 
+bool block_bitmap_merge(BlockNode *node, const char *name, BlockNode *src, const char *src_name, GError **err)
+{
+    if (!can_change(node, node->format->bitmap_merge, "bitmaps", err))
+        return false;
+    if (src->format != node->format) {
+        block_error(err, 0, "'%s': format %s has no bitmaps", src->name, src->format->name);
+        return false;
+    }
+    return node->format->bitmap_merge(node, name, src, src_name, err);
+}
+
 bool block_amend(BlockNode *node, const BlockCreateOpts *opts, GError **err)
 {
     return can_change(node, node->format->amend, "options that can be amended", err) && node->format->amend(node, opts, err);

@@ -153,25 +153,49 @@ static bool amend_width(Qcow2 *s, const char *text, GError **err)
     return change_width(s, (uint32_t)__builtin_ctzll(v), err);
 }
 
+/* Where the data is: another name for the external data file; "raw" can only be given up. */
+static bool amend_data_file(Qcow2 *s, const char *name, const char *raw_text, GError **err)
+{
+    bool raw = s->raw_external;
+    if (raw_text && !block_parse_bool(raw_text, &raw))
+        return fail(s, err, 0, "data_file_raw must be on or off");
+    if (raw && !s->raw_external)
+        return fail(s, err, 0, "data-file-raw cannot be set on existing images");
+    if (name && !s->external)
+        return fail(s, err, 0, "data-file can only be set for images that use an external data file");
+    if (name && (!*name || strlen(name) > Q_MAX_NAME))
+        return fail(s, err, 0, "the name of a data file has 1 to 1023 bytes");
+    Qcow2Header h = s->h;
+    h.autoclear_features &= raw ? ~0ull : ~(uint64_t)Q_AUTOCLEAR_RAW_DATA;
+    if (name) {
+        q_extension_set(s, Q_EXT_DATA_FILE, name, (uint32_t)strlen(name));
+        g_free(s->data_file_name);
+        s->data_file_name = g_strdup(name);
+    }
+    return set_features(s, &h, err);
+}
+
 bool qcow2_amend(BlockNode *node, const BlockCreateOpts *opts, GError **err)
 {
     Qcow2 *s = node->state;
-    static const char *const known[] = { "backing_file", "backing_fmt", "compat", "lazy_refcounts", "refcount_bits", "size", NULL };
+    static const char *const known[] = { "backing_file", "backing_fmt", "compat", "data_file", "data_file_raw", "lazy_refcounts", "refcount_bits", "size", NULL };
     const char *compat = block_opt_get(opts, "compat"), *lazy = block_opt_get(opts, "lazy_refcounts");
     const char *width = block_opt_get(opts, "refcount_bits"), *size_text = block_opt_get(opts, "size");
     const char *backing = block_opt_get(opts, "backing_file"), *backing_format = block_opt_get(opts, "backing_fmt");
+    const char *data_file = block_opt_get(opts, "data_file"), *data_raw = block_opt_get(opts, "data_file_raw");
     uint64_t size = 0;
     if (!block_opts_known(opts, known, err))
         return false;
     if (size_text && !block_parse_size(size_text, &size))
         return fail(s, err, 0, "bad size");
+    if ((backing && g_strcmp0(backing, node->backing_name)) || (backing_format && g_strcmp0(backing_format, node->backing_format)))
+        return fail(s, err, 0, "Cannot amend the backing file; use 'rebase' instead");
+    if ((data_file || data_raw) && !amend_data_file(s, data_file, data_raw, err))
+        return false;
     bool up = compat && s->h.version == 2;
     if (up && !amend_compat(s, compat, err))
         return false;
     if ((lazy && !amend_lazy(s, lazy, err)) || (width && !amend_width(s, width, err)))
-        return false;
-    if ((backing || backing_format) &&
-        !qcow2_change_backing(node, backing ? backing : node->backing_name, backing_format ? backing_format : node->backing_format, err))
         return false;
     if (size_text && size != node->length && !block_resize(node, size, BLOCK_PREALLOC_OFF, err))
         return false;

@@ -224,13 +224,19 @@ static int store_bits(Qcow2 *s, Qcow2Bitmap *b)
     return r;
 }
 
+static void set_bits(const Qcow2 *s, Qcow2Bitmap *b, uint64_t offset, uint64_t len)
+{
+    uint64_t last = MIN((offset + len - 1) >> b->granularity_bits, bits_bytes(s, b) * 8 - 1);
+    for (uint64_t k = offset >> b->granularity_bits; k <= last; k++)
+        b->bits[k >> 3] |= (uint8_t)(1 << (k & 7));
+}
+
 void q_bitmaps_mark(Qcow2 *s, uint64_t offset, uint64_t len)
 {
     for (guint i = 0; s->bitmaps_tracked && len && i < s->bitmaps->len; i++) {
         Qcow2Bitmap *b = g_ptr_array_index(s->bitmaps, i);
-        uint64_t last = MIN((offset + len - 1) >> b->granularity_bits, bits_bytes(s, b) * 8 - 1);
-        for (uint64_t k = offset >> b->granularity_bits; b->bits && k <= last; k++)
-            b->bits[k >> 3] |= (uint8_t)(1 << (k & 7));
+        if (b->bits)
+            set_bits(s, b, offset, len);
     }
 }
 
@@ -271,6 +277,65 @@ int q_bitmaps_end(Qcow2 *s)
     }
     r = r < 0 ? r : switch_directory(s);
     s->bitmaps_tracked = false;
+    return r < 0 ? r : q_commit(s);
+}
+
+/* ---- resizing ---- */
+
+int q_bitmaps_resize_begin(Qcow2 *s, GError **err)
+{
+    if (!s->bitmaps->len)
+        return 0;
+    for (guint i = 0; i < s->bitmaps->len; i++) {
+        const Qcow2Bitmap *b = g_ptr_array_index(s->bitmaps, i);
+        if (b->type != 1 || ((b->flags & Q_BITMAP_IN_USE) && !b->bits)) {
+            block_error(err, 0, "Bitmap '%s' of '%s' is inconsistent and cannot be resized; remove it first", b->name, s->node->name);
+            return -ENOTSUP;
+        }
+    }
+    /* Not followed any more from here on: the resize itself is nothing that a bitmap records. */
+    int r = q_prepare(s, 0);
+    r = r < 0 ? r : s->bitmaps_tracked ? q_bitmaps_end(s) : q_commit(s);
+    for (guint i = 0; r == 0 && i < s->bitmaps->len; i++) {
+        Qcow2Bitmap *b = g_ptr_array_index(s->bitmaps, i);
+        r = load_bits(s, b);
+        b->flags |= r == 0 ? Q_BITMAP_IN_USE : 0;
+    }
+    return r < 0 ? r : switch_directory(s);
+}
+
+static bool resize_bits(Qcow2 *s, Qcow2Bitmap *b, uint64_t old_length)
+{
+    uint64_t granularity = 1ull << b->granularity_bits, bytes = bits_bytes(s, b);
+    uint64_t old_bits = old_length / granularity + !!(old_length % granularity), bits = s->h.size / granularity + !!(s->h.size % granularity);
+    uint64_t old_bytes = old_bits / 8 + !!(old_bits % 8);
+    uint8_t *p = bytes <= MAX_BITS_BYTES ? g_try_malloc0(MAX(bytes, 1)) : NULL;
+    if (!p)
+        return false;
+    memcpy(p, b->bits, MIN(old_bytes, bytes));
+    /* Beyond the shorter of the two nothing is marked. */
+    for (uint64_t k = MIN(old_bits, bits); k < bytes * 8 && k < MIN(old_bytes, bytes) * 8; k++)
+        p[k >> 3] &= (uint8_t)~(1 << (k & 7));
+    g_free(b->bits);
+    b->bits = p;
+    return true;
+}
+
+int q_bitmaps_resize_end(Qcow2 *s, uint64_t old_length)
+{
+    int r = 0;
+    if (!s->bitmaps->len)
+        return 0;
+    for (guint i = 0; i < s->bitmaps->len; i++) {
+        Qcow2Bitmap *b = g_ptr_array_index(s->bitmaps, i);
+        if (!b->bits)
+            continue;
+        r = r < 0 || (s->h.size != old_length && !resize_bits(s, b, old_length)) ? (r < 0 ? r : -ENOMEM) : store_bits(s, b);
+        b->flags &= ~(uint32_t)(r < 0 ? 0 : Q_BITMAP_IN_USE);
+        g_clear_pointer(&b->bits, g_free);
+    }
+    s->autoclear_pending = true;
+    r = r < 0 ? r : switch_directory(s);
     return r < 0 ? r : q_commit(s);
 }
 
@@ -350,6 +415,64 @@ bool qcow2_bitmap(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t 
     s->autoclear_pending = s->bitmaps->len > 0;
     g_mutex_unlock(&s->lock);
     if (r < 0)
+        block_error(err, r, "cannot write '%s'", node->name);
+    return ok && r == 0;
+}
+
+/* A copy of a consistent bitmap's bits, and how it is made. */
+static uint8_t *copy_bits(BlockNode *node, const char *name, Qcow2Bitmap *ret, GError **err)
+{
+    Qcow2 *s = node->state;
+    uint8_t *bits = NULL;
+    g_mutex_lock(&s->lock);
+    int i = find_bitmap(s, name);
+    Qcow2Bitmap *b = i >= 0 ? g_ptr_array_index(s->bitmaps, (guint)i) : NULL;
+    bool broken = b && (b->type != 1 || ((b->flags & Q_BITMAP_IN_USE) && !b->bits));
+    if (b && !broken) {
+        bool was = b->bits;
+        int r = was ? 0 : load_bits(s, b);
+        bits = r == 0 ? g_memdup2(b->bits, bits_bytes(s, b)) : NULL;
+        *ret = *b;
+        if (!was)
+            g_clear_pointer(&b->bits, g_free);
+        if (r < 0)
+            block_error(err, r, "cannot read the bitmap '%s' of '%s'", name, node->name);
+    } else {
+        block_error(err, 0, b ? "Bitmap '%s' of '%s' is inconsistent and cannot be used" : "Bitmap '%s' not found in '%s'", name, node->name);
+    }
+    g_mutex_unlock(&s->lock);
+    return bits;
+}
+
+bool qcow2_bitmap_merge(BlockNode *node, const char *name, BlockNode *src, const char *src_name, GError **err)
+{
+    Qcow2 *s = node->state;
+    Qcow2Bitmap from;
+    if (src->length != node->length) {
+        block_error(err, 0, "Bitmaps are of different sizes (source size is %" PRIu64 " and destination size is %" PRIu64 ")", src->length, node->length);
+        return false;
+    }
+    g_autofree uint8_t *bits = copy_bits(src, src_name, &from, err);
+    if (!bits)
+        return false;
+    g_mutex_lock(&s->lock);
+    int r = s->bitmaps_tracked ? q_bitmaps_end(s) : q_commit(s), i = find_bitmap(s, name);
+    Qcow2Bitmap *b = i >= 0 ? g_ptr_array_index(s->bitmaps, (guint)i) : NULL;
+    bool ok = b && !(b->flags & Q_BITMAP_IN_USE) && b->type == 1;
+    if (!ok)
+        block_error(err, 0, b ? "Bitmap '%s' of '%s' is inconsistent and cannot be used" : "Bitmap '%s' not found in '%s'", name, node->name);
+    r = r < 0 || !ok ? r : load_bits(s, b);
+    for (uint64_t k = 0, n = s->h.size; ok && r == 0 && k << from.granularity_bits < n; k++)
+        if (bits[k >> 3] >> (k & 7) & 1)
+            set_bits(s, b, k << from.granularity_bits, MIN(1ull << from.granularity_bits, n - (k << from.granularity_bits)));
+    r = r < 0 || !ok ? r : store_bits(s, b);
+    if (ok)
+        g_clear_pointer(&b->bits, g_free);
+    r = r < 0 || !ok ? r : switch_directory(s);
+    r = r < 0 || !ok ? r : q_commit(s);
+    s->autoclear_pending = s->bitmaps->len > 0;
+    g_mutex_unlock(&s->lock);
+    if (ok && r < 0)
         block_error(err, r, "cannot write '%s'", node->name);
     return ok && r == 0;
 }

@@ -22,7 +22,7 @@ typedef struct New {
     const BlockCreateOpts *opts;
     Qcow2 s;                    /* as far as the header encoder needs it */
     const char *backing, *backing_format, *data_file, *prealloc_text;
-    uint64_t size;
+    uint64_t size, shown_size;  /* in whole sectors; as it was asked for */
     bool data_file_raw;
     BlockPrealloc prealloc;
 } New;
@@ -91,6 +91,9 @@ static bool parse_switches(New *n, GError **err)
     n->prealloc_text = block_opt_get(n->opts, "preallocation");
     if (n->prealloc_text && !block_parse_prealloc(n->prealloc_text, &n->prealloc))
         return fail(err, n, "preallocation must be off, metadata, falloc or full");
+    /* Whoever uses the data file alone must see what the image says. */
+    if (n->data_file_raw && n->prealloc == BLOCK_PREALLOC_OFF)
+        n->prealloc = BLOCK_PREALLOC_METADATA;
     return true;
 }
 
@@ -129,6 +132,8 @@ static bool parse(New *n, GError **err)
     n->backing_format = n->opts->backing_format;
     if (!block_opts_known(n->opts, known, err) || !parse_header_opts(n, err) || !parse_switches(n, err) || !check_combination(n, err))
         return false;
+    n->shown_size = n->size;
+    n->size = (n->size + 511) & ~511ull;
     n->s.h.size = n->size;
     n->s.h.header_length = n->s.h.version >= 3 ? Q_HEADER_OURS : Q_HEADER_V2;
     q_geometry(&n->s);
@@ -225,7 +230,7 @@ static char *describe(const New *n)
     g_string_append_printf(g, "Formatting '%s', fmt=qcow2 cluster_size=%u extended_l2=%s", n->opts->name, n->s.cluster_size, onoff[n->s.extended]);
     if (n->prealloc_text)
         g_string_append_printf(g, " preallocation=%s", n->prealloc_text);
-    g_string_append_printf(g, " compression_type=%s size=%" PRIu64, h->compression_type ? "zstd" : "zlib", n->size);
+    g_string_append_printf(g, " compression_type=%s size=%" PRIu64, h->compression_type ? "zstd" : "zlib", n->shown_size);
     if (n->backing)
         g_string_append_printf(g, " backing_file=%s", n->backing);
     if (n->backing_format)

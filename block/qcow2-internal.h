@@ -141,6 +141,7 @@ typedef struct Qcow2 {
     bool reftable_full;
     uint64_t compressed_next;   /* where the next compressed cluster may go; 0: take a new cluster */
 
+    gint holes;                 /* 0: unknown, 1: the file is sparse, 2: it is not */
     GPtrArray *snapshots;       /* of Qcow2Snapshot */
     GPtrArray *bitmaps;         /* of Qcow2Bitmap */
     bool bitmaps_tracked;
@@ -310,9 +311,15 @@ bool q_bitmaps_read(Qcow2 *s, GError **err);
 int q_bitmaps_begin(Qcow2 *s);
 void q_bitmaps_mark(Qcow2 *s, uint64_t offset, uint64_t len);
 int q_bitmaps_end(Qcow2 *s);
+/* Around a change of the disk's length: all bits in memory and in use on disk; then as long as the disk is now, which was
+ * @old_length bytes long. */
+int q_bitmaps_resize_begin(Qcow2 *s, GError **err);
+int q_bitmaps_resize_end(Qcow2 *s, uint64_t old_length);
 void q_bitmap_free(void *bitmap);
 GVariant *q_bitmaps_info(Qcow2 *s);
 bool qcow2_bitmap(BlockNode *node, BlockBitmapOp op, const char *name, uint64_t granularity, GError **err);    /* takes the lock */
+
+bool qcow2_bitmap_merge(BlockNode *node, const char *name, BlockNode *src, const char *src_name, GError **err);      /* too */
 
 /* ---- qcow2-amend.c ---- */
 bool qcow2_change_backing(BlockNode *node, const char *name, const char *format, GError **err);

@@ -330,6 +330,31 @@ int qcow2_writev(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io, un
 
 /* ---- status, and the path without a worker ---- */
 
+/* Is the file much shorter on the host than it is long? Then its clusters may be preallocated ones without data. */
+static bool has_holes(Qcow2 *s)
+{
+    BlockInfo info = { .host_bytes = -1 };
+    int known = g_atomic_int_get(&s->holes);
+    if (!known) {
+        const BlockFormat *f = s->data_file->format;
+        uint64_t size = 0;
+        bool ok = f->info && f->info(s->data_file, &info) == 0 && block_file_size(s->data_file, &size) == 0;
+        known = ok && info.host_bytes >= 0 && (uint64_t)info.host_bytes < size / 4 ? 1 : 2;
+        g_atomic_int_set(&s->holes, known);
+    }
+    return known == 1;
+}
+
+/* A hole in the file reads as zeros, although it counts as data. */
+static void look_below(Qcow2 *s, BlockStatus *st)
+{
+    BlockStatus below;
+    if (block_status(s->data_file, st->host_offset, st->len, &below) < 0)
+        return;
+    st->len = MIN(st->len, below.len);
+    st->flags |= below.flags & BLOCK_ST_ZERO;
+}
+
 int qcow2_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *ret_status)
 {
     Qcow2 *s = node->state;
@@ -344,6 +369,10 @@ int qcow2_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *re
     switch (m.type) {
     case Q_UNALLOCATED:
         ret_status->flags = s->node->backing_name ? 0 : BLOCK_ST_ZERO;
+        if (m.host) {           /* other subclusters of it are in use */
+            ret_status->flags |= BLOCK_ST_OFFSET;
+            ret_status->host_offset = m.host + (offset & (s->cluster_size - 1));
+        }
         break;
     case Q_ZEROS:
         ret_status->flags = BLOCK_ST_ZERO | BLOCK_ST_ALLOCATED;
@@ -355,6 +384,8 @@ int qcow2_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *re
     case Q_NORMAL:
         ret_status->flags = BLOCK_ST_DATA | BLOCK_ST_ALLOCATED | BLOCK_ST_OFFSET;
         ret_status->host_offset = m.host;
+        if (!s->external && has_holes(s))
+            look_below(s, ret_status);
         break;
     case Q_PACKED:
         ret_status->flags = BLOCK_ST_DATA | BLOCK_ST_ALLOCATED | BLOCK_ST_COMPRESSED;

@@ -190,15 +190,19 @@ int qcow2_resize(BlockNode *node, uint64_t length, BlockPrealloc prealloc, GErro
         block_error(err, 0, "Can't resize a v2 image which has snapshots");
         return -ENOTSUP;
     }
-    for (guint i = 0; i < s->extensions->len; i++) {
-        if (g_array_index(s->extensions, Qcow2Extension, i).type == Q_EXT_BITMAPS) {
-            block_error(err, 0, "'%s' has persistent bitmaps, which cannot be resized here; remove them first", node->name);
-            return -ENOTSUP;
-        }
-    }
     if (prealloc != BLOCK_PREALLOC_OFF && length > node->length && node->backing_name && !s->extended) {
         block_error(err, 0, "preallocation and a backing file go together with extended_l2 only");
         return -ENOTSUP;
     }
-    return length < node->length ? shrink(node, length) : grow(node, length, prealloc, err);
+    uint64_t old = node->length;
+    g_mutex_lock(&s->lock);
+    int r = q_bitmaps_resize_begin(s, err);
+    g_mutex_unlock(&s->lock);
+    if (r < 0)
+        return r;
+    r = length < node->length ? shrink(node, length) : grow(node, length, prealloc, err);
+    g_mutex_lock(&s->lock);
+    int e = q_bitmaps_resize_end(s, old);
+    g_mutex_unlock(&s->lock);
+    return r < 0 ? r : e;
 }

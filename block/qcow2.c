@@ -378,6 +378,7 @@ const BlockFormat block_format_qcow2 = {
     .trim = qcow2_trim,
     .cache_bytes = qcow2_cache_bytes,
     .bitmap = qcow2_bitmap,
+    .bitmap_merge = qcow2_bitmap_merge,
     .amend = qcow2_amend,
     .set_writable = qcow2_set_writable,
 };

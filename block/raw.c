@@ -114,7 +114,7 @@ static bool raw_create(BlockCtx *ctx, const BlockCreateOpts *opts, char **ret_li
         return false;
     BlockOpenOpts open_opts = { .format = "raw", .writable = true, .cache = opts->cache };
     BlockNode *node = block_open(ctx, opts->name, &open_opts, err);
-    bool ok = node && block_resize(node, opts->size, prealloc, err);
+    bool ok = node && block_resize(node, (opts->size + 511) & ~511ull, prealloc, err);
     if (ok && ret_line)
         *ret_line = g_strdup_printf("Formatting '%s', fmt=raw size=%" PRIu64 "%s%s", opts->name, opts->size,
                                     text ? " preallocation=" : "", text ? text : "");

@@ -71,7 +71,7 @@ static int bench_run(Bench *b)
         return img_error(b->img, "the image is smaller than one request");
     b->loop = loop_new(NULL);
     Slot *slots = g_new0(Slot, b->depth);
-    uint8_t *buf = aligned_alloc(4096, (b->size * b->depth + 4095) & ~4095ull);
+    uint8_t *buf = aligned_alloc(4096, MAX((b->size * b->depth + 4095) & ~4095ull, 4096));
     if (!buf)
         return img_error(b->img, "not enough memory for the buffers");
     memset(buf, b->pattern, b->size * b->depth);
@@ -118,14 +118,18 @@ int img_bench(Img *img, int argc, char **argv)
     bool ok = true, native = false;
     for (int o; ok && (o = getopt_long(argc, argv, ":c:d:f:ni:o:qs:S:t:wUh", longs, NULL)) != -1;) {
         switch (o) {
-        case 'c': ok = number(img, optarg, "request count", 1, 1ull << 40, &b.count); break;
+        case 'c': ok = number(img, optarg, "request count", 0, 1ull << 40, &b.count); break;
         case 'd': ok = number(img, optarg, "queue depth", 1, 4096, &n), b.depth = (unsigned)n; break;
         case 'f': how.format = optarg; break;
         case 'n': native = true; break;
-        case 'i': break;        /* there is one way to do I/O here */
+        case 'i':
+            how.no_uring = !strcmp(optarg, "threads");
+            if (strcmp(optarg, "native") && strcmp(optarg, "io_uring") && !how.no_uring)
+                return img_error(img, "Invalid aio option: %s", optarg);
+            break;
         case 'o': ok = number(img, optarg, "offset", 0, INT64_MAX, &b.offset); break;
         case 'q': img->quiet = true; break;
-        case 's': ok = number(img, optarg, "buffer size", 1, 64 << 20, &b.size); break;
+        case 's': ok = number(img, optarg, "buffer size", 0, 64 << 20, &b.size); break;
         case 'S': ok = number(img, optarg, "step size", 0, INT64_MAX, &b.step); break;
         case 't': how.cache = optarg; break;
         case 'w': b.write = how.writable = true; break;
@@ -142,6 +146,10 @@ int img_bench(Img *img, int argc, char **argv)
         return 1;
     if (optind != argc - 1)
         return img_usage(img, "Expecting one image file name");
+    if (b.flush_interval && !b.write)
+        return img_error(img, "--flush-interval is only available in write tests");
+    if (b.flush_interval && b.flush_interval < b.depth)
+        return img_error(img, "Flush interval can't be smaller than depth");
     if (native && !how.cache)
         how.cache = "none";
     b.step = b.step ? b.step : b.size;
@@ -154,7 +162,7 @@ int img_bench(Img *img, int argc, char **argv)
 /* ---- measure ---- */
 
 typedef struct Measure {
-    uint64_t required, full;
+    uint64_t required, full, bitmaps;
 } Measure;
 
 static uint64_t div_up(uint64_t a, uint64_t b)
@@ -186,7 +194,7 @@ static int count_data(BlockNode *node, uint64_t unit, uint64_t *ret_bytes)
 /* Header, tables and refcounts for @size bytes, fully allocated. */
 static uint64_t qcow2_overhead(uint64_t size, uint64_t cluster, unsigned refcount_bits, unsigned entry)
 {
-    uint64_t data = div_up(size, cluster), l2 = div_up(data * entry, cluster), l1 = div_up(MAX(l2, 1) * 8, cluster), table = 1, blocks = 1, before;
+    uint64_t data = div_up(size, cluster), l2 = div_up(data * entry, cluster), l1 = div_up(l2 * 8, cluster), table = 1, blocks = 1, before;
     do {
         before = table + blocks;
         blocks = div_up((1 + data + l2 + l1 + table + blocks) * refcount_bits, cluster * 8);
@@ -195,9 +203,37 @@ static uint64_t qcow2_overhead(uint64_t size, uint64_t cluster, unsigned refcoun
     return (1 + l2 + l1 + table + blocks) * cluster;
 }
 
+/* What the bitmaps of @node take when they are copied into an image of clusters of @cluster bytes. */
+static uint64_t bitmaps_size(BlockNode *node, uint64_t cluster)
+{
+    BlockInfo info = { 0 };
+    uint64_t sum = 0, directory = 0;
+    block_info(node, &info);
+    g_autoptr(GVariant) list = info.specific ? g_variant_lookup_value(info.specific, "bitmaps", NULL) : NULL;
+    for (gsize i = 0; list && i < g_variant_n_children(list); i++) {
+        g_autoptr(GVariant) box = g_variant_get_child_value(list, i), v = g_variant_get_variant(box);
+        const char *name = "";
+        guint64 granularity = 65536;
+        g_variant_lookup(v, "name", "&s", &name);
+        g_variant_lookup(v, "granularity", "t", &granularity);
+        uint64_t clusters = div_up(div_up(div_up(block_length(node), granularity), 8), cluster);
+        sum += (clusters + div_up(clusters * 8, cluster)) * cluster;
+        directory += (24 + strlen(name) + 7) & ~7ull;
+    }
+    g_clear_pointer(&info.specific, g_variant_unref);
+    return sum + div_up(directory, cluster) * cluster;
+}
+
 static bool measure_qcow2(Img *img, GPtrArray *options, BlockNode *node, uint64_t size, Measure *m)
 {
-    BlockCreateOpts o = { .options = (const char *const *)options->pdata };
+    static const char *const known[] = { "backing_file", "backing_fmt", "cluster_size", "compat", "compression_type", "data_file",
+                                         "data_file_raw", "extended_l2", "lazy_refcounts", "preallocation", "refcount_bits", "size", NULL };
+    BlockCreateOpts o = { .format = "qcow2", .options = (const char *const *)options->pdata };
+    for (const char *const *p = o.options; *p; p++) {
+        g_autofree char *key = g_strndup(*p, strcspn(*p, "="));
+        if (!g_strv_contains(known, key))
+            return img_error(img, "Invalid parameter '%s'", key), false;
+    }
     const char *cs = block_opt_get(&o, "cluster_size"), *rb = block_opt_get(&o, "refcount_bits"), *ext = block_opt_get(&o, "extended_l2");
     const char *prealloc = block_opt_get(&o, "preallocation");
     uint64_t cluster = 65536, bits = 16, data = 0;
@@ -208,6 +244,7 @@ static bool measure_qcow2(Img *img, GPtrArray *options, BlockNode *node, uint64_
     int r = node ? count_data(node, cluster, &data) : 0;
     if (r < 0)
         return img_error(img, "Unable to get block status: %s", g_strerror(-r)), false;
+    m->bitmaps = node ? bitmaps_size(node, cluster) : 0;
     uint64_t overhead = qcow2_overhead(size, cluster, (unsigned)bits, extended ? 16 : 8), all = div_up(size, cluster) * cluster;
     m->full = overhead + all;
     m->required = overhead + (prealloc && (!strcmp(prealloc, "full") || !strcmp(prealloc, "falloc")) ? all : data);
@@ -217,12 +254,13 @@ static bool measure_qcow2(Img *img, GPtrArray *options, BlockNode *node, uint64_
 static void print_measure(const Measure *m, bool json, bool bitmaps)
 {
     if (json) {
-        printf("{\n    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n", m->required, m->full);
+        g_autofree char *extra = bitmaps ? g_strdup_printf("    \"bitmaps\": %" PRIu64 ",\n", m->bitmaps) : g_strdup("");
+        printf("{\n%s    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n", extra, m->required, m->full);
         return;
     }
     printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n", m->required, m->full);
     if (bitmaps)
-        printf("bitmaps size: 0\n");
+        printf("bitmaps size: %" PRIu64 "\n", m->bitmaps);
 }
 
 int img_measure(Img *img, int argc, char **argv)
@@ -263,8 +301,6 @@ int img_measure(Img *img, int argc, char **argv)
         ok = measure_qcow2(img, options, node, size, &m);
     } else if (!strcmp(out, "raw")) {
         m.required = size;
-        int r = node ? count_data(node, 512, &m.required) : 0;
-        ok = r == 0 || (img_error(img, "Unable to get block status: %s", g_strerror(-r)), false);
     } else {
         ok = (img_error(img, "Unknown file format '%s'", out), false);
     }

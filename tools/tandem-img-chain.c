@@ -19,9 +19,20 @@ static int write_smart(BlockNode *node, uint64_t offset, const uint8_t *buf, uin
 
 /* ---- commit ---- */
 
+typedef struct Pace {
+    bool progress;
+    uint64_t rate;              /* bytes a second; 0: no limit */
+    int64_t start_ns;
+} Pace;
+
 static void show_progress(void *opaque, uint64_t done, uint64_t total)
 {
-    img_progress((double)done / (double)total);
+    const Pace *p = opaque;
+    double ahead = p->rate ? (double)done / (double)p->rate - (double)(clock_now_ns(&clock_host) - p->start_ns) / 1e9 : 0;
+    if (p->progress)
+        img_progress((double)done / (double)total);
+    if (ahead > 0)
+        g_usleep((gulong)(MIN(ahead, 3600) * 1e6));
 }
 
 static BlockNode *find_base(BlockNode *top, const char *name)
@@ -34,7 +45,7 @@ static BlockNode *find_base(BlockNode *top, const char *name)
     return base;
 }
 
-static int commit_node(Img *img, BlockNode *top, const char *base_name, bool keep, bool progress)
+static int commit_node(Img *img, BlockNode *top, const char *base_name, bool keep, Pace *pace)
 {
     GError *err = NULL;
     if (!block_backing(top))
@@ -42,8 +53,8 @@ static int commit_node(Img *img, BlockNode *top, const char *base_name, bool kee
     BlockNode *base = find_base(top, base_name);
     if (!base)
         return img_error(img, "Did not find '%s' in the backing chain of '%s'", base_name, block_name(top));
-    bool ok = block_commit(top, base, !keep, NULL, progress ? show_progress : NULL, NULL, &err);
-    if (progress)
+    bool ok = block_commit(top, base, !keep, NULL, show_progress, pace, &err);
+    if (pace->progress)
         printf("\n");
     if (!ok)
         return img_gerror(img, err);
@@ -56,14 +67,19 @@ int img_commit(Img *img, int argc, char **argv)
     static const struct option longs[] = { { "quiet", no_argument, NULL, 'q' }, IMG_COMMON_LONG };
     ImgOpen how = { .writable = true };
     const char *base = NULL;
-    bool keep = false, progress = false;
+    bool keep = false;
+    Pace pace = { .start_ns = clock_now_ns(&clock_host) };
     for (int o; (o = getopt_long(argc, argv, ":f:t:b:dpqhr:", longs, NULL)) != -1;) {
         switch (o) {
         case 'f': how.format = optarg; break;
         case 't': how.cache = optarg; break;
         case 'b': base = optarg; break;
         case 'd': keep = true; break;
-        case 'p': progress = true; break;
+        case 'p': pace.progress = true; break;
+        case 'r':
+            if (!img_size(img, optarg, "rate limit", &pace.rate))
+                return 1;
+            break;
         case 'q': img->quiet = true; break;
         case IMG_OPT_IMAGE_OPTS: how.image_opts = true; break;
         case IMG_OPT_OBJECT: break;
@@ -75,7 +91,8 @@ int img_commit(Img *img, int argc, char **argv)
     BlockNode *top = img_open(img, argv[optind], &how);
     if (!top)
         return 1;
-    int r = commit_node(img, top, base, keep, progress && !img->quiet);
+    pace.progress = pace.progress && !img->quiet;
+    int r = commit_node(img, top, base, keep, &pace);
     int c = block_close(top);
     return r == 0 && c < 0 ? img_error(img, "cannot write '%s': %s", argv[optind], g_strerror(-c)) : r;
 }

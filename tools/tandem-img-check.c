@@ -174,7 +174,7 @@ int img_snapshot(Img *img, int argc, char **argv)
     gettimeofday(&now, NULL);
     BlockSnapshot sn = { .name = (char *)name, .date_sec = (uint64_t)now.tv_sec, .date_nsec = (uint32_t)now.tv_usec * 1000 };
     bool ok = action == 'a' ? block_snapshot_apply(node, name, &err) : action == 'c' ? block_snapshot_create(node, &sn, &err) :
-              action == 'd' ? block_snapshot_delete(node, name, &err) : list_snapshots(node) == 0;
+              action == 'd' ? block_snapshot_delete(node, name, &err) : action != 'l' || list_snapshots(node) == 0;
     int r = ok ? 0 : img_gerror(img, err);
     int c = block_close(node);
     return r == 0 && c < 0 ? img_error(img, "cannot write '%s': %s", argv[optind], g_strerror(-c)) : r;

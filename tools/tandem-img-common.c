@@ -68,7 +68,7 @@ BlockNode *img_open(Img *img, const char *name, const ImgOpen *how)
 {
     GError *err = NULL;
     BlockOpenOpts o = { .format = how->format, .writable = how->writable, .force_share = how->force_share, .no_backing = how->no_backing,
-                        .repair = how->repair, .snapshot = how->snapshot, .discard = true, .no_data_file = how->no_data_file };
+                        .repair = how->repair, .snapshot = how->snapshot, .discard = true, .no_data_file = how->no_data_file, .no_uring = how->no_uring };
     if (how->cache && !img_parse_cache(how->cache, &o.cache)) {
         img_error(img, "Invalid cache option: %s", how->cache);
         return NULL;

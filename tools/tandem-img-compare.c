@@ -70,6 +70,8 @@ static int compare_all(Compare *c)
     uint64_t la = block_length(c->a), lb = block_length(c->b), end = MAX(la, lb);
     if (la != lb && c->strict)
         return mismatch(c, "Strict mode: Image size mismatch!\n", 0);
+    if (la != lb)
+        img_say(c->img, "Warning: Image size mismatch!\n");
     for (uint64_t offset = 0; offset < end;) {
         BlockStatus sa, sb;
         uint64_t limit = offset < MIN(la, lb) ? MIN(la, lb) : end;
@@ -88,8 +90,6 @@ static int compare_all(Compare *c)
         if (c->progress)
             img_progress((double)offset / (double)end);
     }
-    if (la != lb)
-        img_say(c->img, "Warning: Image size mismatch!\n");
     img_say(c->img, "Images are identical.\n");
     return 0;
 }
@@ -110,11 +110,11 @@ int img_compare(Img *img, int argc, char **argv)
         case 'U': a.force_share = b.force_share = true; break;
         case IMG_OPT_IMAGE_OPTS: a.image_opts = b.image_opts = true; break;
         case IMG_OPT_OBJECT: break;
-        default: return img_usage(img, "compare: unknown or incomplete option"), EXIT_OPEN;
+        default: return img_usage(img, "compare: unknown or incomplete option");
         }
     }
     if (optind != argc - 2)
-        return img_usage(img, "Expecting two image file names"), EXIT_OPEN;
+        return img_usage(img, "Expecting two image file names");
     c.progress = c.progress && !img->quiet;
     c.a = img_open(img, argv[optind], &a);
     c.b = c.a ? img_open(img, argv[optind + 1], &b) : NULL;

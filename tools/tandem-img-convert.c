@@ -13,7 +13,7 @@ typedef struct Convert {
     uint64_t start[65];         /* where each source begins in the output; [n] is the end */
     unsigned n;
     uint64_t total, chunk, unit;
-    bool compress, target_zero, target_backing, all_data, progress;
+    bool compress, target_zero, target_backing, all_data, progress, salvage;
 
     GMutex lock;                /* protects the rest */
     uint64_t next, done;
@@ -44,6 +44,21 @@ static unsigned source_at(const Convert *c, uint64_t offset)
     return i;
 }
 
+/* --salvage: what cannot be read becomes zeros, sector by sector. */
+static int salvage(Convert *c, BlockNode *src, uint64_t in, uint8_t *buf, uint64_t len, uint64_t offset)
+{
+    for (uint64_t pos = 0, n; pos < len; pos += n) {
+        n = MIN(SECTOR - (in + pos) % SECTOR, len - pos);
+        int r = block_pread(src, in + pos, buf + pos, n);
+        if (r >= 0)
+            continue;
+        memset(buf + pos, 0, n);
+        if (!c->img->quiet)
+            img_error(c->img, "warning: error while reading offset %" PRIu64 ": %s", offset + pos, g_strerror(-r));
+    }
+    return 0;
+}
+
 /* Read a range that may span several sources. */
 static int read_range(Convert *c, uint64_t offset, uint8_t *buf, uint64_t len)
 {
@@ -52,6 +67,8 @@ static int read_range(Convert *c, uint64_t offset, uint8_t *buf, uint64_t len)
         uint64_t in = offset - c->start[i], size = block_length(c->src[i]), part = MIN(len, c->start[i + 1] - offset);
         uint64_t have = in < size ? MIN(part, size - in) : 0;
         int r = have ? block_pread(c->src[i], in, buf, have) : 0;
+        if (r < 0 && c->salvage)
+            r = salvage(c, c->src[i], in, buf, have, offset);
         if (r < 0)
             return fail_at(c, r, "reading", offset);
         memset(buf + have, 0, part - have);
@@ -73,7 +90,9 @@ static int classify(Convert *c, uint64_t offset, uint64_t len, uint8_t *kinds)
         BlockStatus st = { .len = part, .flags = BLOCK_ST_ZERO | BLOCK_ST_ALLOCATED };
         if (in < block_length(c->src[i])) {
             int r = c->target_backing ? block_status(c->src[i], in, part, &st) : block_status_chain(c->src[i], NULL, in, part, &st);
-            if (r < 0)
+            if (r < 0 && c->salvage)
+                st = (BlockStatus){ .len = MIN(part, c->unit), .flags = BLOCK_ST_DATA | BLOCK_ST_ALLOCATED };
+            else if (r < 0)
                 return fail_at(c, r, "reading the block status of", offset);
         }
         Kind kind = c->target_backing && !(st.flags & BLOCK_ST_ALLOCATED) ? KIND_BACKING : st.flags & BLOCK_ST_ZERO ? KIND_ZERO : KIND_DATA;
@@ -177,10 +196,12 @@ typedef struct Args {
     ImgOpen src, dst;
     const char *out_format, *backing, *backing_format, *snapshot;
     GPtrArray *options;
-    bool no_create, compress, progress, target_is_zero, help;
-    uint64_t sparse;
+    bool no_create, compress, progress, target_is_zero, help, bitmaps, skip_broken, salvage;
+    uint64_t sparse, rate;
     unsigned workers;
 } Args;
+
+enum { OPT_TARGET_IS_ZERO = IMG_OPT_OWN, OPT_TARGET_IMAGE_OPTS, OPT_BITMAPS, OPT_SKIP_BROKEN, OPT_SALVAGE };
 
 static bool parse_arg(Args *a, int c, const char *arg)
 {
@@ -218,8 +239,12 @@ static bool parse_arg(Args *a, int c, const char *arg)
     case 'T': a->src.cache = arg; return true;
     case 'U': a->src.force_share = true; return true;
     case 'W': case 'C': return true;    /* we write out of order anyway; no copy offloading */
-    case IMG_OPT_OWN: a->target_is_zero = true; return true;
-    case IMG_OPT_OWN + 1: a->dst.image_opts = true; return true;
+    case 'r': return img_size(a->img, arg, "rate limit", &a->rate);
+    case OPT_TARGET_IS_ZERO: a->target_is_zero = true; return true;
+    case OPT_TARGET_IMAGE_OPTS: a->dst.image_opts = true; return true;
+    case OPT_BITMAPS: a->bitmaps = true; return true;
+    case OPT_SKIP_BROKEN: a->skip_broken = true; return true;
+    case OPT_SALVAGE: a->salvage = true; return true;
     case IMG_OPT_IMAGE_OPTS: a->src.image_opts = true; return true;
     case IMG_OPT_OBJECT: return true;
     default:
@@ -258,12 +283,6 @@ static bool make_target(Args *a, Convert *c, const char *name)
     BlockCreateOpts o = { .format = a->out_format, .name = name, .size = c->total, .have_size = true, .backing = a->backing,
                           .backing_format = a->backing_format, .options = (const char *const *)a->options->pdata,
                           .cache = BLOCK_CACHE_UNSAFE };
-    uint64_t size;
-    const char *text = block_opt_get(&o, "size");
-    if (text && (!img_size(a->img, text, "image size", &size) || size < c->total))
-        return img_error(a->img, "size=%s is smaller than what is to be converted", text), false;
-    if (text)
-        o.size = size;
     o.backing = o.backing ? o.backing : block_opt_get(&o, "backing_file");
     o.backing_format = o.backing_format ? o.backing_format : block_opt_get(&o, "backing_fmt");
     c->target_backing = o.backing != NULL;
@@ -276,7 +295,8 @@ static bool make_target(Args *a, Convert *c, const char *name)
     if (!a->dst.cache)
         a->dst.cache = "unsafe";
     c->dst = img_open(a->img, name, &a->dst);
-    return c->dst != NULL;
+    BlockLimits limits = { .limit[BLOCK_LIMIT_BYTES] = { a->rate } };
+    return c->dst && (block_set_limits(c->dst, &limits, &err) || (img_gerror(a->img, err), false));
 }
 
 static bool check_target(Args *a, Convert *c)
@@ -302,10 +322,77 @@ static bool check_target(Args *a, Convert *c)
     return true;
 }
 
+/* ---- bitmaps ---- */
+
+typedef struct BitmapCopy {
+    Args *a;
+    BlockNode *src, *dst;       /* dst NULL: only see whether it can be done */
+} BitmapCopy;
+
+static bool copy_bitmap(const BitmapCopy *b, GVariant *v, GError **err)
+{
+    const char *name = NULL;
+    guint64 granularity = 0;
+    bool in_use = false, automatic = false;
+    g_autoptr(GVariant) flags = g_variant_lookup_value(v, "flags", NULL);
+    g_variant_lookup(v, "name", "&s", &name);
+    g_variant_lookup(v, "granularity", "t", &granularity);
+    for (gsize i = 0; flags && i < g_variant_n_children(flags); i++) {
+        g_autoptr(GVariant) box = g_variant_get_child_value(flags, i), flag = g_variant_get_variant(box);
+        in_use |= !strcmp(g_variant_get_string(flag, NULL), "in-use");
+        automatic |= !strcmp(g_variant_get_string(flag, NULL), "auto");
+    }
+    if (in_use && !b->a->skip_broken) {
+        img_error(b->a->img, "Cannot copy inconsistent bitmap '%s': try --skip-broken-bitmaps, or 'bitmap --remove'", name);
+        return false;
+    }
+    if (in_use || !b->dst)
+        return true;
+    return block_bitmap(b->dst, BLOCK_BITMAP_ADD, name, granularity, err) && block_bitmap_merge(b->dst, name, b->src, name, err) &&
+           (automatic || block_bitmap(b->dst, BLOCK_BITMAP_DISABLE, name, 0, err));
+}
+
+static bool copy_bitmaps(const BitmapCopy *b)
+{
+    GError *err = NULL;
+    BlockInfo info = { 0 };
+    bool ok = block_info(b->src, &info) >= 0;
+    if (!info.cluster_size || strcmp(block_format_name(b->src), "qcow2")) {
+        img_error(b->a->img, "Source lacks bitmap support");
+        ok = false;
+    } else if (!b->dst && strcmp(b->a->out_format, "qcow2")) {
+        img_error(b->a->img, "Format driver '%s' does not support bitmaps", b->a->out_format);
+        ok = false;
+    }
+    g_autoptr(GVariant) list = info.specific ? g_variant_lookup_value(info.specific, "bitmaps", NULL) : NULL;
+    for (gsize i = 0; ok && list && i < g_variant_n_children(list); i++) {
+        g_autoptr(GVariant) box = g_variant_get_child_value(list, i), v = g_variant_get_variant(box);
+        ok = copy_bitmap(b, v, &err);
+    }
+    g_clear_pointer(&info.specific, g_variant_unref);
+    if (err)
+        img_gerror(b->a->img, err);
+    return ok;
+}
+
+/* What contradicts itself, before anything is made. */
+static bool check_args(const Args *a, unsigned sources)
+{
+    const char *why = a->skip_broken && !a->bitmaps ? "Use of --skip-broken-bitmaps requires --bitmaps" :
+                      a->bitmaps && a->snapshot ? "Copying bitmaps from a snapshot is not supported" :
+                      a->bitmaps && sources > 1 ? "Copying bitmaps only possible with single source" :
+                      a->target_is_zero && !a->no_create ? "--target-is-zero requires use of -n flag" : NULL;
+    if (why)
+        img_error(a->img, "%s", why);
+    return !why;
+}
+
 int img_convert(Img *img, int argc, char **argv)
 {
-    static const struct option longs[] = { { "target-is-zero", no_argument, NULL, IMG_OPT_OWN }, { "quiet", no_argument, NULL, 'q' },
-                                           { "target-image-opts", no_argument, NULL, IMG_OPT_OWN + 1 }, IMG_COMMON_LONG };
+    static const struct option longs[] = { { "target-is-zero", no_argument, NULL, OPT_TARGET_IS_ZERO }, { "quiet", no_argument, NULL, 'q' },
+                                           { "target-image-opts", no_argument, NULL, OPT_TARGET_IMAGE_OPTS }, { "bitmaps", no_argument, NULL, OPT_BITMAPS },
+                                           { "skip-broken-bitmaps", no_argument, NULL, OPT_SKIP_BROKEN }, { "salvage", no_argument, NULL, OPT_SALVAGE },
+                                           IMG_COMMON_LONG };
     Args a = { .img = img, .out_format = "raw", .sparse = DEFAULT_SPARSE, .workers = CLAMP(g_get_num_processors() * 2, 4, 8),
                .options = g_ptr_array_new_with_free_func(g_free) };
     Convert c = { .img = img };
@@ -313,7 +400,7 @@ int img_convert(Img *img, int argc, char **argv)
     bool ok = true;
     g_ptr_array_add(a.options, NULL);
     g_mutex_init(&c.lock);
-    for (int o; ok && (o = getopt_long(argc, argv, ":B:CF:O:S:T:UWcf:hl:m:no:pqt:", longs, NULL)) != -1;)
+    for (int o; ok && (o = getopt_long(argc, argv, ":B:CF:O:S:T:UWcf:hl:m:no:pqr:t:", longs, NULL)) != -1;)
         ok = parse_arg(&a, o, optarg);
     if (ok && a.help) {
         r = img_print_create_help(img, a.out_format);
@@ -321,9 +408,13 @@ int img_convert(Img *img, int argc, char **argv)
         img_error(img, "Must specify image file name");
     } else if (ok && !block_format_find(a.out_format)) {
         img_error(img, "Unknown file format '%s'", a.out_format);
-    } else if (ok && open_sources(&a, &c, argv + optind, argc - optind - 1) && make_target(&a, &c, argv[argc - 1]) && check_target(&a, &c)) {
+    } else if (ok && check_args(&a, (unsigned)(argc - optind - 1)) && open_sources(&a, &c, argv + optind, argc - optind - 1) &&
+               (!a.bitmaps || copy_bitmaps(&(BitmapCopy){ &a, c.src[0], NULL })) && make_target(&a, &c, argv[argc - 1]) && check_target(&a, &c)) {
         c.progress = a.progress && !img->quiet;
+        c.salvage = a.salvage;
         r = run(&c, a.workers);
+        if (r == 0 && a.bitmaps && !copy_bitmaps(&(BitmapCopy){ &a, c.src[0], c.dst }))
+            r = 1;
     }
     int e = c.dst ? block_close(c.dst) : 0;
     if (r == 0 && e < 0)

@@ -138,7 +138,7 @@ static void print_info(BlockNode *node, const BlockInfo *info, GPtrArray *snapsh
 }
 
 typedef struct InfoOut {
-    bool json, chain;
+    bool json, chain, dry;      /* dry: only see whether everything can be opened */
     GVariantBuilder list;
     unsigned n;
 } InfoOut;
@@ -155,7 +155,9 @@ static int info_one(Img *img, const char *name, const ImgOpen *how, InfoOut *out
     if (r < 0)
         img_error(img, "cannot get information about '%s': %s", name, g_strerror(-r));
     GPtrArray *snapshots = block_snapshot_list(node);
-    if (r == 0 && out->json) {
+    if (r == 0 && out->dry) {
+        /* nothing is shown yet */
+    } else if (r == 0 && out->json) {
         GVariant *v = info_variant(node, &info, snapshots);
         if (out->chain) {
             g_variant_builder_add(&out->list, "v", v);
@@ -177,6 +179,27 @@ static int info_one(Img *img, const char *name, const ImgOpen *how, InfoOut *out
         g_variant_unref(info.specific);
     block_unref(node);
     return r < 0;
+}
+
+/* The image, and with out->chain what it lies on. */
+static int info_chain(Img *img, const char *first, ImgOpen how, InfoOut *out)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autofree char *name = g_strdup(first), *format = g_strdup(how.format);
+    int r = 0;
+    while (r == 0 && name) {
+        char *next = NULL, *next_format = NULL;
+        if (!g_hash_table_add(seen, g_strdup(name)))
+            return img_error(img, "Backing file '%s' creates an infinite loop.", name);
+        how.format = format;
+        r = info_one(img, name, &how, out, &next, &next_format);
+        how.image_opts = false;
+        g_free(name);
+        g_free(format);
+        name = out->chain ? next : (g_free(next), NULL);
+        format = next_format;
+    }
+    return r;
 }
 
 int img_info(Img *img, int argc, char **argv)
@@ -204,25 +227,14 @@ int img_info(Img *img, int argc, char **argv)
     }
     if (optind != argc - 1)
         return img_usage(img, "Expecting one image file name");
-    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autofree char *name = g_strdup(argv[optind]), *format = g_strdup(how.format);
     int r = 0;
-    if (out.chain)
+    if (out.chain) {
         g_variant_builder_init(&out.list, G_VARIANT_TYPE("av"));
-    while (r == 0 && name) {
-        char *next = NULL, *next_format = NULL;
-        if (!g_hash_table_add(seen, g_strdup(name))) {
-            r = img_error(img, "Backing file '%s' creates an infinite loop.", name);
-            break;
-        }
-        how.format = format;
-        r = info_one(img, name, &how, &out, &next, &next_format);
-        how.image_opts = false;
-        g_free(name);
-        g_free(format);
-        name = out.chain ? next : (g_free(next), NULL);
-        format = next_format;
+        out.dry = true;
+        r = info_chain(img, argv[optind], how, &out);
+        out.dry = false;
     }
+    r = r ? r : info_chain(img, argv[optind], how, &out);
     if (out.chain) {
         GVariant *v = g_variant_ref_sink(g_variant_builder_end(&out.list));
         g_autofree char *text = img_json(v);

@@ -9,12 +9,12 @@
 static const struct { const char *name; ImgFn *fn; const char *args; } commands[] = {
     { "amend", img_amend, "[-q] [-p] [-f fmt] [-t cache] -o options filename" },
     { "bench", img_bench, "[-c count] [-d depth] [-f fmt] [-n] [-w] [-o offset] [-s buffer_size] [-S step_size] [-t cache] [-U] filename" },
-    { "bitmap", img_bitmap, "(--add [-g granularity] | --remove | --clear | --enable | --disable)... [-f fmt] filename bitmap" },
+    { "bitmap", img_bitmap, "(--merge source | --add | --remove | --clear | --enable | --disable)... [-b source_file [-F source_fmt]] [-g granularity] [-f fmt] filename bitmap" },
     { "check", img_check, "[-q] [-f fmt] [--output=human|json] [-r leaks|all] [-T src_cache] [-U] filename" },
     { "commit", img_commit, "[-q] [-f fmt] [-t cache] [-b base] [-d] [-p] filename" },
     { "compare", img_compare, "[-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 filename2" },
     { "convert", img_convert, "[-c] [-p] [-q] [-n] [-W] [-U] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F fmt]] "
-                              "[-o options] [-l snapshot] [-S sparse_size] [-m workers] [--target-is-zero] filename [...] output_filename" },
+                              "[-o options] [-l snapshot] [-S sparse_size] [-m workers] [-r rate] [--target-is-zero] [--bitmaps [--skip-broken-bitmaps]] [--salvage] filename [...] output_filename" },
     { "create", img_create, "[-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] filename [size]" },
     { "dd", img_dd, "[-f fmt] [-O output_fmt] [-U] [bs=block_size] [count=blocks] [skip=blocks] if=input of=output" },
     { "info", img_info, "[-f fmt] [--output=human|json] [--backing-chain] [-U] filename" },

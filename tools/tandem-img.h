@@ -33,7 +33,7 @@ enum { IMG_OPT_IMAGE_OPTS = 256, IMG_OPT_OBJECT, IMG_OPT_OWN };
 
 typedef struct ImgOpen {
     const char *format, *cache;         /* NULL: default */
-    bool writable, image_opts, force_share, no_backing, repair, no_data_file;
+    bool writable, image_opts, force_share, no_backing, repair, no_data_file, no_uring;
     const char *snapshot;
 } ImgOpen;
 

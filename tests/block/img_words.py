@@ -61,6 +61,64 @@ SCRIPT = [
     "!write -z 2M 30k!am.qcow2", "amend -o refcount_bits=64 am.qcow2", "info am.qcow2", "check am.qcow2", "amend -o lazy_refcounts=on am.qcow2",
     "info am.qcow2", "amend -o compat=0.10,lazy_refcounts=off am.qcow2", "info am.qcow2", "amend -o compat=0.10,lazy_refcounts=off,refcount_bits=16 am.qcow2", "info am.qcow2", "check am.qcow2", "amend -o refcount_bits=1 am.qcow2",
     "amend -o compat=1.1,size=12M am.qcow2", "info am.qcow2", "check am.qcow2", "amend -o cluster_size=4k am.qcow2", "amend am.qcow2",
+    # bitmaps: all actions, between granularities and images, wrong ones
+    "create -f qcow2 m.qcow2 8M", "bitmap --add -g 64k m.qcow2 a", "!write 1M 100k!m.qcow2", "bitmap --disable m.qcow2 a", "bitmap --add -g 4k m.qcow2 b",
+    "!write 3M 5k!m.qcow2", "bitmap --merge a m.qcow2 b", "info m.qcow2", "check m.qcow2", "bitmap --merge nothing m.qcow2 b", "bitmap --merge a m.qcow2 nothing",
+    "create -f qcow2 m2.qcow2 8M", "bitmap --add --enable m2.qcow2 c", "bitmap --merge b -b m.qcow2 -F qcow2 m2.qcow2 c", "bitmap --add --disable --merge b -b m.qcow2 m2.qcow2 d",
+    "info m2.qcow2", "check m2.qcow2", "bitmap -g 64k --clear m2.qcow2 c", "bitmap -b m.qcow2 --clear m2.qcow2 c", "bitmap -F qcow2 --clear m2.qcow2 c",
+    "bitmap -b gone --merge b m2.qcow2 c", "bitmap --merge b -b r.raw -F raw m2.qcow2 c", "bitmap --merge b -b bm.qcow2 m2.qcow2 c", "bitmap --add -g 3k m2.qcow2 e",
+    "bitmap --add r.raw x", "bitmap --add m2.qcow2", "bitmap --frob m2.qcow2 x", "bitmap --add v2.qcow2 x",
+    "convert --bitmaps -O qcow2 m.qcow2 m3.qcow2", "info m3.qcow2", "check m3.qcow2", "compare m.qcow2 m3.qcow2", "convert --bitmaps -O raw m.qcow2 m4.raw",
+    "convert --skip-broken-bitmaps -O qcow2 m.qcow2 m5.qcow2", "convert --bitmaps -O qcow2 m.qcow2 m2.qcow2 m6.qcow2", "measure -O qcow2 m.qcow2",
+    "convert --bitmaps -O qcow2 r.raw m7.qcow2",
+    # a compressed cluster that cannot be read
+    "create -f qcow2 sv.qcow2 1M", "!write -c -P 5 0 64k!sv.qcow2", "!write -P 6 128k 64k!sv.qcow2", "$printf 'xxxxxxxxxxxxxxxx' | dd of=sv.qcow2 bs=1 seek=327680 conv=notrunc status=none",
+    "convert -O raw sv.qcow2 sv.raw", "convert --salvage -q -O raw sv.qcow2 sv.raw", "compare sv.raw sv.qcow2", "info sv.raw",
+    # data files: another name, raw or not
+    "create -f raw d2.raw 2M", "amend -o data_file=d2.raw data.qcow2", "info data.qcow2", "amend -o data_file=d.raw data.qcow2", "amend -o data_file_raw=off data.qcow2", "info data.qcow2",
+    "amend -o data_file_raw=on data.qcow2", "amend -o data_file=x base.qcow2", "amend -o data_file_raw=maybe data.qcow2", "check data.qcow2",
+    # names by options and in JSON
+    "info --image-opts driver=qcow2,file.filename=base.qcow2", "info --image-opts driver=qcow2,file.driver=file,file.filename=base.qcow2", "info --image-opts base.qcow2",
+    "info --image-opts filename=base.qcow2", "info --image-opts driver=qcow2,file=base.qcow2", "info --image-opts driver=qcow2,file.filename=base.qcow2,frob=1",
+    "info --image-opts -f qcow2 driver=qcow2,file.filename=base.qcow2", "info 'json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"base.qcow2\"}}'",
+    "info 'json:{\"file.filename\":\"base.qcow2\"}'", "info 'json:{'", "info 'json:{}'", "info 'json:{\"driver\":\"raw\",\"file.filename\":\"base.qcow2\",\"x\":2}'",
+    "convert -O raw 'json:{\"driver\":\"raw\",\"offset\":65536,\"size\":131072,\"file.filename\":\"base.qcow2\"}' part.raw", "info part.raw",
+    "convert --image-opts --target-image-opts -n -O raw driver=raw,file.filename=r.raw driver=raw,file.filename=both.raw", "compare --image-opts driver=raw,file.filename=r.raw driver=raw,file.filename=both.raw",
+    "map --image-opts driver=qcow2,file.filename=base.qcow2", "check --image-opts driver=qcow2,file.filename=base.qcow2", "snapshot -l --image-opts driver=qcow2,file.filename=small.qcow2",
+    "rebase --image-opts -u -b '' driver=qcow2,file.filename=o2.qcow2", "resize --image-opts driver=raw,file.filename=part.raw +1M", "commit --image-opts driver=qcow2,file.filename=top.qcow2",
+    "bench --image-opts -c 1 driver=qcow2,file.filename=base.qcow2 >/dev/null", "measure --image-opts -O raw driver=qcow2,file.filename=base.qcow2", "dd --image-opts if=driver=qcow2,file.filename=base.qcow2 of=dd2.raw bs=1M count=2",
+    # options that contradict, or miss something
+    "convert --target-is-zero -O raw r.raw x.raw", "convert --target-is-zero -n -O raw r.raw both.raw", "convert -m 0 -O raw r.raw x.raw", "convert -m 17 -O raw r.raw x.raw",
+    "convert -m 2 -W -O raw r.raw x.raw", "convert -c -O raw r.raw x.raw", "convert -l nothing -O raw small.qcow2 x.raw", "convert -l snapshot.name=two -O raw small.qcow2 x.raw",
+    "convert -l snapshot.id=2 -O raw small.qcow2 x.raw", "convert -r 1M -O raw r.raw x.raw", "convert -r fast -O raw r.raw x.raw", "convert -S 1M -O raw r.raw x.raw", "convert -S 0 -O raw r.raw x.raw",
+    "convert -B base.qcow2 -O qcow2 top.qcow2 x.qcow2", "convert -B gone -F qcow2 -O qcow2 top.qcow2 x.qcow2", "convert -B base.qcow2 -F qcow2 -O raw top.qcow2 x.raw",
+    "convert -t none2 -O raw r.raw x.raw", "convert -T bad -O raw r.raw x.raw", "convert -o size=1M -O qcow2 r.raw x.qcow2", "info x.qcow2", "convert -o size=9M -O qcow2 r.raw x.qcow2", "info x.qcow2", "convert -o nonsense=1 -O qcow2 r.raw x.qcow2",
+    "convert -n -O raw r.raw gone.raw", "convert -n -O raw base.qcow2 r.raw", "convert -O qcow2 r.raw /nonexistent/x", "convert -O raw r.raw",
+    "check -r some base.qcow2", "check gone", "check", "check -f raw base.qcow2", "check --output=json r.raw", "check -r all base.qcow2", "check -r leaks top.qcow2", "check -f qcow2 r.raw",
+    "commit r.raw", "commit -b gone top.qcow2", "commit -d top.qcow2", "commit -b base.qcow2 top.qcow2", "commit -r 10M top.qcow2", "commit",
+    "compare r.raw", "compare -f qcow2 r.raw base.qcow2", "compare -s base.qcow2 top.qcow2", "compare -q r.raw both.raw", "compare -p r.raw r.raw >/dev/null",
+    "create", "create -f raw z2.raw", "create -f qcow2 -o preallocation=bad z.qcow2 1M", "create -f qcow2 -o preallocation=falloc fal.qcow2 1M", "check fal.qcow2", "create -f qcow2 -o preallocation=full ful.qcow2 1M",
+    "map --output=json ful.qcow2", "create -f qcow2 -o compression_type=lzma z.qcow2 1M", "create -f qcow2 -o refcount_bits=3 z.qcow2 1M", "create -f qcow2 -o cluster_size=4M z.qcow2 1M",
+    "create -f qcow2 -o data_file_raw=on z.qcow2 1M", "create -f qcow2 -o data_file=zd.raw,compat=0.10 z.qcow2 1M", "create -f qcow2 -o lazy_refcounts=on,compat=0.10 z.qcow2 1M",
+    "create -f qcow2 -o extended_l2=on,compat=0.10 z.qcow2 1M", "create -f qcow2 -o compression_type=zstd,compat=0.10 z.qcow2 1M", "create -f qcow2 -o lazy_refcounts=perhaps z.qcow2 1M",
+    "create -f qcow2 -b base.qcow2 z.qcow2", "create -f qcow2 -F qcow2 z.qcow2 1M", "create -u -f qcow2 -b gone -F raw unsafe.qcow2 1M", "info unsafe.qcow2", "create -u -f qcow2 -b gone -F raw z.qcow2",
+    "create -f qcow2 -b z3.qcow2 -F qcow2 z3.qcow2 1M", "create -f qcow2 -b base.qcow2 -F raw wrongfmt.qcow2", "create -f qcow2 big.qcow2 9E", "create -f raw -b base.qcow2 -F qcow2 z.raw 1M",
+    "create -f qcow2 one.qcow2 1M extra", "create -f qcow2 odd.qcow2 1000", "info odd.qcow2", "create -f raw odd.raw 1000", "info odd.raw", "create -q -f qcow2 quiet.qcow2 1M",
+    "create -f raw -o preallocation=full ful.raw 100k", "create -f raw -o preallocation=metadata z.raw 1M", "create -f vmdk2 z 1M",
+    "dd if=base.qcow2 of=dd3.raw bs=0", "dd if=base.qcow2 of=dd3.raw bs=64k skip=99999", "info dd3.raw", "dd if=base.qcow2 of=dd3.raw frob=1", "dd if=gone of=x", "dd -O qcow2 if=r.raw of=dd4.qcow2 bs=1M", "info dd4.qcow2",
+    "info --backing-chain unsafe.qcow2", "info -f raw base.qcow2", "info -f qcow2 r.raw", "info -f frob r.raw", "info base.qcow2 r.raw", "info --output=json data.qcow2", "info --output=json ext.qcow2", "info --output=json comp.qcow2",
+    "map gone", "map", "map comp.qcow2", "map --output=json comp.qcow2", "map --output=json ext.qcow2", "map --output=json data.qcow2", "map -s 99G base.qcow2", "map -l 1M base.qcow2", "map -s bad base.qcow2",
+    "map --output=json pre.qcow2", "map pre.qcow2", "map --output=xml pre.qcow2",
+    "measure", "measure --size 1M base.qcow2", "measure --size huge", "measure -O vdi2 --size 1M", "measure -O raw base.qcow2", "measure -O qcow2 -o extended_l2=on --size 3G", "measure -O qcow2 -o refcount_bits=64 --size 3T",
+    "measure -O qcow2 -o preallocation=full base.qcow2", "measure -O qcow2 -o frob=1 --size 1M", "measure -O qcow2 -l two small.qcow2", "measure --output=json -O qcow2 base.qcow2", "measure -O qcow2 --size 0",
+    "rebase base.qcow2", "rebase -b gone -F qcow2 o2.qcow2", "rebase -u -b gone -F qcow2 o2.qcow2", "info o2.qcow2", "rebase -u -b gone o2.qcow2", "rebase -b base.qcow2 -F frob o2.qcow2", "rebase -u -b '' o2.qcow2", "rebase -b base.qcow2 -F qcow2 r.raw",
+    "resize", "resize r.raw", "resize -f raw r.raw +0", "resize -f raw r.raw 1", "resize --preallocation=full -f raw r.raw +64k", "resize --preallocation=bad r.raw +1M", "resize --preallocation=metadata pre.qcow2 +1M", "check pre.qcow2",
+    "resize --preallocation=falloc pre.qcow2 +1M", "resize --preallocation=full --shrink pre.qcow2 -1M", "resize gone 1M", "resize ext.qcow2 9M", "check ext.qcow2", "resize --shrink ext.qcow2 1M", "check ext.qcow2", "resize data.qcow2 +1M", "check data.qcow2", "resize m.qcow2 +1M", "info m.qcow2", "check m.qcow2", "resize --shrink m.qcow2 3M", "check m.qcow2", "!write 2M 9k!m.qcow2", "check m.qcow2", "info m.qcow2",
+    "snapshot", "snapshot -l", "snapshot -c", "snapshot small.qcow2", "snapshot -l r.raw", "snapshot -c s data.qcow2", "snapshot -d gone small.qcow2", "snapshot -a two -l small.qcow2", "snapshot -c two small.qcow2", "snapshot -d two small.qcow2", "snapshot -a two small.qcow2", "check small.qcow2",
+    "create -f qcow2 -o refcount_bits=1 rb1.qcow2 1M", "check rb1.qcow2",
+    "amend -o frob=1 base.qcow2", "amend -o compat=2.0 base.qcow2", "amend -o size=bad base.qcow2", "amend gone -o compat=1.1", "amend -o lazy_refcounts=on r.raw", "amend -o compression_type=zstd base.qcow2", "amend -o preallocation=full base.qcow2",
+    "amend -f qcow2 -o backing_file=other.qcow2,backing_fmt=qcow2 top.qcow2", "info top.qcow2", "amend -q -o refcount_bits=2 other.qcow2", "check other.qcow2",
+    "bench -c 0 base.qcow2", "bench -c x base.qcow2", "bench -s 0 base.qcow2", "bench -c 4 -i nothing base.qcow2", "bench gone", "bench --pattern=256 -w -c 1 base.qcow2", "bench -c 3 -s 1k -S 4k -o 8k base.qcow2", "bench -w -c 3 --flush-interval=2 base.qcow2", "bench -w -c 3 --no-drain base.qcow2", "bench --flush-interval=2 -c 3 base.qcow2",
     "dd if=base.qcow2 of=dd.raw bs=64k count=3 skip=1", "info dd.raw", "dd if=base.qcow2",
 ]
 MASK = [
@@ -88,10 +146,12 @@ def norm(out):
 
 
 def run(tool, cwd, line):
+    if line.startswith("$"):
+        return subprocess.run(line[1:], shell=True, cwd=cwd, capture_output=True, text=True)
     if line.startswith("!"):
         _, cmd, img = line.split("!")
         return subprocess.run(["qemu-io", "-c", cmd, img], cwd=cwd, capture_output=True, text=True)
-    return subprocess.run(f"{tool} {line}", shell=True, cwd=cwd, capture_output=True, text=True)
+    return subprocess.run(f"timeout 60 {tool} {line}", shell=True, cwd=cwd, capture_output=True, text=True)
 
 
 def main():
@@ -100,7 +160,7 @@ def main():
         print("qemu-img and qemu-io (Debian: qemu-utils) are not installed")
         return 77
     bad = 0
-    with tempfile.TemporaryDirectory(prefix="tandem-img-") as top:
+    with tempfile.TemporaryDirectory(prefix="tandem-img-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as top:
         ours = os.path.join(top, "bin", "qemu-img")
         os.mkdir(os.path.dirname(ours))
         os.symlink(os.path.abspath(sys.argv[1]), ours)
