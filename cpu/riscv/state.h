@@ -73,10 +73,9 @@ typedef struct RiscvState {
 
     uint64_t hartid;
     uint64_t mstatus, medeleg, mideleg, mie, mip;      /* mip: the bits software may write; lines come from the machine */
-    uint64_t mtvec, mcounteren, mscratch, mepc, mcause, mtval, mcountinhibit, menvcfg, mseccfg;
+    uint64_t mtvec, mcounteren, mscratch, mepc, mcause, mtval, mcountinhibit, menvcfg;
     uint64_t stvec, scounteren, sscratch, sepc, scause, stval, senvcfg, satp, stimecmp;
     uint64_t pmpcfg[RISCV_PMPS / 8], pmpaddr[RISCV_PMPS];
-    uint64_t tselect;
     uint8_t stopped;           /* waits for the machine to start it: never runs */
 
     uint32_t groups_valid, groups_dirty;

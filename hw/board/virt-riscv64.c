@@ -52,10 +52,10 @@ static const FieldDesc cpu_fields[] = {
     FIELD(RiscvState, mxcsr), FIELD(RiscvState, frm), FIELD(RiscvState, priv), FIELD(RiscvState, halted), FIELD(RiscvState, hartid),
     FIELD(RiscvState, mstatus), FIELD(RiscvState, medeleg), FIELD(RiscvState, mideleg), FIELD(RiscvState, mie), FIELD(RiscvState, mip),
     FIELD(RiscvState, mtvec), FIELD(RiscvState, mcounteren), FIELD(RiscvState, mscratch), FIELD(RiscvState, mepc), FIELD(RiscvState, mcause),
-    FIELD(RiscvState, mtval), FIELD(RiscvState, mcountinhibit), FIELD(RiscvState, menvcfg), FIELD(RiscvState, mseccfg), FIELD(RiscvState, stvec),
+    FIELD(RiscvState, mtval), FIELD(RiscvState, mcountinhibit), FIELD(RiscvState, menvcfg), FIELD(RiscvState, stvec),
     FIELD(RiscvState, scounteren), FIELD(RiscvState, sscratch), FIELD(RiscvState, sepc), FIELD(RiscvState, scause), FIELD(RiscvState, stval),
     FIELD(RiscvState, senvcfg), FIELD(RiscvState, satp), FIELD(RiscvState, stimecmp), FIELD_ARRAY(RiscvState, pmpcfg),
-    FIELD_ARRAY(RiscvState, pmpaddr), FIELD(RiscvState, tselect), FIELD(RiscvState, stopped), { 0 }
+    FIELD_ARRAY(RiscvState, pmpaddr), FIELD(RiscvState, stopped), { 0 }
 };
 
 /* Hostile: what translated code relies on is put right. */
@@ -440,6 +440,10 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
     virt_images_init(&v->images, DRAM, machine_config(m)->ram_bytes, EM_RISCV);
     if (machine_n_vcpus(m) > MAX_HARTS) {
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "the riscv64 virt machine has at most %d CPUs", MAX_HARTS);
+        return false;
+    }
+    if (cfg->cpu && strcmp(cfg->cpu, "rv64") && strcmp(cfg->cpu, "max")) {
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-cpu %s: the riscv64 virt machine has one model, rv64 (%s)", cfg->cpu, riscv_isa_string());
         return false;
     }
     if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_memory(v, err) || !make_intc(v, err) || !make_chips(v, err) || !make_buses(v, err))

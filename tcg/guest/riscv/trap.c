@@ -33,8 +33,18 @@ static void trap_m(RiscvState *s, uint64_t cause, uint64_t tval)
     s->pc = vectored(s->mtvec, cause);
 }
 
+static void log_trap(RiscvState *s, uint64_t cause, uint64_t tval)
+{
+    Log *log = tcg_cpu_log(riscv_cpu(s));
+    if (log_on(log, LOG_INT))
+        log_item(log, LOG_INT, "trap: hart %llu %s %llu tval %#llx priv %u at %#llx", (unsigned long long)s->hartid,
+                 cause & RISCV_CAUSE_IRQ ? "interrupt" : "exception", (unsigned long long)(cause & 63), (unsigned long long)tval, s->priv,
+                 (unsigned long long)s->pc);
+}
+
 void riscv_trap(RiscvState *s, uint64_t cause, uint64_t tval)
 {
+    log_trap(s, cause, tval);
     uint64_t deleg = cause & RISCV_CAUSE_IRQ ? s->mideleg : s->medeleg;
     s->res_addr = ~0ull;       /* another thread may run before the SC */
     if (s->priv <= RISCV_S && deleg >> (cause & 63) & 1)

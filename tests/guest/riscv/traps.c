@@ -223,6 +223,8 @@ static void test_csrs(void)
     show("sip", CSR_READ(sip));
     CSR_CLEAR(sip, 2);
     show("sip", CSR_READ(sip));
+    CSR_WRITE(mhpmcounter5, 77);
+    report("mhpmcounter5");
     CSR_WRITE(fcsr, 0xff);
     show("fcsr", CSR_READ(fcsr));
     show("frm", CSR_READ(frm));
