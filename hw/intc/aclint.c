@@ -203,7 +203,9 @@ static void aclint_unrealize(Device *dev)
         a->harts[i].cpu->intc = (CpuIntc){ NULL, NULL };
     }
     g_free(a->harts);
+    g_free(a->saved_buf);
     a->harts = NULL;
+    a->saved_buf = NULL;
     a->n = 0;
 }
 

@@ -154,7 +154,9 @@ static void plic_unrealize(Device *dev)
 {
     Plic *p = (Plic *)dev;
     g_free(p->ctx);
+    g_free(p->saved_buf);
     p->ctx = NULL;
+    p->saved_buf = NULL;
     p->n_contexts = 0;
 }
 
