@@ -188,6 +188,45 @@ static void block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
     p->n_killed++;
 }
 
+/* The write is of an operand that the translation reads when it runs. */
+static bool in_hole(const TcgBlock *b, uint64_t from, uint64_t to)
+{
+    uint64_t page = b->gpa & PAGE_MASK;
+    for (unsigned n = 0; n < b->n_holes; n++)
+        if (from >= page + b->hole[n].off && to <= page + b->hole[n].off + b->hole[n].len)
+            return true;
+    return false;
+}
+
+/* It was made of these bytes, holes aside. */
+static bool same_bytes(const TcgBlock *b, const uint8_t *code)
+{
+    if (!b->n_holes)
+        return !memcmp(b->bytes, code, b->len);
+    for (unsigned n = 0; n < b->len; n++)
+        if (b->bytes[n] != code[n] && !in_hole(b, b->gpa + n, b->gpa + n + 1))
+            return false;
+    return true;
+}
+
+/* A write of an immediate operand's size killed something. */
+static void note_patch(CodePage *p, uint64_t gpa, unsigned len)
+{
+    unsigned pick = 0, off = (unsigned)(gpa & ~PAGE_MASK);
+    if (len != 4 && len != 8)
+        return;
+    for (unsigned n = 0; n < TCG_MAX_SOFT; n++) {
+        if (p->patched[n].at.off == off && p->patched[n].at.len == len) {
+            p->patched[n].n += p->patched[n].n < 255;
+            return;
+        }
+        if (p->patched[n].n < p->patched[pick].n)
+            pick = n;
+    }
+    p->patched[pick].at = (struct TcgSoft){ (uint16_t)off, (uint8_t)len };
+    p->patched[pick].n = 1;
+}
+
 static bool overlaps(const TcgBlock *b, uint64_t page, uint64_t from, uint64_t to)
 {
     uint64_t start = b->gpa, in_first = TCG_PAGE_SIZE - (b->gpa & ~PAGE_MASK);
@@ -209,8 +248,9 @@ static bool kill_range(TcgCpu *cpu, TcgContext *ctx, uint64_t gpa, uint64_t len,
     for (unsigned g = first < p->span ? 0 : first - p->span; g <= last; g++)
         for (TcgBlock *b = p->at[g], *next; b; b = next) {
             next = *page_link(b, p);
-            if (!overlaps(b, p->gpa, gpa, gpa + len))
+            if (!overlaps(b, p->gpa, gpa, gpa + len) || in_hole(b, gpa, gpa + len))
                 continue;
+            note_patch(p, gpa, (unsigned)len);
             hit_self |= self >= b->gpa && self < b->gpa + b->len;
             block_kill(cpu, ctx, b);
         }
@@ -299,7 +339,7 @@ static void compare_page(TcgCpu *cpu, CodePage *p)
     for (unsigned g = 0; g < CODE_GRAINS; g++)
         for (TcgBlock *b = p->at[g], *next; b; b = next) {
             next = *page_link(b, p);
-            if (!host || !b->bytes || memcmp(host + (b->gpa & ~PAGE_MASK), b->bytes, b->len))
+            if (!host || !b->bytes || !same_bytes(b, host + (b->gpa & ~PAGE_MASK)))
                 block_kill(cpu, cpu->ctx, b);
         }
 }
@@ -380,7 +420,7 @@ static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mod
     if (ctx->host->raw_ir)     /* nothing is gained there */
         return NULL;
     for (TcgBlock **at = &p->killed, *b; (b = *at); at = &b->page_next[0]) {
-        if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || memcmp(b->bytes, code, b->len))
+        if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || !same_bytes(b, code))
             continue;
         *at = b->page_next[0];
         p->n_killed--;
@@ -431,8 +471,18 @@ static void log_code(TcgCpu *cpu, const TcgBlock *b, uint64_t va)
     g_string_free(hex, TRUE);
 }
 
+static void soft_places(const TcgContext *ctx, const CodePage *p, const uint8_t *host, TcgUnitDesc *t)
+{
+    if (!host || ctx->config.direct)
+        return;
+    t->code_host = host;
+    for (unsigned n = 0; n < TCG_MAX_SOFT; n++)
+        if (p->patched[n].n >= PATCHED_SOFT)
+            t->soft[t->n_soft++] = p->patched[n].at;
+}
+
 /* One attempt. 0 done, 1 unit too long, 2 cache full. ctx->lock held. */
-static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *code, unsigned max_insns)
+static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *code, unsigned max_insns, const CodePage *p, const uint8_t *host)
 {
     TcgContext *ctx = cpu->ctx;
     IrUnit *u = &ctx->unit;
@@ -440,12 +490,17 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     TcgUnitDesc t = { .u = u, .cpu = cpu, .state = cpu->state, .mode = b->mode, .pc = va, .page_off = off, .max_insns = max_insns,
                       .code = code + off, .avail = TCG_PAGE_SIZE - off };
     cpu->fetch_gpa2 = 0;
+    soft_places(ctx, p, host, &t);
     ir_begin(u, ctx->ir_buf, cpu->isa->slots, cpu->isa->n_slots);
     cpu->isa->translate(&t);
     if (u->overflow)
         return 1;
     b->len = t.len ? t.len : 1;
     b->n_insns = (uint16_t)t.n_insns;
+    b->n_holes = 0;
+    for (unsigned n = 0; n < t.n_soft; n++)
+        if (t.soft_used >> n & 1)
+            b->hole[b->n_holes++] = t.soft[n];
     b->gpa2 = cpu->fetch_gpa2 && (b->gpa & ~PAGE_MASK) + b->len > TCG_PAGE_SIZE ? cpu->fetch_gpa2 : 0;
     log_unit(cpu, &t, LOG_IN_ASM);
     log_unit(cpu, &t, LOG_OP);
@@ -479,7 +534,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     CodePage *p = page_hold(cpu, gpa & PAGE_MASK), *p2 = NULL;
     unsigned off = (unsigned)(gpa & ~PAGE_MASK);
     __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);
-    const uint8_t *code = cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags);
+    const uint8_t *host = cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags), *code = host;
     cpu->fetch_gpa = gpa & PAGE_MASK;
     if (!code)
         code = ctx->no_ram;    /* fetching from a device or nothing: all ones */
@@ -499,7 +554,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     b->index = ctx->blocks->len + 1;
     int r;
     for (r = 1; r == 1 && max; max /= 2)
-        r = translate_once(cpu, b, va, code, max);
+        r = translate_once(cpu, b, va, code, max, p, host);
     if (r) {
         publish_map(p);
         page_drop(cpu, p);

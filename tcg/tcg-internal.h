@@ -88,6 +88,8 @@ typedef struct TcgBlock {
     IrInsn *ir;                /* interp: the unit */
     uint16_t n_ir, n_labels;
     uint32_t first_link, n_links;
+    struct TcgSoft hole[TCG_MAX_SOFT]; /* page offsets of bytes that it reads when it runs */
+    unsigned n_holes;
     uint8_t *bytes;            /* what it was made of; NULL for one that goes on in the next page */
     struct TcgFaultAt *faults; /* direct memory: where the host may fault, ascending */
     uint32_t n_faults;
@@ -115,10 +117,11 @@ typedef struct CodePage {
     unsigned span;             /* over how many 64 bytes one goes at most */
     unsigned n_live, n_killed, idle_writes;
     bool armed, unchecked;
+    struct { struct TcgSoft at; uint8_t n; } patched[TCG_MAX_SOFT];    /* writes that killed translations, how often each */
     uint32_t armed_at;
     uint64_t bits, map;        /* bits: what cover says; map: what stores look at */
 } CodePage;
-enum { MAX_KILLED = 64, MAX_IDLE_WRITES = 256 };
+enum { PATCHED_SOFT = 3, MAX_KILLED = 64, MAX_IDLE_WRITES = 256 };
 enum { BLOCK_HASH = 1 << 17, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
 
 typedef struct HostOps {

@@ -71,6 +71,7 @@ enum { TCG_H_FPU = 16 };
 typedef uint64_t TcgHelperFn(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 typedef struct TcgHelper { const char *name; TcgHelperFn *fn; uint8_t ret_type, flags; } TcgHelper;
 
+enum { TCG_MAX_SOFT = 4 };
 /* One translation in progress, as the front end sees it. */
 typedef struct TcgUnitDesc {
     IrUnit *u;
@@ -82,7 +83,13 @@ typedef struct TcgUnitDesc {
     unsigned max_insns;
     const uint8_t *code;       /* guest bytes from page_off on */
     unsigned avail;            /* how many: to the end of the page, or into the next one after tcg_code_cross */
+    /* Places in this page (offsets) that the guest writes again and again. An immediate operand that is one of them exactly may be IR_CODE instead of a
+     * constant: then its bit in soft_used is set, and writes of it leave the translation alone. */
+    struct TcgSoft { uint16_t off; uint8_t len; } soft[TCG_MAX_SOFT];
+    unsigned n_soft;
+    const uint8_t *code_host;  /* where the page is on the host */
     /* results */
+    unsigned soft_used;
     unsigned n_insns, len;     /* instructions and bytes translated */
 } TcgUnitDesc;
 

@@ -171,6 +171,25 @@ void x86_st(X86Tr *t, unsigned log2, IrVal lin, IrVal v)
 
 /* ---- generic operand access ---- */
 
+/* An immediate that the guest's own code keeps writing, of an instruction that looks at it as a value only: read when it runs. 0: a constant. */
+static IrVal soft_imm(X86Tr *t, unsigned n, unsigned log2)
+{
+    TcgUnitDesc *d = t->t;
+    X86Opnd o = t->in.op->opnd[n];
+    unsigned bytes = o.size == X86Z_z ? 4 : 1u << log2, at = (unsigned)t->off + t->in.len - bytes;
+    bool plain = t->in.op->emit == x86_e_alu || t->in.op->emit == x86_e_mov || t->in.op->emit == x86_e_test;
+    if (log2 < 2 || !plain || t->in.op->opnd[n + 1].kind || (o.size != X86Z_z && o.size != X86Z_v))
+        return 0;
+    for (unsigned k = 0; k < d->n_soft; k++)
+        if (d->soft[k].off == at && d->soft[k].len == bytes && at + bytes <= TCG_PAGE_SIZE) {
+            d->soft_used |= 1u << k;
+            IrVal v = ir_emit(t->u, IR_CODE, x86_type(log2), 0, 0, 0, (int64_t)(uintptr_t)(d->code_host + at));
+            ir_at(t->u, v)->aux = (uint8_t)bytes;
+            return v;
+        }
+    return 0;
+}
+
 static IrVal get(X86Tr *t, unsigned n, bool rmw)
 {
     X86Opnd o = t->in.op->opnd[n];
@@ -179,6 +198,9 @@ static IrVal get(X86Tr *t, unsigned n, bool rmw)
         IrVal lin = x86_mem(t, 1u << log2, rmw);
         return ir_ld(t->u, x86_type(log2), lin, log2, t->mem_flags | (rmw ? IRM_RMW : 0), 0);
     }
+    IrVal soft = o.kind == X86O_I && t->t->n_soft ? soft_imm(t, n, log2) : 0;
+    if (soft)
+        return soft;
     switch (o.kind) {
     case X86O_I: return ir_const(t->u, x86_type(log2), n > 1 && t->in.op->opnd[n - 1].kind == X86O_I ? t->in.imm2 : t->in.imm);
     case X86O_ONE: return ir_const(t->u, IRT_I8, 1);

@@ -10,6 +10,13 @@
 static void op_insn(Run *r, const IrInsn *i) { r->env->cur_off = (int32_t)i->imm; }
 static void op_pc(Run *r, const IrInsn *i) { interp_put(r, i, cpu_pc_base(r->cpu) + (uint64_t)i->imm); }
 
+static void op_code(Run *r, const IrInsn *i)
+{
+    uint64_t v = 0;
+    memcpy(&v, (const void *)(uintptr_t)i->imm, i->aux);
+    interp_put(r, i, interp_sext(v, 8 * i->aux));
+}
+
 static void op_rget(Run *r, const IrInsn *i)
 {
     Val *v = &r->val[i - r->ir];
@@ -78,7 +85,7 @@ static void op_call(Run *r, const IrInsn *i)
 }
 
 static OpFn *const ops[IR_OPS] = {
-    [IR_INSN] = op_insn, [IR_PC] = op_pc, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
+    [IR_INSN] = op_insn, [IR_PC] = op_pc, [IR_CODE] = op_code, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
     [IR_CAS] = op_rmw, [IR_FENCE] = op_fence, [IR_CALL] = op_call, [IR_NATIVE] = op_call, [IR_VOP] = interp_vop,
 };
 

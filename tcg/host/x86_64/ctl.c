@@ -142,6 +142,17 @@ static void gen_pc(Gen *g, IrInsn *i)
     gen_def(g, dst);
 }
 
+static void gen_code(Gen *g, IrInsn *i)
+{
+    unsigned dst = gen_dst(g, 0);
+    asm_mov_imm(&g->a, dst, i->imm);
+    if (i->aux == 8 || i->type != IRT_I64)
+        asm_load(&g->a, dst, mem_bd(dst, 0), i->aux == 8);
+    else
+        asm_rm(&g->a, 0x63 | O_W, dst, mem_bd(dst, 0));
+    gen_def(g, dst);
+}
+
 static void add_fix(Gen *g, uint8_t *at, int64_t label)
 {
     if (g->n_fix >= MAX_FIX) {
@@ -339,6 +350,7 @@ bool gen_ctl(Gen *g, IrInsn *i)
     case IR_RGET: gen_rget(g, i); return true;
     case IR_RPUT: gen_rput(g, i); return true;
     case IR_PC: gen_pc(g, i); return true;
+    case IR_CODE: gen_code(g, i); return true;
     case IR_INSN: g->insn_off = i->imm; return true;
     case IR_LABEL:
         forget_values(g);
