@@ -56,7 +56,46 @@ main:
     cmp %ecx, %eax
     jne bad8
     loop 1b
+    /* an operand written so often that it is read when the code runs; then parts of it, more than it, and the instruction itself */
+    movl $CODE + 0x200, %ebx
+    movw $0x8948, (%rbx)            /* mov %rdi, %rax; add $imm, %rax; mov $imm, %ecx; ret */
+    movl $0x0548f8, 2(%rbx)
+    movb $0xb9, 9(%rbx)
+    movl $7, 10(%rbx)
+    movb $0xc3, 14(%rbx)
+    movl $100, %esi
+1:  movl %esi, 5(%rbx)
+    lea (%rsi, %rsi), %edx
+    movl %edx, 10(%rbx)
+    xorl %edi, %edi
+    call *%rbx
+    cmp %esi, %eax
+    jne bad9
+    cmp %edx, %ecx
+    jne bad9
+    decl %esi
+    jnz 1b
+    movl $-3, 5(%rbx)
+    movl $5, %edi
+    call *%rbx
+    check_eq 10, $2, %rax
+    movb $1, 12(%rbx)
+    call *%rbx
+    check_eq 11, $0x10002, %ecx
+    movq $0x00000044b9000000, %rax
+    movq %rax, 6(%rbx)
+    movb $9, 5(%rbx)
+    call *%rbx
+    check_eq 12, $14, %eax
+    check_eq 13, $0x44, %ecx
+    movb $0xba, 9(%rbx)             /* mov $imm, %edx */
+    xorl %edx, %edx
+    call *%rbx
+    check_eq 14, $0x44, %edx
     jmp passed
+bad9:
+    movb $9, %bl
+    jmp failed
 bad2:
     movb $2, %bl
     jmp failed
