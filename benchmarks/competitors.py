@@ -22,7 +22,7 @@ ENGINES = {
 }
 # Flags of single files; the rest is -O2 for any x86-64. Not the product's own flags: a baseline would depend on them.
 FLAGS = {'x87.c': ['-mfpmath=387']}
-COMMON = ['-O2', '-fno-math-errno', '-I', ROOT]
+COMMON = ['-O2', '-fno-math-errno', '-Wall', '-Wextra', '-I', ROOT]
 DISK_BYTES = 64 << 20
 # Kernel parameters: no root disk, the suite on the console, device memory for the mmio workload.
 APPEND = 'quiet tandem.root=none tandem.run=/bin/suite-serve iomem=relaxed'

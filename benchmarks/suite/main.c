@@ -2,7 +2,7 @@
  * The driver of the workloads.
  *   suite list                 name, class, n, needs, what; tab separated
  *   suite run NAME [N]         one workload: "BENCH name n wall-seconds CPU-seconds checksum"
- *   suite serve                the same for each line "NAME N" of the standard input, after "BENCH-READY"
+ *   suite serve                the same for each line "NAME N" of the standard input, in a process each, after "BENCH-READY"
  *   suite true                 nothing: what forkexec runs
  * CPU seconds are those of this process and its children; benchmarks/run takes its own for a machine.
  */
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,7 +64,7 @@ static int run(const char *name, uint64_t n)
 {
     const Workload *w = find(name);
     if (!w) {
-        printf("BENCH-ERROR no workload \"%s\"\n", name);
+        fprintf(stderr, "suite: no workload \"%s\"\n", name);
         return 1;
     }
     if (!n)
@@ -74,6 +75,21 @@ static int run(const char *name, uint64_t n)
     wall = clock_s(CLOCK_MONOTONIC) - wall;
     printf("BENCH %s %" PRIu64 " %.6f %.6f %" PRIx64 "\n", name, n, wall, cpu, sum);
     return 0;
+}
+
+/* In a process of its own: what a workload leaves behind (a bigger heap to fork, say) is not the next one's. */
+static void run_apart(const char *name, uint64_t n)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        status = run(name, n);
+        fflush(stdout);
+        _exit(status);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || status)
+        printf("BENCH-ERROR %s %" PRIu64 " 0 0 %x\n", name, n, (unsigned)status);
+    fflush(stdout);
 }
 
 static int serve(void)
@@ -92,8 +108,7 @@ static int serve(void)
             continue;
         if (!strcmp(name, "end"))
             break;
-        run(name, n);
-        fflush(stdout);
+        run_apart(name, n);
     }
     return 0;
 }
