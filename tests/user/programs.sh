@@ -49,7 +49,7 @@ check awk awk 'BEGIN { for (i = 1; i < 20000; i++) s += sin(i) * log(i); printf 
 check perl perl -e '$h{$_ % 97} .= $_ for 1..20000; print length(join "", map { $h{$_} } sort keys %h), "\n"; $SIG{ALRM} = sub { print "alarm\n" }; alarm 1; sleep 5; exit 6'
 check compile gcc -O2 -o prog prog.c -lm
 check compiled ./prog
-check gzip sh -c 'head -c 3000000 /dev/zero | gzip -9 | gzip -d | cksum; tar cf - /usr/include/linux 2>/dev/null | xz -1 | xz -d | cksum'
+check gzip sh -c 'head -c 3000000 /dev/zero | gzip -9 | gzip -d | cksum'
 check script ./script argument
 check find sh -c 'find /usr/include -name "*.h" -newer /nonexistent; find /usr/include/linux -type f | wc -l; grep -rl KVM_RUN /usr/include/linux | sort'
 check missing-command bash -c 'nonexistent-command; echo $?'
