@@ -206,6 +206,18 @@ static bool host_init(TcgContext *ctx, const GuestIsa *isa)
     return true;
 }
 
+/* An operand that is a deferred address gets its register before the result's is chosen: the result may go into a home (hint) that the
+ * address is made of. Accesses, RPUT and calls see to it themselves. */
+static void addresses_first(Gen *g, const IrInsn *i)
+{
+    if (i->op == IR_LD || i->op == IR_ST || i->op == IR_ARMW || i->op == IR_CAS || i->op == IR_RPUT || i->op == IR_CALL || (i->op == IR_LEA && gen_defer_lea(g, i)))
+        return;
+    gen_materialise(g, i->a);
+    gen_materialise(g, i->b);
+    gen_materialise(g, i->c);
+    gen_materialise(g, i->d);
+}
+
 static void emit_body(Gen *g)
 {
     for (g->at = 1; g->at < g->u->n && !g->failed; g->at++) {
@@ -214,6 +226,7 @@ static void emit_body(Gen *g)
             continue;
         if (gen_uses_xhome(g, i))
             gen_xensure(g);
+        addresses_first(g, i);
         if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i) && !gen_native(g, i))
             GEN_FAIL(g);
         gen_free_dead(g);

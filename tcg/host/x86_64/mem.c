@@ -328,9 +328,9 @@ static void direct_st(Gen *g, IrInsn *i)
     int32_t imm;
     if (i->mem & IRM_ALIGN)
         gen_clobber_flags(g);
-    Mem addr = lookup_operand(g, i->a);
     bool konst = !vec && g->loc[i->b].kind == L_CONST && gen_imm32(g, i->b, &imm);
     unsigned val = vec ? gen_xreg(g, i->b) : konst ? NOREG : gen_reg(g, i->b);
+    Mem addr = lookup_operand(g, i->a);
     SlowPath *s = i->mem & IRM_ALIGN ? direct_align(g, i, addr, gen_tmp(g), true) : NULL;
     if (vec)
         gen_vec_st(g, i, direct_mem(g, addr), val);
