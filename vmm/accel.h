@@ -176,6 +176,8 @@ struct AccelOps {
     void (*dirty_log)(void *vm, RamBlock *b, uint64_t offset, uint64_t len);
     /* Statistics as text lines for `info`/-d stats (g_free). NULL: none. */
     char *(*stats)(void *vm);
+    /* The same for the statistics of exits: what never came to user space. NULL: none. */
+    char *(*exit_stats)(void *vm);
 };
 
 /* NULL-terminated, generated for tools. */

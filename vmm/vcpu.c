@@ -369,6 +369,11 @@ static void exit_stats_item(Machine *m, void *opaque)
                                sum.handover_insns, sum.assist_ns / 1000);
     if (sum.switches)
         g_string_append_printf(s, "engine switches: %" PRIu64 "\n", sum.switches);
+    for (unsigned i = 0; i < 2; i++) {
+        g_autofree char *more = m->slot[i].vm_ready && m->slot[i].ops->exit_stats ? m->slot[i].ops->exit_stats(m->slot[i].vm) : NULL;
+        if (more)
+            g_string_append(s, more);
+    }
     add_failures(s, sum.failed_insns);
     g_hash_table_destroy(sum.failed_insns);
 }

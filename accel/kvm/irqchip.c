@@ -108,6 +108,7 @@ static void send_msi(void *opaque, uint64_t addr, uint32_t data)
     KvmVm *vm = opaque;
     struct kvm_msi msi = { .address_lo = (__u32)addr, .address_hi = (__u32)(addr >> 32), .data = data };
     ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
+    vm->n_msis++;
 }
 
 /*

@@ -46,7 +46,9 @@ typedef struct KvmVm {
     int64_t pit_loaded[3];     /* ... then */
     enum { PIT_RUNS, PIT_ENDED, PIT_EMPTY } pit_rest[3];   /* a counter that KVM was given a count for only because it must have one */
     void *stub;                /* apic.c: its page; lock */
-    _Atomic uint64_t apic_writes;
+    _Atomic uint64_t apic_writes, n_msis;
+    GArray *doorbells;         /* doorbell.c; lock */
+    unsigned n_doorbells, refused_doorbells;
     _Atomic uint64_t dirty_pages, dirty_reads;     /* dirty.c, for statistics */
 } KvmVm;
 
@@ -122,6 +124,10 @@ bool kvm_log_wanted(RamBlock *b);
 void kvm_log_start(KvmVm *vm, uint64_t ram_addr, uint64_t len);
 void kvm_log_merge_slot(KvmVm *vm, unsigned n);
 void kvm_dirty_log(void *vm, RamBlock *b, uint64_t offset, uint64_t len);
+/* doorbell.c */
+void kvm_doorbells(void *vm, MemRegion *mr);
+void kvm_doorbells_update(KvmVm *vm);
+void kvm_doorbells_fini(KvmVm *vm);
 /* cpuid.c */
 void kvm_cpu_features(const AccelConfig *cfg, void *features, GString *lost);
 bool kvm_user_only(const AccelConfig *cfg);

@@ -76,6 +76,7 @@ static void kvm_vm_fini(void *opaque)
 {
     KvmVm *vm = opaque;
     kvm_irqchip_free(vm);
+    kvm_doorbells_fini(vm);
     close(vm->fd);
     close(vm->kvm_fd);
     kvm_memory_fini(vm);
@@ -414,10 +415,19 @@ static bool kvm_can_run(void *opaque)
     return !ec->vm->user_only || kvm_user_can_run(ec);
 }
 
+static char *kvm_exit_stats(void *opaque)
+{
+    KvmVm *vm = opaque;
+    static const char *const chips[] = { [ACCEL_IRQCHIP_OFF] = "off", [ACCEL_IRQCHIP_SPLIT] = "split", [ACCEL_IRQCHIP_ON] = "on" };
+    return g_strdup_printf("kvm: kernel-irqchip %s, ioeventfds %u (%u refused), MSIs %" G_GUINT64_FORMAT ", assistant's APIC writes %" G_GUINT64_FORMAT
+                           ", dirty logs read %" G_GUINT64_FORMAT " (%" G_GUINT64_FORMAT " pages)\n",
+                           chips[vm->irqchip], vm->n_doorbells, vm->refused_doorbells, vm->n_msis, vm->apic_writes, vm->dirty_reads, vm->dirty_pages);
+}
+
 const AccelOps accel_kvm = {
     .name = "kvm", .priority = 20, .isa = "x86", .probe = kvm_probe, .vm_init = kvm_vm_init, .vm_fini = kvm_vm_fini, .memory_changed = kvm_memory_changed,
     .vcpu_init = kvm_vcpu_init, .vcpu_fini = kvm_vcpu_fini, .vcpu_run = kvm_vcpu_run, .vcpu_kick = kvm_vcpu_kick, .state_out = kvm_state_out,
-    .state_in = kvm_state_in, .irqchip_out = kvm_irqchip_out, .irqchip_in = kvm_irqchip_in, .dirty_log = kvm_dirty_log, .apic_read = kvm_apic_read, .apic_write = kvm_apic_write,
+    .state_in = kvm_state_in, .irqchip_out = kvm_irqchip_out, .irqchip_in = kvm_irqchip_in, .dirty_log = kvm_dirty_log, .doorbells = kvm_doorbells, .exit_stats = kvm_exit_stats, .apic_read = kvm_apic_read, .apic_write = kvm_apic_write,
     .traits = kvm_traits, .can_run = kvm_can_run, .pages_revoke = kvm_pages_revoke, .cpu_features = kvm_cpu_features,
     .guest_ran_elsewhere = kvm_ran_elsewhere,
 };

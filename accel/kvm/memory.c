@@ -175,6 +175,8 @@ static void add_range(KvmVm *vm, const FlatRange *r)
 void kvm_memory_changed(void *opaque, AddressSpace *as, const FlatView *old, const FlatView *new_view)
 {
     KvmVm *vm = opaque;
+    if (as == machine_as_mem(vm->m) || as == machine_as_io(vm->m))
+        kvm_doorbells_update(vm);
     if (as != machine_vcpu(vm->m, 0)->mem)
         return;
     g_mutex_lock(&vm->lock);
