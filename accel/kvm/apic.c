@@ -9,7 +9,7 @@
 
 #include "accel/kvm/kvm-internal.h"
 
-enum { MSR_X2APIC = 0x800, REG_TPR = 0x80, REG_ICR = 0x300, REG_ICR_HIGH = 0x310, DONE_PORT = 0x10, MAX_EXITS = 100 };
+enum { MSR_X2APIC = 0x800, REG_TPR = 0x80, REG_ICR = 0x300, REG_ICR_HIGH = 0x310, DONE_PORT = 0x10, STUB_WRITE = 0, STUB_DONE = 2, MAX_EXITS = 100 };
 /* Below the pages of KVM_SET_TSS_ADDR and KVM's identity map. */
 #define STUB_GPA 0xfffbb000ull
 
@@ -53,11 +53,11 @@ static bool stub_map(KvmVm *vm)
 }
 
 /* Protected mode, flat, no paging. */
-static bool stub_enter(KvmEc *ec, uint64_t address, uint32_t value)
+static bool stub_enter(KvmEc *ec, unsigned at, uint64_t address, uint32_t value)
 {
     struct kvm_sregs r;
     struct kvm_vcpu_events e = { .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW, .nmi.masked = 1 };
-    struct kvm_regs g = { .rax = value, .rbx = address, .rip = STUB_GPA, .rflags = 2 };
+    struct kvm_regs g = { .rax = value, .rbx = address, .rip = STUB_GPA + at, .rflags = 2 };
     struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };
     if (ioctl(ec->fd, KVM_GET_SREGS, &r) < 0)
         return false;
@@ -127,7 +127,14 @@ void kvm_apic_write(void *opaque, uint32_t reg, uint64_t val)
         kvm_msr_set(ec, MSR_X2APIC + (reg >> 4), val);
         return;
     }
-    if (!stub_map(ec->vm) || !stub_enter(ec, (s->msr.apic_base & ~0xfffull) + reg, (uint32_t)val) || !stub_run(ec))
+    if (!stub_map(ec->vm) || !stub_enter(ec, STUB_WRITE, (s->msr.apic_base & ~0xfffull) + reg, (uint32_t)val) || !stub_run(ec))
         write_whole(ec, reg, (uint32_t)val);
+    stub_leave(ec);
+}
+
+void kvm_apic_settle(KvmEc *ec)
+{
+    if (stub_map(ec->vm) && stub_enter(ec, STUB_DONE, 0, 0))
+        stub_run(ec);
     stub_leave(ec);
 }

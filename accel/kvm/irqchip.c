@@ -10,7 +10,8 @@
 #include "cpu/x86/irqchip.h"
 #include "vmm/clock.h"
 
-enum { N_GSI = X86_IOAPIC_PINS, N_ISA = 16, TIMER_PIN = 2, MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0 };
+enum { N_GSI = X86_IOAPIC_PINS, N_ISA = 16, TIMER_PIN = 2, MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, REG_IRR = 0x20, REG_LVT_TIMER = 0x32,
+       REG_TMICT = 0x38, REG_TMCCT = 0x39, LVT_MASKED = 1 << 16, LVT_PERIODIC = 1 << 17, LVT_MODE = 3 << 17 };
 #define MSI_BROADCAST 0xfeeff000u       /* physical destination ffh */
 #define MSI_LEVEL 0xc000u
 
@@ -181,14 +182,34 @@ static bool lapic_in(KvmEc *ec, const X86LapicState *l, GError **err)
     return true;
 }
 
-static bool lapic_out(KvmEc *ec, X86LapicState *l, GError **err)
+static bool get_lapic(KvmEc *ec, X86LapicState *l, GError **err)
 {
     struct kvm_lapic_state k;
-    X86State *s = ec->c->state;
     if (ioctl(ec->fd, KVM_GET_LAPIC, &k) < 0)
         return kvm_fail(err, "reading a local APIC");
     for (unsigned r = 0; r < G_N_ELEMENTS(l->reg); r++)
         memcpy(&l->reg[r], k.regs + 16 * r, 4);
+    return true;
+}
+
+/* May the timer have ended without its interrupt being in IRR? KVM puts it there only when the vCPU runs. */
+static bool timer_in_limbo(const X86LapicState *l)
+{
+    uint32_t lvt = l->reg[REG_LVT_TIMER], vector = lvt & 0xff;
+    bool ended = (lvt & LVT_MODE) != LVT_PERIODIC && ((lvt & LVT_MODE) || (l->reg[REG_TMICT] && !l->reg[REG_TMCCT]));
+    return ended && !(lvt & LVT_MASKED) && !(l->reg[REG_IRR + vector / 32] >> vector % 32 & 1);
+}
+
+static bool lapic_out(KvmEc *ec, X86LapicState *l, GError **err)
+{
+    X86State *s = ec->c->state;
+    if (!get_lapic(ec, l, err))
+        return false;
+    if (timer_in_limbo(l)) {
+        kvm_apic_settle(ec);
+        if (!get_lapic(ec, l, err))
+            return false;
+    }
     kvm_msr_get(ec, MSR_APIC_BASE, &s->msr.apic_base);
     kvm_msr_get(ec, MSR_TSC_DEADLINE, &s->tsc_deadline);
     return true;

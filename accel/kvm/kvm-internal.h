@@ -104,6 +104,8 @@ bool kvm_msr_get(KvmEc *ec, uint32_t index, uint64_t *ret);
 /* apic.c: the assistant engine's accesses; the vCPU's own thread. */
 uint64_t kvm_apic_read(void *ec, uint32_t reg);
 void kvm_apic_write(void *ec, uint32_t reg, uint64_t val);
+/* Run the vCPU for no instruction of the guest, so that KVM does what it left for its next run. State fetched before, all of it dirty afterwards. */
+void kvm_apic_settle(KvmEc *ec);
 /* pit.c */
 bool kvm_pit_in(KvmVm *vm, const struct X86PitState *s, GError **err);
 bool kvm_pit_out(KvmVm *vm, struct X86PitState *s, GError **err);

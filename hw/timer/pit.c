@@ -398,6 +398,7 @@ static bool pit_post_load(Device *dev, unsigned version, GError **err)
 void pit_state_out(Device *dev, X86PitState *ret)
 {
     devlock_enter(dev->lock);
+    pit_update((Pit *)dev);     /* an end that is due and whose turn has not come yet is not seen on the other side */
     *ret = ((Pit *)dev)->s;
     devlock_leave(dev->lock);
 }

@@ -6,6 +6,8 @@
  *  - SYSCALL in 64-bit ring 3 goes to LSTAR with CS still the ring-3 selector and DPL 3: a SYSRET there is #GP. Stops the image `long`.
  *  - KVM's own local APIC (kernel-irqchip=on and split) does not keep a vector in service while its handler runs: ISR reads 0, an interrupt of the same or a
  *    lower class comes through, a level interrupt comes once more than its line asks. Two vectors at once may stay in IRR for good. Stops the images `irqlevel` and `state`; off is right, and the default there.
+ *  - In 32-bit code of ring 3 an instruction that the emulator does not know is #UD instead of KVM_EXIT_INTERNAL_ERROR, in spite of
+ *    KVM_CAP_EXIT_ON_EMULATION_FAILURE; VEX prefixes are taken for LES and LDS of a register. Stops the image `table`.
  * No exit to user space precedes any of them: nothing is handed over, nothing can be fixed by the assistant engine.
  */
 #include <errno.h>
@@ -87,7 +89,7 @@ static void flat(Host *h, uint16_t cs, uint16_t ds, unsigned dpl, bool long_mode
 /* The port written to, -1 for any other end. */
 static int run_to_out(Host *h, uint64_t rip, uint64_t rax)
 {
-    struct kvm_regs g = { .rip = rip, .rax = rax, .rflags = 2, .rsp = 0x8000 };
+    struct kvm_regs g = { .rip = rip, .rax = rax, .rflags = 0x3002, .rsp = 0x8000 };
     if (ioctl(h->vcpu, KVM_SET_SREGS, &h->s) < 0 || ioctl(h->vcpu, KVM_SET_REGS, &g) < 0 || ioctl(h->vcpu, KVM_RUN, 0) < 0)
         return -1;
     return h->run->exit_reason == KVM_EXIT_IO ? h->run->io.port : -1;
@@ -160,12 +162,37 @@ static int in_service(void)
     return good ? 0 : SKIP;
 }
 
+/* From 64-bit ring 0 to 32-bit code in ring 3; an instruction there that the emulator may not know must work or be reported, then a port write. */
+static int user32(void)
+{
+    static const uint8_t code[] = { 0x6a, 0x2b, 0x68, 0, 0x70, 0, 0, 0x68, 2, 0x30, 0, 0, 0x6a, 0x23, 0x68, 0, 0x50, 0, 0,    /* push SS, RSP, RFLAGS, CS, RIP */
+                                    0x48, 0xcf };                                                                             /* iretq */
+    Host h = { 0 };
+    if (open_host(&h, false))
+        return SKIP;
+    tables(&h, 4);
+    flat(&h, 0x18, 0x10, 0, true);
+    put64(&h, GDT + 0x20, 0x00cffb000000ffffull);
+    put(&h, CODE, code, sizeof(code));
+    put(&h, LSTAR, "\x66\x0f\x7e\x0e\xe6\x10", 6);     /* movd %xmm1, (%esi); out %al, $0x10 */
+    h.s.cr0 = 0x80000013;
+    h.s.cr4 |= 0x600;
+    h.s.efer = 0x500;
+    ioctl(h.vm, KVM_ENABLE_CAP, &(struct kvm_enable_cap){ .cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = { 1 } });
+    int port = run_to_out(&h, CODE, 0);
+    bool good = port == 0x10 || h.run->exit_reason == KVM_EXIT_INTERNAL_ERROR;
+    printf("MOVD in 32-bit code of ring 3: %s (exit %u)\n", good ? "works or is reported" : "#UD without a report", h.run->exit_reason);
+    close_host(&h);
+    return good ? 0 : SKIP;
+}
+
 static int any_paging(void) { return paging("32-bit", 2) | paging("PAE", 3); }
 
-/* usage: kvm_host [paging|syscall|apic]...; no name: all */
+/* usage: kvm_host [paging|syscall|apic|user32]...; no name: all */
 int main(int argc, char **argv)
 {
-    static const struct { const char *name; int (*fn)(void); } probes[] = { { "paging", any_paging }, { "syscall", system_call }, { "apic", in_service } };
+    static const struct { const char *name; int (*fn)(void); } probes[] = { { "paging", any_paging }, { "syscall", system_call }, { "apic", in_service },
+                                                                           { "user32", user32 } };
     Host h = { 0 };
     int bad = 0;
     if (open_host(&h, false)) {
