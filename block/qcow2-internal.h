@@ -134,6 +134,8 @@ typedef struct Qcow2 {
     bool committing;
 
     GHashTable *meta;           /* clusters of metadata: chunk number -> bitmap, see q_meta_mark */
+    uint64_t meta_key;          /* the chunk that was looked up last, plus 1; 0: none */
+    uint8_t *meta_bits;         /* its bitmap, or NULL */
     uint64_t free_hint;         /* no free cluster below this index */
     uint64_t file_end;          /* bytes; nothing was ever written at or beyond it: reads as zeros */
     GArray *frees;              /* of Qcow2Free: pending */

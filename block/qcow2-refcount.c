@@ -142,11 +142,15 @@ enum { META_CHUNK_BITS = 9 };       /* small: a hostile L1 table can make for on
 static uint8_t *meta_chunk(Qcow2 *s, uint64_t cluster, bool create)
 {
     uint64_t key = cluster >> META_CHUNK_BITS;
+    if (s->meta_key == key + 1 && (s->meta_bits || !create))
+        return s->meta_bits;
     uint8_t *bits = g_hash_table_lookup(s->meta, &key);
     if (!bits && create) {
         bits = g_malloc0((1 << META_CHUNK_BITS) / 8);
         g_hash_table_insert(s->meta, g_memdup2(&key, sizeof(key)), bits);
     }
+    s->meta_key = key + 1;
+    s->meta_bits = bits;
     return bits;
 }
 
