@@ -383,8 +383,12 @@ void tcg_code_cross(TcgUnitDesc *t)
     if (t->avail > sizeof(cpu->bounce) / 2 || cpu->fetch_gpa2)
         return;
     if (!tcg_fetch_peek(cpu, next, &gpa)) {
+        CodePage *p = page_find(cpu->ctx, cpu->fetch_gpa);
+        publish_map(p);
+        page_drop(cpu, p);
+        g_free(cpu->making);
+        cpu->making = NULL;
         pthread_mutex_unlock(&cpu->ctx->lock);
-        page_drop(cpu, page_find(cpu->ctx, cpu->fetch_gpa));
         cpu->isa->mmu_fault(cpu, next, TCG_EXEC, cpu->isa->regime(cpu->mode));
     }
     if (!cpu->ctx->config.direct && gpa != cpu->fetch_gpa) {   /* watched from before it is read */
@@ -552,6 +556,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     b->mode = cpu->mode;
     b->one_insn = one_insn;
     b->index = ctx->blocks->len + 1;
+    cpu->making = b;
     int r;
     for (r = 1; r == 1 && max; max /= 2)
         r = translate_once(cpu, b, va, code, max, p, host);

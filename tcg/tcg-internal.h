@@ -225,6 +225,7 @@ struct TcgCpu {
     TcgAccess fault_access;
     uint32_t ctx_id, link;     /* of the state now (env's is 0 while somebody pokes); jump that left last */
     uint64_t fetch_gpa;        /* page being translated */
+    TcgBlock *making;          /* while a unit is translated: a fault of its second page takes it back */
     uint64_t fetch_gpa2;       /* of the page tcg_code_cross went on to, 0 = none */
     uint64_t code_generation;
     bool x_global;             /* what the last executable translation said */
