@@ -19,7 +19,7 @@ struct Aclint {
     Device dev;
     Hart *harts;                /* not movable: CpuIntc points into it */
     unsigned n;
-    int64_t offset;             /* mtime - virtual clock, in ticks */
+    _Atomic int64_t offset;     /* mtime - virtual clock, in ticks; harts read it without the lock */
     uint8_t *saved_buf;
     uint32_t saved_len;
 };
