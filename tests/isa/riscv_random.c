@@ -115,7 +115,7 @@ static bool wanted(const RiscvOpInfo *i, const RiscvArgs *a)
         return (a->rs1 == BASE_S0 || a->rs1 == BASE_SP) && a->imm >= -4000 && a->imm + (int)size_of(i) <= 4000;
     if (i->attrs & RISCV_ATTR_CSR)
         return csr_wanted(i, a);
-    if (i->attrs & RISCV_ATTR_RM)      /* fused RMM in double: not exact here, see help_fp.c */
+    if (i->attrs & RISCV_ATTR_RM)
         return a->rm <= 4 || a->rm == RISCV_DYN;
     return true;
 }

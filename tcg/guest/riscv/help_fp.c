@@ -145,13 +145,53 @@ static void extended(unsigned kind, const uint64_t *v, uint8_t out[10], bool *in
     *inexact = sw & 0x20;
 }
 
+/* A term sign * mant * 2^exp with an odd mant (or 0). */
+typedef struct Term { unsigned __int128 mant; int exp; bool neg; } Term;
+
+static Term term(unsigned __int128 mant, int exp, bool neg)
+{
+    while (mant && !(mant & 1)) {
+        mant >>= 1;
+        exp++;
+    }
+    return (Term){ mant, exp, neg };
+}
+
+static uint64_t mant_of(uint64_t v) { return frac_of(&fmts[1], v) | (exp_of(&fmts[1], v) ? 1ull << 52 : 0); }
+static int scale_of(uint64_t v) { return (int)(exp_of(&fmts[1], v) ? exp_of(&fmts[1], v) : 1) - 1075; }
+
+/*
+ * Is a * b + c exactly half way between @toward_zero and the next? The difference of the two is below 2^(exponent of the last place), so it is 0
+ * when it is 0 modulo 2^128 in units of the lowest exponent; if that lies very far below, two odd terms alone are there and cannot cancel.
+ */
+static bool tie_fused(unsigned kind, const uint64_t *v, uint64_t toward_zero)
+{
+    bool minus_product = kind == RVF_FNMSUB || kind == RVF_FNMADD, minus_c = kind == RVF_FMSUB || kind == RVF_FNMADD;
+    Term t[3] = {
+        term((unsigned __int128)mant_of(v[0]) * mant_of(v[1]), scale_of(v[0]) + scale_of(v[1]), ((v[0] ^ v[1]) >> 63) != minus_product),
+        term(mant_of(v[2]), scale_of(v[2]), (v[2] >> 63) != minus_c),
+        term(2 * (unsigned __int128)mant_of(toward_zero) + 1, scale_of(toward_zero) - 1, !(toward_zero >> 63)),
+    };
+    int low = t[2].exp;
+    for (unsigned n = 0; n < 2; n++)
+        if (t[n].mant && t[n].exp < low)
+            low = t[n].exp;
+    if (t[2].exp - low > 120)
+        return false;
+    unsigned __int128 sum = 0;
+    for (unsigned n = 0; n < 3; n++) {
+        unsigned __int128 x = t[n].mant && t[n].exp - low < 128 ? t[n].mant << (t[n].exp - low) : 0;
+        sum = t[n].neg ? sum - x : sum + x;
+    }
+    return !sum;
+}
+
 static bool tie_double(unsigned kind, const uint64_t *v, uint64_t toward_zero)
 {
     uint8_t e[10];
     bool inexact;
-    (void)toward_zero;
     if (kind >= RVF_FMADD && kind <= RVF_FNMADD)
-        return false;          /* not known here: fused operations in double precision round ties to even */
+        return tie_fused(kind, v, toward_zero);
     extended(kind, v, e, &inexact);
     if (inexact)
         return false;

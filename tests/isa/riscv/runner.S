@@ -28,6 +28,7 @@ next:   li s1, 0
         li a2, IN
         bltu s1, a2, 1b
         fence.i
+        sc.d zero, zero, (gp)           # no reservation of the case before
         ld t0, FCSR(gp)
         fscsr t0
         .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
