@@ -6,7 +6,7 @@
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
 
-enum { UNIT_INSNS = 64, UNIT_BYTES = UNIT_INSNS * 16 };
+enum { UNIT_INSNS = 64, UNIT_BYTES = UNIT_INSNS * 16, REGION_INSNS = 96 };
 
 static unsigned block_hash(uint64_t gpa, uint64_t mode)
 {
@@ -163,8 +163,10 @@ static void hash_remove(TcgContext *ctx, TcgBlock *b)
         }
 }
 
-static void block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
+/* Returns whether another one went with it, which began at the same place. */
+static bool block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
 {
+    TcgBlock *old = b->replaced;
     CodePage *p = page_find(ctx, b->gpa & PAGE_MASK), *p2 = b->gpa2 ? page_find(ctx, b->gpa2) : NULL;
     __atomic_store_n(&b->dead, 1, __ATOMIC_SEQ_CST);
     if (ctx->host->kill)
@@ -177,15 +179,20 @@ static void block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
         page_drop(cpu, p2);
     }
     ctx->stats.invalidations++;
-    if (!b->bytes)
-        return;
-    if (p->n_killed == MAX_KILLED) {
+    b->replaced = NULL;
+    if (b->bytes && p->n_killed == MAX_KILLED) {
         p->killed = NULL;      /* what is forgotten stays in the cache until that is flushed */
         p->n_killed = 0;
     }
-    b->page_next[0] = p->killed;
-    p->killed = b;
-    p->n_killed++;
+    if (b->bytes) {
+        b->page_next[0] = p->killed;
+        p->killed = b;
+        p->n_killed++;
+    }
+    if (!old || old->dead)
+        return false;
+    block_kill(cpu, ctx, old); /* its entry leads here */
+    return true;
 }
 
 /* The write is of an operand that the translation reads when it runs. */
@@ -252,7 +259,8 @@ static bool kill_range(TcgCpu *cpu, TcgContext *ctx, uint64_t gpa, uint64_t len,
                 continue;
             note_patch(p, gpa, (unsigned)len);
             hit_self |= self >= b->gpa && self < b->gpa + b->len;
-            block_kill(cpu, ctx, b);
+            if (block_kill(cpu, ctx, b))
+                next = p->at[g];
         }
     publish_map(p);
     return hit_self;
@@ -339,8 +347,8 @@ static void compare_page(TcgCpu *cpu, CodePage *p)
     for (unsigned g = 0; g < CODE_GRAINS; g++)
         for (TcgBlock *b = p->at[g], *next; b; b = next) {
             next = *page_link(b, p);
-            if (!host || !b->bytes || !same_bytes(b, host + (b->gpa & ~PAGE_MASK)))
-                block_kill(cpu, cpu->ctx, b);
+            if ((!host || !b->bytes || !same_bytes(b, host + (b->gpa & ~PAGE_MASK))) && block_kill(cpu, cpu->ctx, b))
+                next = p->at[g];
         }
 }
 
@@ -419,12 +427,12 @@ static void register_block(TcgContext *ctx, TcgBlock *b, CodePage *p, CodePage *
 }
 
 /* A killed translation of the same bytes. */
-static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mode, bool one_insn, const uint8_t *code)
+static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mode, bool one_insn, unsigned tier, const uint8_t *code)
 {
     if (ctx->host->raw_ir)     /* nothing is gained there */
         return NULL;
     for (TcgBlock **at = &p->killed, *b; (b = *at); at = &b->page_next[0]) {
-        if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || !same_bytes(b, code))
+        if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || b->tier < tier || !same_bytes(b, code))
             continue;
         *at = b->page_next[0];
         p->n_killed--;
@@ -491,7 +499,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     TcgContext *ctx = cpu->ctx;
     IrUnit *u = &ctx->unit;
     unsigned off = (unsigned)(va & ~PAGE_MASK);
-    TcgUnitDesc t = { .u = u, .cpu = cpu, .state = cpu->state, .mode = b->mode, .pc = va, .page_off = off, .max_insns = max_insns,
+    TcgUnitDesc t = { .u = u, .cpu = cpu, .state = cpu->state, .mode = b->mode, .pc = va, .page_off = off, .max_insns = max_insns, .region = b->tier == 2,
                       .code = code + off, .avail = TCG_PAGE_SIZE - off };
     cpu->fetch_gpa2 = 0;
     soft_places(ctx, p, host, &t);
@@ -517,21 +525,32 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
         return failed ? 1 : 2;
     }
     log_code(cpu, b, va);
+    ctx->stats.regions += b->tier == 2;
+    ctx->stats.region_insns += b->tier == 2 ? t.n_insns : 0;
     ctx->stats.translations++;
     ctx->stats.guest_insns += t.n_insns;
     ctx->stats.code_bytes += b->host_len;
     return 0;
 }
 
+/* @b, a region, from @old, a block: whoever enters that one. */
+static void take_over(TcgContext *ctx, TcgBlock *old, TcgBlock *b)
+{
+    if (!old)
+        return;
+    b->replaced = old;
+    ctx->host->redirect(ctx, old, b);
+}
+
 /* NULL: the cache is full (flush and come again), or (b too long at one instruction) a bug that is reported. */
-TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
+TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, unsigned tier)
 {
     TcgContext *ctx = cpu->ctx;
-    unsigned flags, max = one_insn || ctx->config.one_insn ? 1 : UNIT_INSNS;
+    unsigned flags, max = one_insn || ctx->config.one_insn ? 1 : tier == 2 ? REGION_INSNS : UNIT_INSNS;
 
     pthread_mutex_lock(&ctx->lock);
-    TcgBlock *b = tcg_block_find(ctx, gpa, 0, cpu->mode, one_insn);
-    if (b) {
+    TcgBlock *b = tcg_block_find(ctx, gpa, 0, cpu->mode, one_insn), *old = b;
+    if (b && b->tier >= tier) {
         pthread_mutex_unlock(&ctx->lock);
         return b;
     }
@@ -543,11 +562,12 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     if (!code)
         code = ctx->no_ram;    /* fetching from a device or nothing: all ones */
     /* a copy, because another vCPU may be writing: what is compared later is what was translated */
-    code = memcpy(ctx->code_copy + off, code + off, MIN(TCG_PAGE_SIZE - off, (unsigned)UNIT_BYTES));
+    code = memcpy(ctx->code_copy + off, code + off, MIN(TCG_PAGE_SIZE - off, (unsigned)(tier == 2 ? TCG_REGION_BYTES : UNIT_BYTES)));
     code -= off;
-    b = revive(ctx, p, gpa, cpu->mode, one_insn, code + off);
+    b = revive(ctx, p, gpa, cpu->mode, one_insn, tier, code + off);
     if (b) {
         register_block(ctx, b, p, NULL);
+        take_over(ctx, old, b);
         pthread_mutex_unlock(&ctx->lock);
         return b;
     }
@@ -555,6 +575,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     b->gpa = gpa;
     b->mode = cpu->mode;
     b->one_insn = one_insn;
+    b->tier = (uint8_t)tier;
     b->index = ctx->blocks->len + 1;
     cpu->making = b;
     int r;
@@ -574,6 +595,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn)
     if (b->gpa2 && b->gpa2 != (gpa & PAGE_MASK))
         p2 = page_hold(cpu, b->gpa2);
     register_block(ctx, b, p, p2);
+    take_over(ctx, old, b);
     if (!b->gpa2)
         b->bytes = g_memdup2(code + off, b->len);
     g_ptr_array_add(ctx->blocks, b);

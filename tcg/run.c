@@ -183,6 +183,8 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
     forget_jumps(cpu);
     memset(cpu->env, 0, sizeof(*cpu->env));
     cpu->env->cpu = cpu;
+    for (unsigned n = 0; n < HOT_SLOTS; n++)
+        cpu->env->hot[n] = HOT_START;
     cpu->env->jc = cpu->jc;
     pthread_mutex_lock(&ctx->lock);
     if (!ctx->isa) {
@@ -482,7 +484,7 @@ static TcgBlock *find_block(TcgCpu *cpu, uint64_t va, bool one_insn)
         if (tcg_fetch_peek(cpu, (va & PAGE_MASK) + TCG_PAGE_SIZE, &gpa2))
             b = tcg_block_find(cpu->ctx, gpa, gpa2, cpu->mode, one_insn);
     }
-    return b ? b : tcg_block_make(cpu, va, gpa, one_insn);
+    return b ? b : tcg_block_make(cpu, va, gpa, one_insn, !one_insn && cpu->ctx->config.tier == TCG_TIER_2 ? 2 : 1);
 }
 
 static void jump_cache_enter(TcgCpu *cpu, uint64_t va, TcgBlock *b)
@@ -596,7 +598,8 @@ static unsigned run_block(TcgCpu *cpu, TcgBlock *b, uint64_t va)
     cpu->ctx->host->enter(cpu, b);
     cpu->in_code = false;
     cpu->link = env->link;
-    if (env->leave == 0) {
+    if (env->leave == 0 || env->leave == LEAVE_HOT) {
+        cpu->hot = env->leave == LEAVE_HOT;
         cpu->isa->set_pc_from_linear(cpu->state, cpu_pc_base(cpu) + (uint64_t)(int64_t)env->cur_off);
         return 0;
     }
@@ -606,6 +609,20 @@ static unsigned run_block(TcgCpu *cpu, TcgBlock *b, uint64_t va)
         return 0;
     }
     return (unsigned)env->leave;
+}
+
+/* A place jumped back to so often that a region is worth it. It is kept in mind even if none can be made. */
+static TcgBlock *heat(TcgCpu *cpu, uint64_t va, TcgBlock *b, bool elsewhere)
+{
+    bool hot = cpu->hot && b && !elsewhere;
+    cpu->hot = false;
+    if (!hot)
+        return b;
+    int32_t *count = &cpu->env->hot[tcg_hot_slot(va & ~PAGE_MASK, b->gpa)];
+    *count = b->tier == 2 || b->gpa2 ? HOT_AGAIN : HOT_START;
+    if (b->tier == 2 || b->gpa2)
+        return b;
+    return tcg_block_make(cpu, va, b->gpa, false, 2);
 }
 
 /* One turn: what is due, then code. Returns whether to return to the caller with *why. */
@@ -638,6 +655,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         cpu->link = 0;
     bool one = cpu->one_insn || single;
     TcgBlock *b = find_block(cpu, va, one);
+    b = heat(cpu, va, b, one || va != came_to);
     if (!b) {
         if (cpu->ctx->broken) {
             *why = TCG_LEAVE_SHUTDOWN;

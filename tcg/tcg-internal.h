@@ -50,6 +50,7 @@ typedef struct TlbSpace {
 typedef struct JumpEntry { uint64_t va; uint32_t ctx, pad; void *host; uint64_t pad2; } JumpEntry;
 enum { JC_BITS = 14, JC_SIZE = 1 << JC_BITS };
 
+enum { HOT_SLOTS = 256, HOT_START = 300, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
 /* The guest-neutral area inside the guest's state (GuestIsa.xlat_offset), addressed by translated code. */
 typedef struct TcgEnv {
     uint32_t ctx_id;           /* context (mode, address space generation) of the running code; 0 = somebody wants the run loop */
@@ -67,6 +68,7 @@ typedef struct TcgEnv {
     uint32_t host_mxcsr;
     uint32_t vec_live;         /* vector slots that have homes are in host registers; else (C code runs) in the state */
     uint64_t *calls;           /* of helpers, in their table's order, and slow paths behind them; NULL: not counted */
+    int32_t hot[HOT_SLOTS];    /* jumps back to a place, by hash, until it is worth a region */
     uint64_t spill[48];
     _Alignas(64) uint8_t vspill[16][32];
     uint8_t vsave[16][32];     /* live vector temporaries over calls of C code that uses them */
@@ -79,10 +81,11 @@ typedef struct TcgBlock {
     uint64_t mode;
     uint32_t len;              /* guest bytes */
     uint16_t n_insns;
-    uint8_t dead, one_insn;
+    uint8_t dead, one_insn, tier;
     uint8_t dead_hits;         /* arrivals after its death */
     uint32_t index;            /* in ctx->blocks, + 1 */
     uint32_t in_links;         /* first of the links that lead here */
+    struct TcgBlock *replaced; /* the block a region took over from: its entry jumps here */
     void *host;                /* entry in the executable view (JIT hosts) */
     uint32_t host_len, stub;   /* stub: bytes before the entry where a killed block continues */
     IrInsn *ir;                /* interp: the unit */
@@ -136,6 +139,7 @@ typedef struct HostOps {
     void (*unlink)(TcgContext *ctx, TcgLink *l);
     void (*kill)(TcgContext *ctx, TcgBlock *b);
     void (*revive)(TcgContext *ctx, TcgBlock *b);
+    void (*redirect)(TcgContext *ctx, TcgBlock *from, const TcgBlock *to);   /* whoever enters @from goes to @to */
     void (*free)(TcgContext *ctx);
     /* Direct memory: the host fault of @ucontext is in @cpu's translated code: guest registers to the state, *ret_off = the instruction's page
      * offset. False: not in translated code (then both are in their places already). NULL: never is. */
@@ -219,6 +223,7 @@ struct TcgCpu {
     bool one_insn;             /* next unit: one instruction, no tracking of writes to itself */
     TcgBlock *cur_block;       /* entered last from the run loop */
     jmp_buf leave_jmp;
+    bool hot;                  /* the last leave was LEAVE_HOT */
     int leave_why;             /* -1: look again */
     int fpe_code;              /* si_code of the host's trap */
     uint64_t fault_va;         /* direct memory: what the host's fault named */
@@ -247,7 +252,8 @@ static inline void cpu_set_pc_base(TcgCpu *c, uint64_t v) { *(uint64_t *)((uint8
 
 /* block.c */
 TcgBlock *tcg_block_find(TcgContext *ctx, uint64_t gpa, uint64_t gpa2, uint64_t mode, bool one_insn);
-TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn);
+TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, unsigned tier);
+static inline unsigned tcg_hot_slot(uint64_t page_off, uint64_t gpa) { return (unsigned)(page_off >> 1 ^ gpa >> TCG_PAGE_BITS) & (HOT_SLOTS - 1); }
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
 /* The same after the store: for what was translated between look and store. Does not leave. */
 void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len);

@@ -16,6 +16,7 @@ typedef struct TcgContext TcgContext;
 typedef struct TcgCpu TcgCpu;
 
 typedef enum TcgAccess { TCG_READ, TCG_WRITE, TCG_EXEC } TcgAccess;
+enum { TCG_REGION_BYTES = 2048 };         /* of a region: instructions that begin later than 16 bytes before this are not taken in */
 enum { TCG_PAGE_BITS = 12, TCG_PAGE_SIZE = 4096, TCG_REGIMES = 4 };
 
 /* Why tcg_cpu_run returned. The values >= TCG_LEAVE_GUEST may also be the imm of an IR EXIT. */
@@ -81,6 +82,7 @@ typedef struct TcgUnitDesc {
     uint64_t pc;               /* virtual address of the first byte: for logs only, never baked into code */
     unsigned page_off;         /* pc & 4095 (or the segment-adjusted linear address & 4095) */
     unsigned max_insns;
+    bool region;               /* follow jumps inside the page along the likely way, go round a loop several times; never without room */
     const uint8_t *code;       /* guest bytes from page_off on */
     unsigned avail;            /* how many: to the end of the page, or into the next one after tcg_code_cross */
     /* Places in this page (offsets) that the guest writes again and again. An immediate operand that is one of them exactly may be IR_CODE instead of a
@@ -90,7 +92,7 @@ typedef struct TcgUnitDesc {
     const uint8_t *code_host;  /* where the page is on the host */
     /* results */
     unsigned soft_used;
-    unsigned n_insns, len;     /* instructions and bytes translated */
+    unsigned n_insns, len;     /* instructions; bytes from the first one to behind the last, with what a region left out */
 } TcgUnitDesc;
 
 typedef struct TcgXlate {
@@ -203,7 +205,7 @@ void tcg_revoke_all_writes(TcgContext *ctx);
 void tcg_flush_code(TcgContext *ctx);
 
 typedef struct TcgStats {
-    uint64_t translations, guest_insns, code_bytes, cache_flushes, invalidations, revivals, tlb_misses, tlb_flushes, jump_misses, run_entries, io_reexec;
+    uint64_t regions, region_insns, translations, guest_insns, code_bytes, cache_flushes, invalidations, revivals, tlb_misses, tlb_flushes, jump_misses, run_entries, io_reexec;
     uint64_t translate_ns;
 } TcgStats;
 void tcg_stats(TcgContext *ctx, TcgStats *ret);

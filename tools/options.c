@@ -93,9 +93,9 @@ static bool take_accel(TandemOptions *o, const char *list, const char *from, GEr
 /* The numbers are those of TcgTier (tcg/tcg.h). */
 static bool set_tier(TandemOptions *o, const char *arg, GError **err)
 {
-    if (arg && strcmp(arg, "interp") && strcmp(arg, "1"))
-        return opt_fail(err, "-accel tier=%s does not exist: interp (slow reference) or 1", arg);
-    o->tier = !arg ? o->tier : *arg == 'i' ? 1 : 2;
+    if (arg && strcmp(arg, "interp") && strcmp(arg, "1") && strcmp(arg, "2"))
+        return opt_fail(err, "-accel tier=%s does not exist: interp (slow reference), 1 (blocks only) or 2 (regions at once)", arg);
+    o->tier = !arg ? o->tier : *arg == 'i' ? 1 : *arg == '1' ? 2 : 3;
     return true;
 }
 
@@ -112,7 +112,7 @@ static bool set_accel(TandemOptions *o, const OptionDesc *d, const char *arg, GE
            parse_size(keys_take(k, "tb-size"), "-accel tb-size", 1 << 20, &o->tb_cache_bytes, err) &&
            set_tier(o, keys_take(k, "tier"), err) && set_ring0(o, keys_take(k, "ring0"), err) &&
            parse_number(keys_take(k, "switch-us"), "-accel switch-us", 0, 1000000, &o->switch_us, err) &&
-           keys_all_used(k, "accel", "kernel-irqchip=on|off|split, ring0=kvm|tcg, tb-size=SIZE, thread=multi, tier=interp|1, switch-us=N", err);
+           keys_all_used(k, "accel", "kernel-irqchip=on|off|split, ring0=kvm|tcg, tb-size=SIZE, thread=multi, tier=interp|1|2, switch-us=N", err);
 }
 
 static bool set_enable_kvm(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
@@ -250,7 +250,7 @@ static bool set_boot(TandemOptions *o, const OptionDesc *d, const char *arg, GEr
 #define CALL(n, a, fn, h) { .name = n, .arg = a, .help = h, .set = fn }
 
 static const OptionDesc options[] = {
-    CALL("accel", "kvm|tcg|auto[,kernel-irqchip=on|off|split][,ring0=kvm|tcg][,tb-size=SIZE][,tier=interp|1]", set_accel, "engine; a list (kvm:tcg) takes the first that works; default auto"),
+    CALL("accel", "kvm|tcg|auto[,kernel-irqchip=on|off|split][,ring0=kvm|tcg][,tb-size=SIZE][,tier=interp|1|2]", set_accel, "engine; a list (kvm:tcg) takes the first that works; default auto"),
     CALL("enable-kvm", NULL, set_enable_kvm, "as -accel kvm"),
     TEXT("arch", "x86_64|riscv64", arch, "guest CPU; default: as the program's name (qemu-system-riscv64) or the kernel image says, else x86_64"),
     CALL("machine", "pc|virt|none[,accel=NAME][,kernel-irqchip=...][,smm=on|off]", set_machine, "what to emulate; default pc, for other CPUs virt"),

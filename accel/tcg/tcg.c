@@ -391,9 +391,9 @@ static char *tcg_stats_text(void *opaque)
     TcgStats s;
     tcg_stats(vm->ctx, &s);
     g_autofree char *calls = tcg_helper_stats(vm->ctx, 40);
-    return g_strdup_printf("translations %llu\nguest instructions translated %llu\ncode bytes %llu\ncache flushes %llu\ninvalidations %llu, taken back %llu\n"
+    return g_strdup_printf("translations %llu\nregions (tier 2) %llu\nguest instructions in regions %llu\nguest instructions translated %llu\ncode bytes %llu\ncache flushes %llu\ninvalidations %llu, taken back %llu\n"
                            "tlb misses %llu\ntlb flushes %llu\njump cache misses %llu\nrun loop entries %llu\ndevice accesses restarted %llu\n%s",
-                           (unsigned long long)s.translations, (unsigned long long)s.guest_insns, (unsigned long long)s.code_bytes,
+                           (unsigned long long)s.translations, (unsigned long long)s.regions, (unsigned long long)s.region_insns, (unsigned long long)s.guest_insns, (unsigned long long)s.code_bytes,
                            (unsigned long long)s.cache_flushes, (unsigned long long)s.invalidations, (unsigned long long)s.revivals, (unsigned long long)s.tlb_misses,
                            (unsigned long long)s.tlb_flushes, (unsigned long long)s.jump_misses, (unsigned long long)s.run_entries,
                            (unsigned long long)s.io_reexec, calls ? calls : "");

@@ -1,7 +1,7 @@
 /*
  * x86_bare ROM [STATS]: run a 64 KiB ROM image under the translator on nothing but RAM: 64 MiB, ROM at its two places, port 0xe9 prints,
  * port 0x2000 reads 0x77 (it is us), port 0xf4 ends with (value << 1 | 1) as QEMU's isa-debug-exit does, 0x2001 raises the interrupt whose vector was written, 0x2002 an NMI,
- * 0x2003 an SMI. TCG_TIER=interp in the environment: on the reference back end.
+ * 0x2003 an SMI. TCG_TIER=interp in the environment: on the reference back end; 1, 2: blocks only, regions at once.
  */
 #include <glib.h>
 #include <stdio.h>
@@ -152,7 +152,9 @@ int main(int argc, char **argv)
         return 2;
     GError *err = NULL;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    TcgConfig config = { .cache_size = 32 << 20, .log = log_new(say, NULL), .tier = g_strcmp0(getenv("TCG_TIER"), "interp") ? TCG_TIER_AUTO : TCG_TIER_INTERP };
+    const char *name = getenv("TCG_TIER");
+    TcgTier tier = !name ? TCG_TIER_AUTO : *name == 'i' ? TCG_TIER_INTERP : *name == '1' ? TCG_TIER_1 : TCG_TIER_2;
+    TcgConfig config = { .cache_size = 32 << 20, .log = log_new(say, NULL), .tier = tier };
     X86Features feat = x86_features_tcg();
     X86CpuModel *model = x86_model_new("max", &feat, NULL, &err);
     TcgContext *ctx = model ? tcg_new(&config, &err) : NULL;

@@ -4,7 +4,9 @@
  *
  *   x86_random [SEED [ROUNDS [vector|x87] [code32]]] [interp]    prints what was covered; vector: SSE, AVX and MMX instead, with their registers and
  *   MXCSR; x87: x87 and MMX (x86_random_x87.c);
- *   interp: the reference back end instead of the generated code
+ *   interp: the reference back end instead of the generated code; tier1, tier2: blocks only, regions at first execution;
+ *   loops: the program goes round some times, with jumps forward inside
+ *   SEED random: a fresh one, printed
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -12,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
 #include <ucontext.h>
 
 #include "tcg/guest/x86/translate.h"
@@ -19,7 +23,7 @@
 #include "util/bits.h"
 
 enum { RAM_SIZE = 8 << 20, MAX_SEQ = 48, CODE_OFF = 0x100000, DATA_OFF = 0x200000, DATA_SIZE = 0x2000, STACK_OFF = 0x210000, VEC_OFF = 0x204000, IDT_OFF = 0x300000,
-       STUB_OFF = 0x301000, IST_OFF = 0x310000, TSS_OFF = 0x302000, GDT_OFF = 0x303000, PT_OFF = 0x400000 };
+       STUB_OFF = 0x301000, IST_OFF = 0x310000, COUNTER_OFF = 0x205000, TSS_OFF = 0x302000, GDT_OFF = 0x303000, PT_OFF = 0x400000 };
 static const uint64_t BASE = 0x10000000;       /* of RAM, in the host's and in the guest's address space */
 
 typedef struct Regs { uint64_t gpr[16], flags, rip; int vector; } Regs;
@@ -34,7 +38,7 @@ static struct {
     uint8_t *seen;
     unsigned mismatches;
     bool code32;               /* in 32-bit code */
-    bool vector, x87;
+    bool vector, x87, loops;
     uint8_t fxsave[512];       /* of the native program at its fault */
     volatile bool native;
     struct sigaction old;      /* the translator's, of SIGFPE */
@@ -565,6 +569,62 @@ static void vector_inputs(void)
 }
 
 /* Up to its last instruction. False: nothing was made. */
+/* Flags undefined by the one before must not flow on. */
+static void define_flags(Program *p)
+{
+    static const uint8_t cmp[] = { 0x48, 0x39, 0xc8 };
+    if (!p->n_ops || !p->undef)
+        return;
+    memcpy(p->b + p->n, cmp + T.code32, sizeof(cmp) - T.code32);
+    p->n += sizeof(cmp) - T.code32;
+    p->undef = 0;
+}
+
+/* ---- loops: mov dword [counter], N; top: ... dec dword [counter]; jnz top ---- */
+static void counter_operand(Program *p, unsigned opcode, unsigned digit)
+{
+    uint32_t at = (uint32_t)(BASE + COUNTER_OFF);
+    p->b[p->n++] = (uint8_t)opcode;
+    p->b[p->n++] = (uint8_t)(digit << 3 | (T.code32 ? 5 : 4));
+    if (!T.code32)
+        p->b[p->n++] = 0x25;
+    memcpy(p->b + p->n, &at, 4);
+    p->n += 4;
+}
+
+static unsigned loop_begin(Program *p)
+{
+    uint32_t turns = (uint32_t)(rnd() % 8 ? 1 + rnd() % 24 : 320 + rnd() % 100);   /* the latter: hot */
+    counter_operand(p, 0xc7, 0);
+    memcpy(p->b + p->n, &turns, 4);
+    p->n += 4;
+    return p->n;
+}
+
+static void loop_end(Program *p, unsigned top)
+{
+    define_flags(p);
+    counter_operand(p, 0xff, 1);
+    int32_t d = (int32_t)top - (int32_t)(p->n + 6);
+    p->b[p->n++] = 0x0f;
+    p->b[p->n++] = 0x85;
+    memcpy(p->b + p->n, &d, 4);
+    p->n += 4;
+}
+
+/* A jump over what follows, which may leave flags undefined or not: defined behind it in both cases. */
+static unsigned skip_begin(Program *p)
+{
+    p->b[p->n++] = (uint8_t)(0x70 | (rnd() & 15));
+    p->n++;
+    return p->n;
+}
+
+static void skip_end(Program *p, unsigned from)
+{
+    p->b[from - 1] = (uint8_t)(p->n - from);
+}
+
 static bool make_program(Program *p, const X86Op **ops, unsigned n_ops, unsigned round)
 {
     unsigned count = rnd() & 1 || T.vector ? 1 + rnd() % 4 : 1 + rnd() % (MAX_SEQ - 1);
@@ -574,15 +634,18 @@ static bool make_program(Program *p, const X86Op **ops, unsigned n_ops, unsigned
     }
     if (T.vector)
         vector_state(p, true);
+    unsigned top = T.loops ? loop_begin(p) : 0;
+    if (T.loops)
+        count = 1 + count % 12;
     for (unsigned k = 0; k < count; k++) {
-        if (p->n_ops && p->undef) {            /* flags undefined by the one before must not flow on */
-            static const uint8_t cmp[] = { 0x48, 0x39, 0xc8 };
-            memcpy(p->b + p->n, cmp + T.code32, sizeof(cmp) - T.code32);
-            p->n += sizeof(cmp) - T.code32;
-            p->undef = 0;
-        }
+        define_flags(p);
+        unsigned skip = T.loops && rnd() % 3 == 0 ? skip_begin(p) : 0;
         add_insn(p, k == 0 ? ops[round % n_ops] : ops[rnd() % n_ops]);
+        if (skip)
+            skip_end(p, skip);
     }
+    if (T.loops)
+        loop_end(p, top);
     if (p->n_ops && T.vector)
         vector_state(p, false);
     return p->n_ops;
@@ -661,15 +724,24 @@ static bool report_coverage(uint64_t seed, unsigned rounds, const X86Op **ops, u
     return covered == of;
 }
 
+static void take_word(const char *word, TcgTier *tier)
+{
+    T.vector |= !strcmp(word, "vector");
+    T.x87 |= !strcmp(word, "x87");
+    T.code32 |= !strcmp(word, "code32");
+    T.loops |= !strcmp(word, "loops");
+    *tier = !strcmp(word, "interp") ? TCG_TIER_INTERP : !strcmp(word, "tier1") ? TCG_TIER_1 : !strcmp(word, "tier2") ? TCG_TIER_2 : *tier;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
     unsigned rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 60000, n_ops = 0;
-    for (int k = 3; k < argc; k++) {
-        T.vector |= !strcmp(argv[k], "vector");
-        T.x87 |= !strcmp(argv[k], "x87");
-        T.code32 |= !strcmp(argv[k], "code32");
-    }
+    TcgTier tier = TCG_TIER_AUTO;
+    if (argc > 1 && !strcmp(argv[1], "random"))
+        seed = (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32;
+    for (int k = 3; k < argc; k++)
+        take_word(argv[k], &tier);
     if (!WILD && T.code32) {
         printf("wild 32-bit addresses lie in AddressSanitizer's shadow, which is mapped here and not in the guest\n");
         return 77;
@@ -691,7 +763,7 @@ int main(int argc, char **argv)
     Log *log = log_new(print_line, NULL);
     if (getenv("TCG_LOG"))
         log_set_items(log, getenv("TCG_LOG"), NULL);
-    TcgConfig config = { .log = log, .cache_size = 64 << 20, .tier = argc > 3 && !strcmp(argv[argc - 1], "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO };
+    TcgConfig config = { .log = log, .cache_size = 64 << 20, .tier = tier };
     TcgContext *ctx = tcg_new(&config, NULL);
     sigaction(SIGFPE, NULL, &T.old);
     struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
@@ -706,11 +778,14 @@ int main(int argc, char **argv)
     for (unsigned k = 0; k < rounds && T.mismatches < 10; k++)
         one_round(ctx, cpu, s, ops, n_ops, native_ram, k);
     bool all = report_coverage(seed, rounds, ops, n_ops);
+    TcgStats stats;
+    tcg_stats(ctx, &stats);
+    printf("%llu translations, %llu of them regions\n", (unsigned long long)stats.translations, (unsigned long long)stats.regions);
     tcg_cpu_free(cpu);
     tcg_free(ctx);
     log_free(log);
     free(s);
     free(native_ram);
     free(T.image);
-    return T.mismatches || !all;
+    return T.mismatches || (!all && !T.loops);
 }

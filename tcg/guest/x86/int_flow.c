@@ -27,8 +27,11 @@ static void leave_rel(X86Tr *t)
 
 void x86_e_jcc(X86Tr *t)
 {
+    IrCond cc = (IrCond)(t->in.opcode & 15);
+    if (x86_follow(t, t->in.imm, cc, ir_get(t->u, IRT_FL, X86S_FL)))
+        return;
     unsigned taken = ir_label_new(t->u);
-    ir_brcond(t->u, (IrCond)(t->in.opcode & 15), ir_get(t->u, IRT_FL, X86S_FL), taken);
+    ir_brcond(t->u, cc, ir_get(t->u, IRT_FL, X86S_FL), taken);
     x86_leave_goto(t, t->next);
     x86_label(t, taken);
     leave_rel(t);
@@ -36,6 +39,8 @@ void x86_e_jcc(X86Tr *t)
 
 void x86_e_jmp_rel(X86Tr *t)
 {
+    if (x86_follow(t, t->in.imm, 0, 0))
+        return;
     leave_rel(t);
 }
 

@@ -5,7 +5,7 @@
 
 /* The loop over a unit's instructions, and leaving it. */
 
-enum { DEFAULT_INSNS = 64, ROOM_INSNS = 512, ROOM_LABELS = 40, ROOM_COLD = 24 };   /* an instruction's need; STI's and its successor's too */
+enum { REGION_TURNS = 8, DEFAULT_INSNS = 64, ROOM_INSNS = 512, ROOM_LABELS = 40, ROOM_COLD = 24 };   /* an instruction's need; STI's and its successor's too */
 
 IrVal x86_call(X86Tr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d)
 {
@@ -53,6 +53,20 @@ static unsigned cold_add(X86Tr *t, unsigned kind, unsigned vector)
         return label;
     }
     t->cold[t->n_cold++] = (X86Cold){ (uint16_t)label, (uint8_t)kind, (uint8_t)vector, t->off };
+    return label;
+}
+
+static unsigned cold_goto(X86Tr *t, int64_t to)
+{
+    for (unsigned i = 0; i < t->n_cold; i++)
+        if (t->cold[i].kind == X86_COLD_GOTO && t->cold[i].to == to && t->cold[i].off == t->off)
+            return t->cold[i].label;
+    unsigned label = ir_label_new(t->u);
+    if (t->n_cold == X86_MAX_COLD) {
+        t->u->overflow = true;
+        return label;
+    }
+    t->cold[t->n_cold++] = (X86Cold){ .label = (uint16_t)label, .kind = X86_COLD_GOTO, .off = t->off, .to = to };
     return label;
 }
 
@@ -115,6 +129,27 @@ void x86_leave_goto(X86Tr *t, int64_t off)
         ir_goto(t->u, off);
     }
     t->end = true;
+}
+
+bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
+{
+    int64_t to = t->next + disp, page = TCG_PAGE_SIZE;
+    bool direct = x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t));
+    if (!t->t->region || !direct || to < 0 || to >= page || t->next >= page)
+        return false;
+    bool back = to == t->t->page_off;
+    if (!back && to <= t->off)     /* the loop of another region */
+        return false;
+    if (!fl)
+        t->follow = to;
+    else if (back) {
+        ir_brcond(t->u, cc ^ 1, fl, cold_goto(t, t->next));
+        t->follow = to;
+    } else {
+        ir_brcond(t->u, cc, fl, cold_goto(t, to));
+        t->follow = t->next;
+    }
+    return true;
 }
 
 static IrVal linear_of_rip(X86Tr *t, IrVal rip)
@@ -206,10 +241,10 @@ static void emit_undecodable(X86Tr *t, X86DecodeResult r, int64_t off)
 }
 
 /* Decode at byte @pos; false: it does not fit and is not the first. */
-static bool fetch(X86Tr *t, unsigned pos, X86DecodeResult *ret)
+static bool fetch(X86Tr *t, int pos, X86DecodeResult *ret)
 {
     TcgUnitDesc *d = t->t;
-    *ret = x86_decode(d->code + pos, d->avail - pos, t->mode, &t->in);
+    *ret = x86_decode(d->code + pos, (unsigned)((int)d->avail - pos), t->mode, &t->in);
     if (*ret != X86D_SHORT)
         return true;
     if (pos)
@@ -258,6 +293,12 @@ static void emit_cold(X86Tr *t)
 {
     for (unsigned i = 0; i < t->n_cold; i++) {
         X86Cold c = t->cold[i];
+        if (c.kind == X86_COLD_GOTO) {
+            x86_label(t, c.label);
+            ir_insn(t->u, c.off, 1);
+            x86_leave_goto(t, c.to);
+            continue;
+        }
         if (x86_decode(t->t->code + (c.off - t->t->page_off), t->t->avail - (unsigned)(c.off - t->t->page_off), t->mode, &t->in) != X86D_OK)
             continue;
         x86_label(t, c.label);
@@ -277,33 +318,51 @@ static void emit_cold(X86Tr *t)
     }
 }
 
+/* Where a unit goes on: in a region at its start again as long as there is room for another turn; else false. */
+static bool next_place(X86Tr *t, int *io_pos, unsigned *io_turns, unsigned max)
+{
+    TcgUnitDesc *d = t->t;
+    int64_t to = t->follow < 0 ? t->next : t->follow;
+    *io_pos = (int)(to - d->page_off);
+    if (t->follow < 0 || to != d->page_off)
+        return true;
+    unsigned body = d->n_insns / ++*io_turns;
+    return *io_turns < REGION_TURNS && d->n_insns + body <= max;
+}
+
 void x86_translate(TcgUnitDesc *d)
 {
     X86Tr tr = { .t = d, .u = d->u, .mode = d->mode }, *t = &tr;
-    unsigned max = d->max_insns ? d->max_insns : DEFAULT_INSNS;
+    unsigned max = d->max_insns ? d->max_insns : DEFAULT_INSNS, turns = 0;
     if (one_insn_mode(t))
         max = 1;
     if (d->mode & X86M_AC)
         t->mem_flags = IRM_ALIGN;
+    d->region &= max > 1;
     d->n_insns = d->len = 0;
-    unsigned pos = 0, in_page = TCG_PAGE_SIZE - d->page_off;
-    while (!t->end && d->n_insns < max && (room_left(t) || t->hold) && (!pos || pos < in_page)) {
+    int pos = 0, in_page = TCG_PAGE_SIZE - (int)d->page_off;
+    int far = d->region ? TCG_REGION_BYTES - 16 : in_page;
+    bool first = true;
+    while (!t->end && d->n_insns < max && (room_left(t) || t->hold) && (first || pos < MIN(in_page, far))) {
         X86DecodeResult r;
         if (!fetch(t, pos, &r))
             break;
         /* What begins in this page and ends in the next is a unit of its own, so that only such units depend on two pages. */
-        if (pos && pos + t->in.len > in_page)
+        if (!first && pos + t->in.len > in_page)
             break;
-        if (!pos && d->mode & X86M_SHADOW)
+        if (first && d->mode & X86M_SHADOW)
             ir_put(t->u, IRT_I8, X86S_INT_SHADOW, ir_const(t->u, IRT_I8, 0));
+        t->follow = -1;
         if (r == X86D_OK)
             emit_one(t, d->page_off + pos);
         else
             emit_undecodable(t, r, d->page_off + pos);
-        pos += t->in.len;
+        d->len = MAX(d->len, (unsigned)(t->next - d->page_off));
         d->n_insns++;
+        first = false;
+        if (!next_place(t, &pos, &turns, max))
+            break;
     }
-    d->len = pos;
     if (!t->end)
         x86_leave_goto(t, d->page_off + pos);
     emit_cold(t);

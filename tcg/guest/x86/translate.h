@@ -25,8 +25,9 @@ typedef struct X86Cold {
     uint8_t kind;              /* X86_COLD_ */
     uint8_t vector;
     int64_t off;               /* page offset of the instruction */
+    int64_t to;                /* GOTO: where */
 } X86Cold;
-enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW };
+enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW, X86_COLD_GOTO };
 
 typedef struct X86Tr {
     TcgUnitDesc *t;
@@ -36,6 +37,7 @@ typedef struct X86Tr {
     int64_t off, next;         /* page offsets of this instruction and the one behind */
     bool end;                  /* a leaving operation was emitted */
     bool hold;                 /* the next instruction belongs into this unit: no interrupt before it */
+    int64_t follow;            /* region: the translation goes on at this page offset, -1: behind this instruction */
     bool slow;                 /* cold copy of an instruction: segment checks by helper */
     uint8_t mem_flags;         /* IrMem bits for every access (alignment checks at CPL 3) */
     bool mmx_ready;            /* x87 state is known to be in the slots (MMX works there) */
@@ -115,6 +117,9 @@ void x86_check_fetch(X86Tr *t);
 IrVal x86_rip(X86Tr *t, int64_t off);
 /* Guest continues at page offset @off. */
 void x86_leave_goto(X86Tr *t, int64_t off);
+/* In a region: the likely way of a relative branch by @disp was chosen and the other one emitted; fl 0: there is one way only. False: the branch ends the
+ * unit as usual. */
+bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl);
 /* Relative branch by @disp from the next instruction, with the operand size's wrapping. */
 void x86_leave_rel(X86Tr *t, int64_t disp);
 /* Guest continues at RIP value @rip (I64, already cut to the operand size). */

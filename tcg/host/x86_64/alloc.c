@@ -73,14 +73,21 @@ static bool deferred(const Gen *g, const IrInsn *i)
 static void defer_leas(Gen *g)
 {
     IrInsn *insn = g->u->insn;
+    uint16_t *until = g->lea_until;    /* from here on it is in a register: somebody wanted more than to access memory there */
+    memset(until, 0, g->u->n * sizeof(until[0]));
     for (unsigned at = g->u->n - 1; at > 0; at--) {
         const IrInsn *i = &insn[at];
-        if (!deferred(g, i) || g->rep[at] != at)
+        if (g->rep[at] != at || i->op == IR_NOP)
             continue;
-        if (insn[i->a].last < i->last)
-            insn[i->a].last = i->last;
-        if (i->b && insn[i->b].last < i->last)
-            insn[i->b].last = i->last;
+        if (deferred(g, i)) {
+            unsigned last = until[at] && until[at] < i->last ? until[at] : i->last;
+            if (insn[i->a].last < last)
+                insn[i->a].last = (uint16_t)last;
+            if (i->b && insn[i->b].last < last)
+                insn[i->b].last = (uint16_t)last;
+        } else if (i->op == IR_RPUT && i->type == IRT_I64) {
+            until[i->a] = (uint16_t)at;
+        }
     }
 }
 
@@ -119,6 +126,7 @@ void gen_setup(Gen *g)
         if (r)
             u->insn[r].uses += i->uses;
     }
+    gen_defer_flags(g);
     defer_leas(g);
     gen_find_groups(g);
 }

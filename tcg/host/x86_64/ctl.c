@@ -36,13 +36,16 @@ static void put_home(Gen *g, IrInsn *i, unsigned slot, unsigned home)
         home_partial(g, home, i, slot);
         return;
     }
-    if (g->loc[v].kind == L_ADDR && !gen_live_after(g, v)) {
+    if (g->loc[v].kind == L_ADDR) {
         Mem m = gen_addr_mem(g, v);      /* before the old content, which may be part of it, is forgotten */
         gen_preserve_slot(g, slot, 0);
         asm_lea(&g->a, home, m, true);
+        if (!gen_live_after(g, v))
+            return;
+        g->loc[v] = (Loc){ L_HOME, (uint8_t)home, (uint16_t)slot };
+        gen_alias_add(g, slot, v);
         return;
     }
-    gen_materialise(g, v);
     gen_preserve_slot(g, slot, 0);
     Loc l = g->loc[v];
     gen_reg_into(g, v, home, 8);
@@ -153,7 +156,7 @@ static void gen_code(Gen *g, IrInsn *i)
     gen_def(g, dst);
 }
 
-static void add_fix(Gen *g, uint8_t *at, int64_t label)
+void gen_add_fix(Gen *g, uint8_t *at, int64_t label)
 {
     if (g->n_fix >= MAX_FIX) {
         g->failed = true;
@@ -181,7 +184,7 @@ static void gen_brz(Gen *g, IrInsn *i)
     gen_clobber_flags(g);
     unsigned a = gen_reg(g, i->a);
     asm_rr(&g->a, (bytes == 1 ? 0x84u | O_B | O_BM : 0x85u) | asm_size_bits(bytes), a, a);
-    add_fix(g, asm_jcc(&g->a, i->op == IR_BRZ ? IRC_E : IRC_NE), i->imm);
+    gen_branch(g, i->op == IR_BRZ ? IRC_E : IRC_NE, i->imm);
 }
 
 /* Leave for the run loop with cur_off = @off: THUNK_EXIT stores it. */
@@ -229,10 +232,14 @@ static void gen_goto(Gen *g, IrInsn *i)
         emit_leave(g, i->imm, 0);
         return;
     }
-    uint8_t *poll = NULL;
+    uint8_t *poll = NULL, *hot = NULL;
     if (!cross && i->imm <= g->insn_off) {
         asm_alu_mi(&g->a, 7, ENV(g, exit_request), 0, 4);
         poll = asm_jcc(&g->a, IRC_NE);
+        if (g->b->tier < 2 && g->ctx->config.tier == TCG_TIER_AUTO) {
+            asm_alu_mi(&g->a, 5, gen_env(g, offsetof(TcgEnv, hot) + 4 * tcg_hot_slot((uint64_t)i->imm, g->b->gpa)), 1, 4);
+            hot = asm_jcc(&g->a, IRC_S);
+        }
     }
     if (cross) {
         while (((uintptr_t)g->a.p + 6) & 3)      /* cmp m32, imm32: opcode modrm disp32, then the immediate */
@@ -261,16 +268,19 @@ static void gen_goto(Gen *g, IrInsn *i)
         emit_probe(g, i->imm, (unsigned)(l - g->ctx->links));
     else
         emit_leave(g, i->imm, (unsigned)(l - g->ctx->links));
+    if (hot) {
+        asm_patch(&g->a, hot);
+        asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, leave));
+        a32(&g->a, LEAVE_HOT);
+        emit_leave(g, i->imm, (unsigned)(l - g->ctx->links));
+    }
 }
 
 /* Indirect: probe the jump cache here, so that each site has its own host branch to predict. */
 static void gen_jmp(Gen *g, IrInsn *i)
 {
-    gen_spill_temps(g);
-    g->locked |= TEMPS;
     gen_reg_into(g, i->a, RAX, 8);
-    asm_mov_rr(&g->a, RCX, RAX, false);
-    asm_rr(&g->a, 0xc1, 5, RCX);
+    asm_vrr(&g->a, 0xf0 | M_3A | P_F2, RCX, NOREG, RAX);       /* rorx */
     a8(&g->a, TCG_PAGE_BITS);
     asm_rr(&g->a, 0x33, RCX, RAX);
     asm_alu_ri(&g->a, 4, RCX, JC_SIZE - 1, 4);
@@ -357,12 +367,12 @@ bool gen_ctl(Gen *g, IrInsn *i)
         g->label_at[i->imm] = g->a.p;
         return true;
     case IR_BR:
-        add_fix(g, asm_jmp(&g->a), i->imm);
+        gen_add_fix(g, asm_jmp(&g->a), i->imm);
         forget_values(g);
         return true;
     case IR_BRCOND:
         gen_use_flags(g, i->a);
-        add_fix(g, asm_jcc(&g->a, i->aux), i->imm);
+        gen_branch(g, i->aux, i->imm);
         return true;
     case IR_BRZ: case IR_BRNZ: gen_brz(g, i); return true;
     case IR_GOTO: gen_goto(g, i); forget_values(g); return true;

@@ -1,6 +1,9 @@
 /*
  * Flags values. At most one is in EFLAGS (fl_cur); a packed copy may be in a temporary, a spill place or the flags slot
  * (loc). A value that is only in EFLAGS is saved the moment EFLAGS is about to change and somebody still needs it.
+ *
+ * A put of flags to their slot that is overwritten by another one, with only memory accesses and conditional branches in between,
+ * is left to those: the slow path of the access and the way out of the branch make the flags again from operands that are kept so long.
  */
 #include "tcg/host/x86_64/gen.h"
 
@@ -76,6 +79,11 @@ unsigned gen_pack_flags(Gen *g, IrVal fl)
 
 void gen_put_flags(Gen *g, unsigned slot, IrVal fl)
 {
+    g->pending = 0;
+    if (g->defer[g->at].last) {
+        g->pending = (uint16_t)g->at;
+        return;
+    }
     Loc l = g->loc[fl];
     if (l.kind == L_SLOT && l.n == slot)
         return;
@@ -93,4 +101,165 @@ void gen_put_flags(Gen *g, unsigned slot, IrVal fl)
     }
     g->loc[fl] = (Loc){ L_SLOT, 0, (uint16_t)slot };
     gen_alias_add(g, slot, fl);
+}
+
+/* ---- deferred puts ---- */
+static bool branch(const IrInsn *i) { return i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ; }
+
+/* What makes the flags @v again. */
+static bool again_from(const Gen *g, IrVal v, uint16_t *ret_x, uint16_t *ret_y)
+{
+    const IrInsn *i = &g->u->insn[v];
+    if (i->op == IR_CMP || i->op == IR_TEST) {
+        *ret_x = i->a;
+        *ret_y = i->b;
+        return true;
+    }
+    if (i->op != IR_FLAGS)
+        return false;
+    const IrInsn *of = &g->u->insn[i->a];
+    *ret_x = i->a;
+    *ret_y = of->b;
+    return of->op == IR_ADD || of->op == IR_SUB || of->op == IR_AND || of->op == IR_OR || of->op == IR_XOR;
+}
+
+static void keep_until(Gen *g, IrVal v, unsigned at)
+{
+    if (g->u->insn[v].last < at)
+        g->u->insn[v].last = (uint16_t)at;
+}
+
+void gen_defer_flags(Gen *g)
+{
+    IrUnit *u = g->u;
+    unsigned put = 0, last = 0;
+    g->pending = 0;
+    memset(g->defer, 0, u->n * sizeof(g->defer[0]));
+    if (g->ctx->config.direct)
+        return;                /* a host fault finds the state as it is */
+    for (unsigned at = 1; at < u->n; at++) {
+        const IrInsn *i = &u->insn[at];
+        uint8_t how = ir_op_info[i->op].flags;
+        if (i->op == IR_RPUT && i->type == IRT_FL) {
+            uint16_t x, y;
+            if (put && last && again_from(g, u->insn[put].a, &x, &y)) {
+                g->defer[put].last = (uint16_t)last;
+                g->defer[put].x = x;
+                g->defer[put].y = y;
+                keep_until(g, x, last);
+                keep_until(g, y, last);
+            }
+            put = at;
+            last = 0;
+        } else if (how & IRF_X || i->op == IR_CALL || i->op == IR_NATIVE || (i->op == IR_RGET && i->type == IRT_FL)) {
+            put = 0;
+        } else if (how & IRF_M || branch(i)) {
+            last = at;
+        }
+    }
+}
+
+FlagSource gen_flag_source(Gen *g)
+{
+    FlagSource f = { 0 };
+    unsigned put = g->pending;
+    if (!put || g->at > g->defer[put].last)
+        return f;
+    IrVal v = g->u->insn[put].a, x = g->defer[put].x, y = g->defer[put].y;
+    const IrInsn *i = &g->u->insn[v];
+    const IrInsn *of = i->op == IR_FLAGS ? &g->u->insn[i->a] : i;
+    f.op = of->op;
+    f.bytes = (uint8_t)type_bytes(i->op == IR_FLAGS ? of->type : i->aux);
+    f.x = g->loc[x];
+    f.y = g->loc[y];
+    f.x_const = g->u->insn[x].imm;
+    f.y_const = g->u->insn[y].imm;
+    f.slot = (uint16_t)g->u->insn[put].imm;
+    f.in_eflags = g->fl_cur == v;
+    return f;
+}
+
+static void place_to(Gen *g, Loc l, int64_t konst, unsigned reg)
+{
+    switch (l.kind) {
+    case L_CONST: asm_mov_imm(&g->a, reg, konst); break;
+    case L_HOME: case L_TEMP: asm_mov_rr(&g->a, reg, l.reg, true); break;
+    case L_SPILL: asm_load(&g->a, reg, gen_spill_mem(g, l.n), true); break;
+    case L_SLOT: asm_load(&g->a, reg, gen_slot_mem(g, l.n), true); break;
+    default: GEN_FAIL(g); break;
+    }
+}
+
+/* RAX and RCX in the order in which neither is overwritten before it is read. */
+static void operands_to(Gen *g, const FlagSource *f)
+{
+    bool x_in_rcx = (f->x.kind == L_TEMP) && f->x.reg == RCX, y_in_rax = (f->y.kind == L_TEMP) && f->y.reg == RAX;
+    if (x_in_rcx && y_in_rax) {
+        asm_rr(&g->a, 0x87 | O_W, RAX, RCX);
+    } else if (y_in_rax) {
+        place_to(g, f->y, f->y_const, RCX);
+        place_to(g, f->x, f->x_const, RAX);
+    } else {
+        place_to(g, f->x, f->x_const, RAX);
+        place_to(g, f->y, f->y_const, RCX);
+    }
+}
+
+void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps)
+{
+    enum { ADD = 0x03, SUB = 0x2b, CMP = 0x3b, TEST = 0x85 };
+    Mem a = gen_env(g, offsetof(TcgEnv, save) + 8 * 6), c = gen_env(g, offsetof(TcgEnv, save) + 8 * 7);
+    unsigned sz = asm_size_bits(f->bytes), cmp = f->bytes == 1 ? 0x3au : CMP | sz, add = f->bytes == 1 ? 0x02u : ADD | sz, test = f->bytes == 1 ? 0x84u : TEST | sz;
+    if (keep_temps) {
+        asm_store(&g->a, a, RAX, true);
+        asm_store(&g->a, c, RCX, true);
+    }
+    if (!f->in_eflags || keep_temps) {
+        operands_to(g, f);
+        switch (f->op) {
+        case IR_CMP: asm_rr(&g->a, cmp, RAX, RCX); break;
+        case IR_TEST: asm_rr(&g->a, test, RCX, RAX); break;
+        case IR_SUB:           /* x = a - y */
+            asm_rr(&g->a, ADD | O_W, RAX, RCX);
+            asm_rr(&g->a, cmp, RAX, RCX);
+            break;
+        case IR_ADD:
+            asm_rr(&g->a, SUB | O_W, RAX, RCX);
+            asm_rr(&g->a, add, RAX, RCX);
+            break;
+        default: asm_rr(&g->a, test, RAX, RAX); break;
+        }
+    }
+    emit_pack(g);
+    asm_store(&g->a, gen_slot_mem(g, f->slot), RAX, false);
+    if (keep_temps) {
+        asm_load(&g->a, RAX, a, true);
+        asm_load(&g->a, RCX, c, true);
+    }
+}
+
+/* A branch to a label, where no value but registers' is known: the temporaries are free on the way. */
+void gen_branch(Gen *g, unsigned cc, int64_t label)
+{
+    FlagSource f = gen_flag_source(g);
+    if (!f.op) {
+        gen_add_fix(g, asm_jcc(&g->a, cc), label);
+        return;
+    }
+    if (g->n_exit == sizeof(g->exit) / sizeof(g->exit[0])) {
+        GEN_FAIL(g);
+        return;
+    }
+    g->exit[g->n_exit].flags = f;
+    g->exit[g->n_exit].label = (uint16_t)label;
+    g->exit[g->n_exit++].at = asm_jcc(&g->a, cc);
+}
+
+void gen_exits(Gen *g)
+{
+    for (unsigned n = 0; n < g->n_exit; n++) {
+        asm_patch(&g->a, g->exit[n].at);
+        gen_flags_again(g, &g->exit[n].flags, false);
+        gen_add_fix(g, asm_jmp(&g->a), g->exit[n].label);
+    }
 }

@@ -24,7 +24,10 @@ enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_
 
 /* An address as places to add up: what a slow path, which runs with the places as they were at the jump, computes it from. */
 typedef struct Addr { Loc base, index; uint8_t scale; int32_t disp; int64_t base_const; } Addr;
+/* How to make flags again from what is still there: of an operation on x and y, or from its result x and its second operand y. */
+typedef struct FlagSource { uint8_t op, bytes; bool in_eflags; Loc x, y; int64_t x_const, y_const; uint16_t slot; } FlagSource;
 typedef struct SlowPath {
+    FlagSource flags;          /* to be put into their slot first; op 0: none */
     uint8_t *from, *from2, *back;
     uint16_t at;
     uint8_t kind, addr_tmp, dst, type, host;
@@ -67,15 +70,20 @@ typedef struct Gen {
     uint8_t n_alias[256];
     uint64_t spill_used;
     uint32_t vspill_used;
+    struct { uint16_t last, x, y; } defer[IR_MAX_INSNS];   /* of a put of flags: last one who might look, operands (flags.c); last 0: put at once */
+    uint16_t pending;          /* such a put, 0 = none */
     uint16_t fl_cur;           /* flags value in EFLAGS, 0 = none of interest */
     bool fpu_live;             /* the shared FP registers are known to be in the host's */
     Group group[MAX_GROUPS];
     unsigned n_groups;
     uint16_t group_of[IR_MAX_INSNS];  /* of an access: group + 1, 0 = alone */
     int32_t group_off[IR_MAX_INSNS];
+    uint16_t lea_until[IR_MAX_INSNS];
     uint8_t *label_at[IR_MAX_LABELS];
     struct { uint8_t *at; uint16_t label; } fix[MAX_FIX];
     unsigned n_fix;
+    struct { uint8_t *at; uint16_t label; FlagSource flags; } exit[IR_MAX_LABELS * 2];   /* branches that put flags on the way */
+    unsigned n_exit;
     SlowPath slow[MAX_SLOW];
     unsigned n_slow;
     TcgFaultAt fault[IR_MAX_INSNS];   /* direct memory */
@@ -134,6 +142,11 @@ void gen_use_flags(Gen *g, IrVal fl);            /* EFLAGS = fl */
 unsigned gen_pack_flags(Gen *g, IrVal fl);       /* packed form in a temporary (not to be written) */
 void gen_put_flags(Gen *g, unsigned slot, IrVal fl);
 void gen_set_flags(Gen *g, IrVal fl);            /* EFLAGS now holds fl */
+void gen_defer_flags(Gen *g);                    /* which puts of flags are left to those who look */
+FlagSource gen_flag_source(Gen *g);              /* of the pending put for whoever might look here; op 0: none */
+void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps);
+void gen_branch(Gen *g, unsigned cc, int64_t label);
+void gen_exits(Gen *g);
 
 /* int.c mem.c ctl.c vec.c */
 bool gen_int(Gen *g, IrInsn *i);
@@ -151,6 +164,7 @@ SlowPath *gen_slow_new(Gen *g);
 void gen_slow_head(Gen *g, const SlowPath *s);
 void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk);
 void gen_slow_paths(Gen *g);
+void gen_add_fix(Gen *g, uint8_t *at, int64_t label);
 void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm, bool legacy);
 void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm);
 

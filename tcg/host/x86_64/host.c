@@ -51,14 +51,36 @@ static void load_r15(Thunks *t)
         asm_mov_imm(&t->a, R15, (int64_t)t->ctx->config.direct_base);
 }
 
-/* Vector homes from or to the state. No general register changes. */
-static void thunk_vectors(Thunks *t, bool load)
+/* @op on each vector home and its slot, @at bytes into it; reg NOREG: the home itself. */
+static void each_vector(Thunks *t, unsigned op, unsigned reg, unsigned at)
 {
-    thunk_begin(t, load ? THUNK_VLOAD : THUNK_VSAVE);
     for (unsigned s = 0; s < t->isa->n_slots; s++) {
         unsigned rank = t->isa->slots[s].rank;
         if (type_vec(t->isa->slots[s].type) && rank && rank <= N_XHOMES)
-            asm_vrm(&t->a, (load ? 0x6fu : 0x7fu) | M_0F | P_F3 | O_L, rank - 1, NOREG, state_mem(t->isa->slots[s].offset));
+            asm_vrm(&t->a, op, reg == NOREG ? rank - 1 : reg, reg, state_mem(t->isa->slots[s].offset + at));
+    }
+}
+
+/*
+ * Vector homes from or to the state. No general register changes. Upper halves that are all 0 are loaded by 128-bit loads: the host then knows that they are
+ * 0, and instructions without VEX need not wait for the old content of their destination.
+ */
+static void thunk_vectors(Thunks *t, bool load)
+{
+    enum { MOVDQU_LD = 0x6f | M_0F | P_F3, MOVDQU_ST = 0x7f | M_0F | P_F3, POR = 0xeb | M_0F | P_66, PXOR = 0xef | M_0F | P_66, PTEST = 0x17 | M_38 | P_66 };
+    thunk_begin(t, load ? THUNK_VLOAD : THUNK_VSAVE);
+    if (load) {
+        asm_vrr(&t->a, PXOR, 0, 0, 0);
+        each_vector(t, POR, 0, 16);
+        asm_vrr(&t->a, PTEST, 0, NOREG, 0);
+        uint8_t *wide = asm_jcc(&t->a, IRC_NE);
+        each_vector(t, MOVDQU_LD, NOREG, 0);
+        uint8_t *done = asm_jmp(&t->a);
+        asm_patch(&t->a, wide);
+        each_vector(t, MOVDQU_LD | O_L, NOREG, 0);
+        asm_patch(&t->a, done);
+    } else {
+        each_vector(t, MOVDQU_ST | O_L, NOREG, 0);
     }
     asm_rm(&t->a, 0xc7, 0, TENV(t, vec_live));
     a32(&t->a, load);
@@ -270,7 +292,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     g->isa = cpu->isa;
     g->env = (int32_t)cpu->isa->xlat_offset - STATE_BIAS;
     g->regime = cpu->isa->regime(b->mode);
-    g->n_fix = g->n_slow = g->n_fault = 0;
+    g->n_fix = g->n_slow = g->n_fault = g->n_exit = 0;
     g->fpu_live = false;
     g->failed = false;
     g->insn_off = (int64_t)(b->gpa & (TCG_PAGE_SIZE - 1));
@@ -287,6 +309,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     for (unsigned n = 0; n < sizeof(nop5); n++)
         a8(&g->a, nop5[n]);
     emit_body(g);
+    gen_exits(g);
     gen_slow_paths(g);
     fix_labels(g);
     if (asm_full(&g->a) || g->failed) {
@@ -337,15 +360,12 @@ static void host_unlink(TcgContext *ctx, TcgLink *l)
     store32(l->at, l->cross ? 0xffffffff : 0);
 }
 
-/* The entry's first five bytes, inside one aligned word, become a jump to the stub in front of it. */
-static void host_kill(TcgContext *ctx, TcgBlock *b)
+/* The entry's first five bytes, inside one aligned word, become a jump. */
+static void patch_entry(TcgContext *ctx, TcgBlock *b, int32_t d)
 {
-    if (!b->host)
-        return;
     uint8_t *rw = (uint8_t *)b->host + (ctx->rw - ctx->rx);
     uint64_t w;
     memcpy(&w, rw, 8);
-    int32_t d = -(int32_t)b->stub - 5;
     w = (w & ~0xffffffffffull) | 0xe9 | (uint64_t)(uint32_t)d << 8;
     __atomic_store_n((uint64_t *)rw, w, __ATOMIC_RELEASE);
 }
@@ -359,6 +379,18 @@ static void host_revive(TcgContext *ctx, TcgBlock *b)
     memcpy(&w, rw, 8);
     memcpy(&w, nop5, 5);
     __atomic_store_n((uint64_t *)rw, w, __ATOMIC_RELEASE);
+}
+
+/* To the stub in front of it. */
+static void host_kill(TcgContext *ctx, TcgBlock *b)
+{
+    if (b->host)
+        patch_entry(ctx, b, -(int32_t)b->stub - 5);
+}
+
+static void host_redirect(TcgContext *ctx, TcgBlock *from, const TcgBlock *to)
+{
+    patch_entry(ctx, from, (int32_t)((uint8_t *)to->host - (uint8_t *)from->host) - 5);
 }
 
 /* The homes as the signal found them. */
@@ -420,6 +452,6 @@ static void host_free(TcgContext *ctx)
 }
 
 const HostOps tcg_host_x86_64 = {
-    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .unlink = host_unlink, .kill = host_kill, .revive = host_revive, .free = host_free, .fault = host_fault,
+    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .unlink = host_unlink, .kill = host_kill, .revive = host_revive, .redirect = host_redirect, .free = host_free, .fault = host_fault,
     .vectors = host_vectors,
 };

@@ -30,6 +30,8 @@ static SlowPath *slow_new(Gen *g)
     memset(s, 0, sizeof(*s));
     s->at = (uint16_t)g->at;
     s->off = g->insn_off;
+    s->flags = gen_flag_source(g);
+    s->flags.in_eflags = false;
     for (unsigned x = 0; x < 16; x++)
         if (g->xmm_val[x] && g->u->insn[g->xmm_val[x]].last >= g->at)
             s->xlive |= (uint16_t)(1u << x);
@@ -694,6 +696,8 @@ void gen_slow_paths(Gen *g)
         asm_patch(&g->a, s->from);
         if (s->from2)
             asm_patch(&g->a, s->from2);
+        if (s->flags.op)
+            gen_flags_again(g, &s->flags, true);
         if (s->retry)
             slow_retry(g, s);
         else if (s->kind == THUNK_LD)
