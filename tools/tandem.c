@@ -1,5 +1,6 @@
 /* tandem: runs one machine. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include "cpu/x86/cpuid.h"
 #include "tools/setup.h"
 #include "util/sandbox.h"
+
+enum { ARENAS = 16 };
 
 void tandem_say(const char *fmt, ...)
 {
@@ -143,6 +146,8 @@ int main(int argc, char **argv)
     g_autofree char *text = NULL;
     GError *err = NULL;
     int status = 1;
+    /* Without a limit glibc asks for the number of processors when a thread first needs memory of its own, in a file that the sandbox refuses. */
+    mallopt(M_ARENA_MAX, ARENAS);
     OptionsResult r = options_parse(&t.o, argc, argv, &text, &err);
     if (r == OPTIONS_RUN && asked_for_help(&t.o, &text, &err))
         r = err ? OPTIONS_BAD : OPTIONS_DONE;
