@@ -52,6 +52,7 @@ typedef struct VmExit {
     uint8_t n_insn, insn[15];
     uint32_t suberror;
     const char *why;            /* static text for the statistics, NULL: the instruction says it all */
+    bool events_only;           /* nothing wrong with the next instruction: there is an event that the engine does not deliver */
     bool user_only;             /* since the last hand-over only least privileged code ran: page tables and system registers are as they were */
     int error;
 } VmExit;
@@ -87,13 +88,14 @@ typedef struct AccelInfo {
 } AccelInfo;
 
 /*
- * vcpu_step's limits: stops at the first that is reached, at least one instruction later. With @until the engine runs at full speed:
- * max_insns does not hold then, and what it executed is not counted.
+ * vcpu_step's limits: stops at the first that is reached, at least one instruction later (@at_once: or when pending events are delivered). With @until
+ * the engine runs at full speed: max_insns does not hold then, and what it executed is not counted.
  */
 typedef struct VcpuStep {
     uint64_t max_insns;         /* >= 1 */
     bool (*until)(void *opaque);    /* looks at the state between two instructions, wherever privilege or mode may have changed; NULL: none */
     void *opaque;
+    bool at_once;               /* @until may hold before the first instruction */
 } VcpuStep;
 
 typedef enum AccelTrait {

@@ -260,6 +260,7 @@ static bool begin_stretch(Vcpu *c, VmExit *x, bool *ret_left)
     if (h.kind == HANDOVER_UNTIL_USER) {
         c->priv->step.until = user_only ? c->accel->can_run : in_user;
         c->priv->step.opaque = user_only ? c->ec : (void *)c;
+        c->priv->step.at_once = x->events_only;
     }
     c->stats.handovers++;
     return true;
@@ -296,6 +297,7 @@ bool engine_handover(Vcpu *c, VmExit *x)
     if (!*c->groups_dirty)
         *c->groups_dirty = c->type->groups_all;
     /* Interrupted, or asleep until somebody wakes it: the engine would not run what comes next anyway. */
+    p->step.at_once |= done > 0;
     p->resume = p->handover_due = machine_accel_traits(m) & ACCEL_USER_ONLY && p->step.until && (sx.kind == EXIT_NONE || sx.kind == EXIT_HALT);
     if (sx.kind == EXIT_HALT && p->resume) {
         *x = sx;

@@ -65,6 +65,7 @@ struct KvmEc {
     uint64_t deadline;         /* IA32_TSC_DEADLINE as KVM had it last */
     /* user.c: what KVM has */
     bool synced, msrs_set;
+    bool late;                 /* the last exit was a triple fault of before */
     uint64_t xcr0, tsc_aux;
     struct kvm_xsave xsave;
 };
@@ -85,6 +86,8 @@ void kvm_memory_changed(void *vm, AddressSpace *as, const FlatView *old, const F
 void kvm_pages_revoke(void *vm, PageClient client, uint64_t ram_addr, uint64_t len);
 /* After a write to a read-only page was refused (KVM_RUN: EFAULT) and done by the assistant: pages without translations are writable again. */
 void kvm_release_code(KvmVm *vm);
+/* The assistant loses all translations, and all pages are writable. */
+void kvm_forget_code(KvmVm *vm);
 void kvm_memory_fini(KvmVm *vm);
 /* Make KVM forget its shadow page tables, for all vCPUs. Any thread; they may run. */
 void kvm_drop_shadow(KvmVm *vm);

@@ -298,6 +298,8 @@ static bool exit_msr(KvmEc *ec)
     bool leave = vcpu_io(ec->c, &x);
     ec->pending_io = true;
     r->msr.error = x.result != MEM_OK;
+    if (r->msr.error)
+        kvm_msr_refused(ec, r->msr.index);
     if (!x.write)
         r->msr.data = x.value;
     return leave;

@@ -92,6 +92,20 @@ void kvm_release_code(KvmVm *vm)
     g_mutex_unlock(&c->lock);
 }
 
+void kvm_forget_code(KvmVm *vm)
+{
+    KvmCode *c = &vm->code;
+    g_autoptr(GList) pages = NULL;
+    g_mutex_lock(&c->lock);
+    pages = c->pages ? g_hash_table_get_keys(c->pages) : NULL;
+    g_mutex_unlock(&c->lock);
+    for (GList *p = pages; p; p = p->next) {
+        const KvmMap *map = find_map(vm, GPOINTER_TO_SIZE(p->data));
+        mem_pages_written(map->ram, GPOINTER_TO_SIZE(p->data) - ram_block_addr(map->ram), PAGE_SIZE);
+    }
+    kvm_release_code(vm);
+}
+
 void kvm_memory_fini(KvmVm *vm)
 {
     for (guint n = 0; vm->code.maps && n < vm->code.maps->len; n++) {

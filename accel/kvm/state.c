@@ -190,7 +190,8 @@ void kvm_msr_refused(KvmEc *ec, uint32_t index)
         if (msrs[n].index == index)
             name = msrs[n].name;
     g_mutex_lock(&ec->vm->lock);
-    if (g_hash_table_add(ec->vm->refused, GUINT_TO_POINTER(index)))
+    /* bounded: a guest may try all there are */
+    if (g_hash_table_size(ec->vm->refused) < 64 && g_hash_table_add(ec->vm->refused, GUINT_TO_POINTER(index)))
         log_warn(machine_log(ec->vm->m), "kvm: the host refuses MSR %#x (%s); the guest runs without it", index, name);
     g_mutex_unlock(&ec->vm->lock);
 }

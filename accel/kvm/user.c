@@ -17,7 +17,7 @@
 
 /* The last page below 2^64: Linux keeps it free for error pointers. CSTAR's is never reached, compatibility mode is the assistant's. */
 #define LSTAR_TRAP 0xfffffffffffff000ull
-enum { SYNC = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS };
+enum { SYNC = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS, NO_VECTOR = 255 };
 
 static const char *const vector_names[32] = {
     "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP", "#PF", "15", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
@@ -53,15 +53,24 @@ static bool bytes_at(KvmEc *ec, uint64_t rip, uint8_t a, uint8_t b)
 
 static void failed(KvmEc *ec, VmExit *x, const char *why, bool insn)
 {
-    *x = (VmExit){ .kind = EXIT_EMULATION_FAILED, .why = why, .user_only = true };
+    *x = (VmExit){ .kind = EXIT_EMULATION_FAILED, .why = why, .user_only = true, .events_only = !insn };
     if (insn)
         x->n_insn = (uint8_t)fetch(ec, ec->run->s.regs.regs.rip, x->insn, sizeof(x->insn));
+}
+
+/* Instructions that the translator does not know but the host's processor may. */
+static bool is_evex(const VmExit *x)
+{
+    unsigned at = 0;
+    while (at < x->n_insn && memchr("\x26\x2e\x36\x3e\x64\x65\x67", x->insn[at], 7))
+        at++;
+    return at < x->n_insn && x->insn[at] == 0x62;
 }
 
 /* Faults whose cause the host's KVM or processor knows for certain. The others may be defects of this KVM, or #UD for INT n. */
 static bool is_final(unsigned vector, const VmExit *x)
 {
-    return vector == X86_PF_EXC || vector == X86_AC_EXC || vector == X86_XM || (vector == X86_GP && x->n_insn && x->insn[0] == 0x62);
+    return vector == X86_PF_EXC || vector == X86_AC_EXC || vector == X86_XM || (vector < 32 && is_evex(x));
 }
 
 /* After SYSCALL (SDM 2B: RCX next instruction, R11 flags, both else lost): back to before it. */
@@ -115,6 +124,7 @@ static void entry_to_kernel(KvmEc *ec, VmExit *x)
     X86State *s = ec->c->state;
     if (vector == X86_PF_EXC)
         s->cr2 = ec->run->s.regs.sregs.cr2;
+    x->events_only = true;
     s->ev.pending = (X86Event){ .kind = X86_EVENT_EXCEPTION, .vector = (uint8_t)vector, .has_error = e->exception.has_error_code,
                                 .error = e->exception.error_code, .has_payload = vector == X86_PF_EXC, .payload = s->cr2 };
 }
@@ -206,6 +216,7 @@ static bool state_in(KvmEc *ec, GError **err)
         kvm_regs_from_state(&r->regs, s);
     struct kvm_vcpu_events *e = &r->events;
     memset(e, 0, sizeof(*e));
+    e->exception.nr = NO_VECTOR;
     e->flags = KVM_VCPUEVENT_VALID_SHADOW;
     ec->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
     if (dirty & (X86_GROUP_SEG | X86_GROUP_SYS))
@@ -241,10 +252,20 @@ static const char *not_mine(KvmEc *ec)
     return flags & X86_IF && i->ops && i->ops->pending(i->opaque) ? "interrupt" : NULL;
 }
 
+/* A triple fault of the run before last, which a kick had ended, comes late and without an exception: on with it, unless that is all that comes. */
+static bool shutdown(KvmEc *ec, VmExit *x)
+{
+    bool late = ec->run->s.regs.events.exception.nr == NO_VECTOR && !ec->late;
+    ec->late = late;
+    if (!late)
+        entry_to_kernel(ec, x);
+    return !late;
+}
+
 static bool handle(KvmEc *ec, VmExit *x)
 {
     switch (ec->run->exit_reason) {
-    case KVM_EXIT_SHUTDOWN: entry_to_kernel(ec, x); return true;
+    case KVM_EXIT_SHUTDOWN: return shutdown(ec, x);
     case KVM_EXIT_INTERNAL_ERROR: failed(ec, x, NULL, true); return true;
     default: return kvm_handle_exit(ec, x);
     }
@@ -280,7 +301,10 @@ void kvm_user_run(KvmEc *ec, VmExit *x)
         if (r < 0 && errno == EFAULT) {
             ec->vm->code.release = true;
             failed(ec, x, "write to translated code", true);
-            return;
+            if (!is_evex(x))
+                return;
+            kvm_forget_code(ec->vm);
+            continue;
         }
         if (r < 0) {
             kvm_run_error(x, -errno);

@@ -311,7 +311,7 @@ static void tcg_guest_ran_elsewhere(void *opaque)
 static TcgLeave step_on(TcgEc *ec, const VcpuStep *limit, uint64_t *done)
 {
     enum { CHUNK = 256 };
-    if (limit->until && *done)
+    if (limit->until && (*done || limit->at_once))
         return tcg_cpu_run_until(ec->cpu, limit->until, limit->opaque);
     uint64_t before = tcg_cpu_steps(ec->cpu), n = limit->until ? 1 : MIN(limit->max_insns - *done, (uint64_t)CHUNK);
     TcgLeave why = tcg_cpu_run(ec->cpu, n);
@@ -327,7 +327,7 @@ static void step(TcgEc *ec, const VcpuStep *limit, VmExit *x, uint64_t *ret_done
         take_events(ec);
         if (vcpu_must_leave(ec->c))
             break;
-        bool alone = limit->until && done;
+        bool alone = limit->until && (done || limit->at_once);
         TcgLeave why = step_on(ec, limit, &done);
         if (why == TCG_LEAVE_KICKED)
             continue;

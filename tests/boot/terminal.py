@@ -76,6 +76,9 @@ def main():
     if not os.path.exists(FIRMWARE):
         print('SeaBIOS is not installed')
         sys.exit(77)
+    if len(sys.argv) > 2 and sys.argv[2].startswith('kvm') and not os.access('/dev/kvm', os.R_OK | os.W_OK):
+        print('no usable /dev/kvm')
+        sys.exit(77)
     program = [sys.argv[1], '-accel', sys.argv[2] if len(sys.argv) > 2 else 'tcg']
     for name, case in sorted(globals().items()):
         if name.startswith('case_'):
