@@ -32,6 +32,7 @@ static const Case cases[] = {
     { { "-machine", "pc,smm=perhaps" }, "on or off" },
     { { "-machine", "pc,flavour=mint" }, "does not know" },
     { { "-cpu", "max,+avx2" }, NULL },
+    { { "-arch", "riscv64" }, NULL },
     { { "-smp", "4" }, NULL },
     { { "-smp", "cpus=4,sockets=2,cores=2" }, NULL },
     { { "-smp", "2,maxcpus=8" }, NULL },

@@ -49,7 +49,7 @@ static bool get_segbase(X86State *s, const Msr *m, uint32_t index, uint64_t *ret
     return true;
 }
 
-static bool set_efer(X86State *s, const Msr *m, uint32_t index, uint64_t v)
+uint64_t x86_efer_mask(const X86State *s)
 {
     uint64_t ok = X86_EFER_LMA;
     const struct { X86Feature f; uint64_t bit; } bits[] = {
@@ -59,7 +59,12 @@ static bool set_efer(X86State *s, const Msr *m, uint32_t index, uint64_t v)
     for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
         if (x86_model_has(s->model, bits[i].f))
             ok |= bits[i].bit;
-    if (v & ~ok || (s->cr0 & X86_CR0_PG && (v ^ s->msr.efer) & X86_EFER_LME))
+    return ok;
+}
+
+static bool set_efer(X86State *s, const Msr *m, uint32_t index, uint64_t v)
+{
+    if (v & ~x86_efer_mask(s) || (s->cr0 & X86_CR0_PG && (v ^ s->msr.efer) & X86_EFER_LME))
         return false;
     v = (v & ~(uint64_t)X86_EFER_LMA) | (s->msr.efer & X86_EFER_LMA);
     bool nx = (v ^ s->msr.efer) & X86_EFER_NXE;

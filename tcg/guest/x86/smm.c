@@ -116,7 +116,7 @@ static bool state_ok(const X86State *s, uint64_t cr0, uint64_t cr4, uint64_t efe
     bool long_mode = efer & X86_EFER_LME && pg;
 
     return !(cr0 >> 32) && (pe || !pg) && !(cr0 & X86_CR0_NW && !(cr0 & X86_CR0_CD)) && !(cr4 & ~x86_model_cr4_mask(s->model)) &&
-           !(efer & ~0xd01ull) && !(long_mode && !(cr4 & X86_CR4_PAE)) && (!(efer & X86_EFER_LMA) || long_mode);
+           !(efer & ~x86_efer_mask(s)) && !(long_mode && !(cr4 & X86_CR4_PAE)) && (!(efer & X86_EFER_LMA) || long_mode);
 }
 
 static void restore(X86State *s, uint64_t cr0, uint64_t cr4, uint64_t efer)

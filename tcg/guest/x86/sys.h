@@ -153,6 +153,8 @@ bool x86_load_pdptrs(X86State *s, uint64_t cr3);
 /* FLAGS write of POPF and IRET: which bits may change at the current CPL and IOPL. */
 uint32_t x86_flags_writable(const X86State *s, unsigned size);
 
+/* Bits of EFER that the CPU model has (msr.c). */
+uint64_t x86_efer_mask(const X86State *s);
 /* ---- SMM (smm.c) ---- */
 void x86_smm_enter(X86State *s);
 
