@@ -22,7 +22,8 @@ static int set_routes(KvmVm *vm)
     size_t n = vm->routes->len;
     g_autofree struct kvm_irq_routing *r = g_malloc0(sizeof(*r) + n * sizeof(struct kvm_irq_routing_entry));
     r->nr = (__u32)n;
-    memcpy(r->entries, vm->routes->data, n * sizeof(struct kvm_irq_routing_entry));
+    if (n)                     /* without any the array has no data */
+        memcpy(r->entries, vm->routes->data, n * sizeof(struct kvm_irq_routing_entry));
     return ioctl(vm->fd, KVM_SET_GSI_ROUTING, r) < 0 ? -errno : 0;
 }
 
