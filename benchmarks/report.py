@@ -64,7 +64,8 @@ def class_means(rows, engines):
     means = {}
     for cls in dict.fromkeys(r['class'] for r in rows):
         for e in engines:
-            values = [r['engines'][e]['ratio'] for r in rows if r['class'] == cls and 'ratio' in r['engines'].get(e, {})]
+            # a time below the clock's step makes a ratio of 0, which has no place in a geometric mean
+            values = [r['engines'][e]['ratio'] for r in rows if r['class'] == cls and r['engines'].get(e, {}).get('ratio')]
             if values and e != 'native':
                 means.setdefault(cls, {})[e] = round(math.exp(sum(map(math.log, values)) / len(values)), 2)
     return means
