@@ -38,39 +38,26 @@ bool user_elf_peek(int fd, unsigned *machine, unsigned *elf_class)
     return true;
 }
 
-static bool read_headers64(Load *l)
-{
-    Elf64_Ehdr h;
-    Elf64_Phdr ph[MAX_PHDRS];
-    if (!read_at(l->fd, &h, sizeof(h), 0))
-        return fail(l, "its ELF header is cut off");
-    if (h.e_phentsize != sizeof(Elf64_Phdr) || !h.e_phnum || h.e_phnum > MAX_PHDRS || !read_at(l->fd, ph, h.e_phnum * sizeof(ph[0]), h.e_phoff))
-        return fail(l, "its program headers are damaged");
-    l->type = h.e_type;
-    l->phoff = h.e_phoff;
-    l->n = h.e_phnum;
-    l->im->entry = h.e_entry;
-    for (unsigned n = 0; n < l->n; n++)
-        l->ph[n] = (Phdr){ ph[n].p_type, ph[n].p_flags, ph[n].p_offset, ph[n].p_vaddr, ph[n].p_filesz, ph[n].p_memsz, ph[n].p_align };
-    return true;
-}
-
-static bool read_headers32(Load *l)
-{
-    Elf32_Ehdr h;
-    Elf32_Phdr ph[MAX_PHDRS];
-    if (!read_at(l->fd, &h, sizeof(h), 0))
-        return fail(l, "its ELF header is cut off");
-    if (h.e_phentsize != sizeof(Elf32_Phdr) || !h.e_phnum || h.e_phnum > MAX_PHDRS || !read_at(l->fd, ph, h.e_phnum * sizeof(ph[0]), h.e_phoff))
-        return fail(l, "its program headers are damaged");
-    l->type = h.e_type;
-    l->phoff = h.e_phoff;
-    l->n = h.e_phnum;
-    l->im->entry = h.e_entry;
-    for (unsigned n = 0; n < l->n; n++)
-        l->ph[n] = (Phdr){ ph[n].p_type, ph[n].p_flags, ph[n].p_offset, ph[n].p_vaddr, ph[n].p_filesz, ph[n].p_memsz, ph[n].p_align };
-    return true;
-}
+/* The same for both classes but for the structures' widths. */
+#define READ_HEADERS(bits) \
+    static bool read_headers##bits(Load *l) \
+    { \
+        Elf##bits##_Ehdr h; \
+        Elf##bits##_Phdr ph[MAX_PHDRS]; \
+        if (!read_at(l->fd, &h, sizeof(h), 0)) \
+            return fail(l, "its ELF header is cut off"); \
+        if (h.e_phentsize != sizeof(ph[0]) || !h.e_phnum || h.e_phnum > MAX_PHDRS || !read_at(l->fd, ph, h.e_phnum * sizeof(ph[0]), h.e_phoff)) \
+            return fail(l, "its program headers are damaged"); \
+        l->type = h.e_type; \
+        l->phoff = h.e_phoff; \
+        l->n = h.e_phnum; \
+        l->im->entry = h.e_entry; \
+        for (unsigned n = 0; n < l->n; n++) \
+            l->ph[n] = (Phdr){ ph[n].p_type, ph[n].p_flags, ph[n].p_offset, ph[n].p_vaddr, ph[n].p_filesz, ph[n].p_memsz, ph[n].p_align }; \
+        return true; \
+    }
+READ_HEADERS(64)
+READ_HEADERS(32)
 
 /* Extent of all loadable segments, page aligned; their order and sizes are sane. */
 static bool extent(Load *l, uint64_t *ret_lo, uint64_t *ret_hi)

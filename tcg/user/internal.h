@@ -86,7 +86,6 @@ struct UserAbi {
     bool (*pop_frame)(UserThread *t, uint64_t *ret_mask);
     /* Conversions of structures: host form to the guest's. */
     unsigned (*put_stat)(void *guest, const void *host_stat);
-    unsigned sizeof_stat;
     int (*open_flags)(int guest);
     int (*open_flags_back)(int host);
     bool packed_epoll, no_restorer, clone_tls_last;   /* clone: (flags, stack, parent, child, tls) */
@@ -127,6 +126,9 @@ typedef struct UserImage { uint64_t entry, base, bias, phdr, end; unsigned phnum
 bool user_elf_load(UserProc *p, int fd, const char *path, bool program, UserImage *ret, int *ret_status, GError **err);
 bool user_elf_peek(int fd, unsigned *machine, unsigned *elf_class);
 void user_elf_close(UserImage *im);
+
+/* ---- start.c: what translated code asks; its opaque is the UserThread ---- */
+extern const TcgCallbacks user_callbacks;
 
 /* ---- thread.c ---- */
 UserThread *user_self(void);

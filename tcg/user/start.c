@@ -11,7 +11,7 @@
 
 #include "tcg/user/internal.h"
 
-enum { STACK_DEFAULT = 8 << 20, STACK_MAX = 256 << 20, EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, SCRIPT_DEPTH = 4, SCRIPT_LINE = 256, PATH_BYTES = 4096 };
+enum { STACK_DEFAULT = 8 << 20, STACK_MAX = 256 << 20, EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, SCRIPT_DEPTH = 4, SCRIPT_LINE = 256 };
 
 static const UserAbi *const abis[] = { &user_abi_x86_64, &user_abi_riscv64 };
 

@@ -201,6 +201,3 @@ int64_t user_sys_pipe2(UserThread *t, const uint64_t *a)
 {
     return user_host_syscall(t, SYS_pipe2, a[0], (uint64_t)flags_in(t, a[1]), 0, 0, 0, 0);
 }
-
-/* The 64-bit guests' numbers and structures are the host's (asm-generic/ioctls.h). */
-int64_t user_sys_ioctl(UserThread *t, const uint64_t *a) { return user_host_syscall(t, SYS_ioctl, a[0], a[1], a[2], 0, 0, 0); }

@@ -1,7 +1,6 @@
 /* System calls: processes, threads, exec. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <linux/sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -46,11 +45,6 @@ int64_t user_sys_set_tid_address(UserThread *t, const uint64_t *a)
 {
     t->clear_tid = a[0];
     return syscall(SYS_gettid);
-}
-
-int64_t user_sys_futex(UserThread *t, const uint64_t *a)
-{
-    return user_host_syscall(t, SYS_futex, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* ---- exec: this program again, with the guest's program as its argument ---- */

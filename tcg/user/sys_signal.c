@@ -192,6 +192,3 @@ static int64_t epoll_any(UserThread *t, long nr, const uint64_t *a, uint64_t tim
 int64_t user_sys_epoll_wait(UserThread *t, const uint64_t *a) { return epoll_any(t, SYS_epoll_pwait, a, a[3], 0, 0); }
 int64_t user_sys_epoll_pwait(UserThread *t, const uint64_t *a) { return epoll_any(t, SYS_epoll_pwait, a, a[3], a[4], a[5]); }
 int64_t user_sys_epoll_pwait2(UserThread *t, const uint64_t *a) { return epoll_any(t, SYS_epoll_pwait2, a, a[3], a[4], a[5]); }
-
-/* SIGEV_THREAD_ID and its like carry numbers only: as they are. */
-int64_t user_sys_timer_create(UserThread *t, const uint64_t *a) { return user_host_syscall(t, SYS_timer_create, a[0], a[1], a[2], 0, 0, 0); }

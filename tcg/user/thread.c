@@ -10,7 +10,6 @@
 
 #include "tcg/user/internal.h"
 
-extern const TcgCallbacks user_callbacks;
 enum { HOST_STACK = 1 << 20, VFORK_STACK = 256 << 10 };
 
 /* The thread that runs here: a signal handler has nothing else to go by. */

@@ -165,5 +165,5 @@ const UserAbi user_abi_riscv64 = {
     .name = "riscv64", .uname = "riscv64", .elf_machine = EM_RISCV, .elf_class = ELFCLASS64, .isa = &riscv_isa,
     .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .hwcap = HWCAP_IMAFDC, .setup = setup, .start = start,
     .clone = clone_state, .sp = get_sp, .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception,
-    .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = user_generic_put_stat, .sizeof_stat = 128, .no_restorer = true,
+    .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = user_generic_put_stat, .no_restorer = true,
 };
