@@ -392,7 +392,7 @@ static bool aim(const X86Insn *in, uint8_t *b, unsigned *io_n)
         *io_n += mov_imm(b + *io_n, X86_RCX, rnd() % 40);
         return in->seg_pfx == X86_NO_REG;
     }
-    static const char *const stack_ops[] = { "push", "pop", "enter", "leave", "pushf" };
+    static const char *const stack_ops[] = { "push", "pop", "enter", "leave", "pushf", "pusha", "popa" };
     for (unsigned n = 0; n < ARRAY_LEN(stack_ops); n++)
         if (!strcmp(in->op->name, stack_ops[n]))
             *io_n += mov_imm(b + *io_n, X86_RSP, BASE + STACK_OFF + 8 * (rnd() % 64));
