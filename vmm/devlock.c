@@ -12,6 +12,30 @@ struct DevLock {
     void *hook_opaque;
 };
 
+#ifdef TANDEM_CHECK_LOCKS
+/*
+ * What this thread holds. The fabric's lock (the one with a hook) may be taken under a device's, nothing under the fabric's, and no second
+ * device's: two vCPUs that make the same two devices talk to each other would wait for each other for ever.
+ */
+static __thread struct { const DevLock *device, *fabric; } holds;
+
+static void note_enter(const DevLock *l)
+{
+    g_assert(!holds.fabric);
+    g_assert(l->hook || !holds.device);
+    *(l->hook ? &holds.fabric : &holds.device) = l;
+}
+
+static void note_leave(const DevLock *l)
+{
+    g_assert(holds.fabric == l || holds.device == l);
+    *(holds.fabric == l ? &holds.fabric : &holds.device) = NULL;
+}
+#else
+static void note_enter(const DevLock *l) { }
+static void note_leave(const DevLock *l) { }
+#endif
+
 DevLock *devlock_new(void)
 {
     DevLock *l = g_new0(DevLock, 1);
@@ -52,6 +76,7 @@ bool devlock_enter(DevLock *l)
         return false;
     }
     atomic_store_explicit(&l->holder, (uintptr_t)pthread_self(), memory_order_relaxed);
+    note_enter(l);
     return true;
 }
 
@@ -61,6 +86,7 @@ void devlock_leave(DevLock *l)
         return;
     if (l->hook)
         l->hook(l->hook_opaque, true);
+    note_leave(l);
     atomic_store_explicit(&l->holder, 0, memory_order_relaxed);
     pthread_mutex_unlock(&l->mutex);
     if (l->hook)
