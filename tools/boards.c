@@ -48,5 +48,6 @@ bool tandem_choose_board(Tandem *t, GError **err)
     g_autoptr(GString) have = g_string_new(NULL);
     for (const Board *const *b = board_registry; *b; b++)
         g_string_append_printf(have, "%s%s (-arch %s)", have->len ? ", " : "", (*b)->machine, (*b)->arch);
-    return opt_fail(err, "there is no machine '%s' for -arch %s; there are %s", o->machine_given ? o->machine : "(default)", arch, have->str);
+    return o->machine_given ? opt_fail(err, "there is no machine '%s' for -arch %s; there are %s", o->machine, arch, have->str)
+                            : opt_fail(err, "there is no -arch %s; there are %s", arch, have->str);
 }

@@ -94,6 +94,27 @@ static bool imply_device(Tandem *t, const Drive *d, const char *id, GError **err
     return true;
 }
 
+/* What the user may do about it; the block layer names the cause. */
+static void add_remedy(const Drive *d, GError **err)
+{
+    const char *remedy = NULL;
+    if (!err || !*err)
+        return;
+    switch ((*err)->code) {
+    case ENOENT: remedy = strstr(d->file, "://") || (d->media && !strcmp(d->media, "cdrom")) ? NULL : "check the name, or make a disk by tandem-img create -f qcow2 FILE SIZE"; break;
+    case EACCES:
+    case EPERM: remedy = d->opts.writable ? "give yourself the right to read and write it, or take readonly=on" : "give yourself the right to read it"; break;
+    case EROFS: remedy = "take readonly=on, or -snapshot to keep what is written elsewhere"; break;
+    case EISDIR: remedy = "a disk is a file or a block device"; break;
+    case 0: remedy = d->format && strstr((*err)->message, "not in") ? "leave format= away and it is found out" : NULL; break;
+    }
+    if (!remedy)
+        return;
+    g_autofree char *cause = g_strdup((*err)->message);
+    g_free((*err)->message);
+    (*err)->message = g_strdup_printf("%s; %s", cause, remedy);
+}
+
 static BlockNode *open_image(Tandem *t, Drive *d, GError **err)
 {
     bool cdrom = d->media && !strcmp(d->media, "cdrom");
@@ -101,8 +122,10 @@ static BlockNode *open_image(Tandem *t, Drive *d, GError **err)
     d->opts.writable = !d->readonly && !cdrom;
     /* What is read-only needs nowhere to put writes. */
     BlockNode *node = d->temporary && d->opts.writable ? block_open_temporary(t->block, d->file, &d->opts, err) : block_open(t->block, d->file, &d->opts, err);
-    if (!node)
+    if (!node) {
+        add_remedy(d, err);
         return NULL;
+    }
     /* Everything can be read as raw; what has no whole sectors was hardly meant to be a disk. */
     const BlockNode *image = d->temporary && d->opts.writable ? block_backing(node) : node;
     if (!d->format && !strcmp(block_format_name(image), "raw") && (block_length(image) % 512 || !block_length(image))) {
