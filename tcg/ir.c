@@ -16,6 +16,7 @@ void ir_begin(IrUnit *u, IrInsn *buf, const IrSlot *slots, unsigned n_slots)
     u->insn = buf;
     u->n = 0;
     u->n_labels = 0;
+    u->n_vconsts = 0;
     u->slots = slots;
     u->n_slots = n_slots;
     u->overflow = false;
@@ -306,6 +307,22 @@ void ir_fence(IrUnit *u, IrFence kind)
 {
     IrVal v = ir_emit(u, IR_FENCE, IRT_NONE, 0, 0, 0, 0);
     u->insn[v].aux = kind;
+}
+
+IrVal ir_vconst(IrUnit *u, uint64_t lo, uint64_t hi)
+{
+    unsigned n = 0;
+    while (n < u->n_vconsts && (u->vconst[n][0] != lo || u->vconst[n][1] != hi))
+        n++;
+    if (n == IR_MAX_VCONSTS) {
+        u->overflow = true;
+        n = 0;
+    } else if (n == u->n_vconsts) {
+        u->vconst[n][0] = lo;
+        u->vconst[n][1] = hi;
+        u->n_vconsts++;
+    }
+    return ir_emit(u, IR_VCONST, IRT_V128, 0, 0, 0, n);
 }
 
 IrVal ir_vop(IrUnit *u, IrType type, unsigned vop, IrVal a, IrVal b, IrVal c, unsigned imm8)

@@ -66,7 +66,7 @@ typedef struct IrInsn {
 } IrInsn;
 
 enum { IR_HINT_LOW = 0x8000 };
-enum { IR_MAX_INSNS = 4096, IR_MAX_LABELS = 256 };
+enum { IR_MAX_INSNS = 4096, IR_MAX_LABELS = 256, IR_MAX_VCONSTS = 128 };
 
 /* What the IR needs to know of a guest: its register slots. */
 typedef struct IrSlot {
@@ -85,6 +85,9 @@ typedef struct IrUnit {
     bool overflow;             /* too long: the front end has to stop earlier */
     /* value last put to or got from each slot in this extended basic block; the type it has is insn[v].type */
     IrVal cur[256];
+    /* 128-bit constants, each once; low half first */
+    uint64_t vconst[IR_MAX_VCONSTS][2];
+    unsigned n_vconsts;
 } IrUnit;
 
 /* ---- builder: every function appends and returns the value's index ---- */
@@ -128,6 +131,8 @@ void ir_st(IrUnit *u, IrType type, IrVal addr, IrVal v, unsigned size_log2, unsi
 IrVal ir_armw(IrUnit *u, IrType type, IrRmw what, IrVal addr, IrVal v, unsigned size_log2);
 IrVal ir_cas(IrUnit *u, IrType type, IrVal addr, IrVal expect, IrVal v, unsigned size_log2);
 void ir_fence(IrUnit *u, IrFence kind);
+/* A V128 constant. */
+IrVal ir_vconst(IrUnit *u, uint64_t lo, uint64_t hi);
 /* Vector operation @vop (tcg/vops.h) with an immediate byte. insn.imm: vop, byte << 16, 1 << 24 if an integer operand has 64 bits. */
 IrVal ir_vop(IrUnit *u, IrType type, unsigned vop, IrVal a, IrVal b, IrVal c, unsigned imm8);
 /* Labels. */

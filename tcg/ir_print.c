@@ -31,6 +31,7 @@ static void put_tail(Out *o, const IrUnit *u, const IrInsn *i)
 {
     switch (i->op) {
     case IR_CONST: put(o, " %#llx", (unsigned long long)i->imm); break;
+    case IR_VCONST: put(o, " %#llx:%#llx", (unsigned long long)u->vconst[i->imm % IR_MAX_VCONSTS][1], (unsigned long long)u->vconst[i->imm % IR_MAX_VCONSTS][0]); break;
     case IR_RGET: case IR_RPUT: put(o, " $%s", (uint64_t)i->imm < u->n_slots ? u->slots[i->imm].name : "?"); break;
     case IR_PC: case IR_INSN: case IR_GOTO: put(o, " %+lld", (long long)i->imm); break;
     case IR_EXTRACT: case IR_DEPOSIT: put(o, " [%lld+%lld]", (long long)(i->imm & 255), (long long)(i->imm >> 8)); break;

@@ -17,6 +17,14 @@ static void op_code(Run *r, const IrInsn *i)
     interp_put(r, i, interp_sext(v, 8 * i->aux));
 }
 
+/* prepare put it into the cache. */
+static void op_vconst(Run *r, const IrInsn *i)
+{
+    Val *v = &r->val[i - r->ir];
+    memset(v, 0, sizeof(*v));
+    memcpy(v, r->cpu->ctx->rx + i->imm, 16);
+}
+
 static void op_rget(Run *r, const IrInsn *i)
 {
     Val *v = &r->val[i - r->ir];
@@ -85,7 +93,7 @@ static void op_call(Run *r, const IrInsn *i)
 }
 
 static OpFn *const ops[IR_OPS] = {
-    [IR_INSN] = op_insn, [IR_PC] = op_pc, [IR_CODE] = op_code, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
+    [IR_INSN] = op_insn, [IR_VCONST] = op_vconst, [IR_PC] = op_pc, [IR_CODE] = op_code, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
     [IR_CAS] = op_rmw, [IR_FENCE] = op_fence, [IR_CALL] = op_call, [IR_NATIVE] = op_call, [IR_VOP] = interp_vop,
 };
 
@@ -133,6 +141,16 @@ static bool interp_init(TcgContext *ctx, const GuestIsa *isa)
     return __builtin_cpu_supports("avx2");
 }
 
+static bool keep_vconst(TcgContext *ctx, const IrUnit *u, IrInsn *i)
+{
+    if (ctx->used + 16 > ctx->size)
+        return false;
+    memcpy(ctx->rw + ctx->used, u->vconst[i->imm], 16);
+    i->imm = (int64_t)ctx->used;
+    ctx->used += 16;
+    return true;
+}
+
 /* Every operation is known, every unit ends in a way to leave, and jumps name the place itself. */
 static bool prepare(TcgContext *ctx, TcgCpu *cpu, const IrUnit *u, TcgBlock *b)
 {
@@ -150,6 +168,8 @@ static bool prepare(TcgContext *ctx, TcgCpu *cpu, const IrUnit *u, TcgBlock *b)
             return false;
         }
         if (i->op == IR_VOP && !interp_vop_emit(ctx, u, i))
+            return false;
+        if (i->op == IR_VCONST && !keep_vconst(ctx, u, i))
             return false;
     }
     const IrInsn *last = &b->ir[u->n - 1];

@@ -5,6 +5,8 @@ Mem gen_env(const Gen *g, size_t off) { return mem_bd(RBP, g->env + (int32_t)off
 
 Mem gen_slot_mem(const Gen *g, unsigned slot) { return mem_bd(RBP, (int32_t)g->u->slots[slot].offset - STATE_BIAS); }
 
+Mem gen_vconst_mem(const Gen *g, IrVal v, unsigned tail) { return mem_rip(g->vconst + 16 * g->u->insn[v].imm, tail); }
+
 bool gen_live_after(const Gen *g, IrVal v) { return g->u->insn[v].last > g->at; }
 
 /* Results of these arrive zero-extended in 64 bits, because the host writes 32-bit registers that way. */
@@ -535,6 +537,10 @@ static void xspill(Gen *g, unsigned x)
     g->xmm_val[x] = 0;
     if (!v || g->u->insn[v].last < g->at)
         return;
+    if (g->u->insn[v].op == IR_VCONST) {
+        g->loc[v] = (Loc){ L_VCONST, 0, 0 };
+        return;
+    }
     unsigned n = (unsigned)__builtin_ctz(~g->vspill_used | 1u << 15);
     if (n >= 15) {             /* the last place carries operands of slow paths */
         GEN_FAIL(g);
@@ -587,12 +593,12 @@ unsigned gen_xreg(Gen *g, IrVal v)
         return l.reg;
     }
     unsigned x = gen_xtmp(g);
-    Mem m = l.kind == L_SLOT ? gen_slot_mem(g, l.n) : gen_env(g, offsetof(TcgEnv, vspill) + 32 * l.n);
+    Mem m = l.kind == L_VCONST ? gen_vconst_mem(g, v, 0) : l.kind == L_SLOT ? gen_slot_mem(g, l.n) : gen_env(g, offsetof(TcgEnv, vspill) + 32 * l.n);
     if (t == IRT_V64)
         asm_vrm(&g->a, 0x7e | M_0F | P_F3, x, NOREG, m);      /* vmovq */
     else
         asm_vrm(&g->a, 0x6f | M_0F | P_F3 | (t == IRT_V256 ? O_L : 0), x, NOREG, m);
-    if (l.kind != L_SLOT && l.kind != L_VSPILL)
+    if (l.kind != L_SLOT && l.kind != L_VSPILL && l.kind != L_VCONST)
         GEN_FAIL(g);
     leave_place(g, v);
     g->loc[v] = (Loc){ L_XMM, (uint8_t)x, 0 };

@@ -9,9 +9,10 @@
  */
 typedef struct Asm { uint8_t *p, *end; } Asm;
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NOREG = 0xff };
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, RIPREG = 0x40, NOREG = 0xff };
 
-typedef struct Mem { uint8_t base, index, scale; int32_t disp; } Mem;   /* index NOREG: none; scale: log2 */
+/* index NOREG: none; scale: log2. base RIPREG: disp is the low half of the target's address, scale how many bytes of the instruction follow. */
+typedef struct Mem { uint8_t base, index, scale; int32_t disp; } Mem;
 
 /* Instruction word: opcode | map << 8 | prefix | flags */
 enum { M_0F = 0x100, M_38 = 0x200, M_3A = 0x300, P_66 = 0x1000, P_F3 = 0x2000, P_F2 = 0x3000,
@@ -27,6 +28,11 @@ static inline void a64(Asm *a, uint64_t v) { if (a->p + 8 <= a->end) memcpy(a->p
 
 static inline void asm_modrm_mem(Asm *a, unsigned reg, Mem m)
 {
+    if (m.base == RIPREG) {
+        a8(a, (reg & 7) << 3 | 5);
+        a32(a, (uint32_t)m.disp - (uint32_t)(uintptr_t)(a->p + 4 + m.scale));
+        return;
+    }
     bool sib = m.index != NOREG || (m.base & 7) == RSP;
     unsigned mod = m.disp == 0 && (m.base & 7) != RBP ? 0 : m.disp == (int8_t)m.disp ? 1 : 2;
     a8(a, mod << 6 | (reg & 7) << 3 | (sib ? 4 : m.base & 7));
@@ -101,6 +107,7 @@ static inline void asm_vrm(Asm *a, unsigned op, unsigned reg, unsigned vvvv, Mem
 }
 
 static inline Mem mem_bd(unsigned base, int32_t disp) { return (Mem){ (uint8_t)base, NOREG, 0, disp }; }
+static inline Mem mem_rip(const uint8_t *target, unsigned tail) { return (Mem){ RIPREG, NOREG, (uint8_t)tail, (int32_t)(uint32_t)(uintptr_t)target }; }
 static inline Mem mem_bid(unsigned base, unsigned index, unsigned scale, int32_t disp)
 {
     return (Mem){ (uint8_t)base, (uint8_t)index, (uint8_t)scale, disp };

@@ -79,7 +79,7 @@ static void put_mem(Gen *g, IrInsn *i, unsigned slot)
     asm_rm(&g->a, (bytes == 1 ? 0x88u | O_B : 0x89u) | asm_size_bits(bytes), r, m);
 }
 
-/* A vector home. A put of 128 bits keeps the rest, which instructions without VEX do. */
+/* A vector home. A put of half a slot keeps the rest, which instructions without VEX do. */
 static void put_xhome(Gen *g, IrInsn *i, unsigned slot, unsigned home)
 {
     IrVal v = i->a;
@@ -87,8 +87,8 @@ static void put_xhome(Gen *g, IrInsn *i, unsigned slot, unsigned home)
         return;
     unsigned x = gen_xreg(g, v);
     gen_preserve_slot(g, slot, v);
-    if (i->type == IRT_V256)
-        asm_vrr(&g->a, 0x6f | M_0F | P_F3 | O_L, home, NOREG, x);
+    if (i->type == g->u->slots[slot].type)
+        asm_vrr(&g->a, 0x6f | M_0F | P_F3 | (i->type == IRT_V256 ? O_L : 0), home, NOREG, x);
     else
         asm_rr(&g->a, 0x28 | M_0F, home, x);
     if (!gen_live_after(g, v))
@@ -96,7 +96,7 @@ static void put_xhome(Gen *g, IrInsn *i, unsigned slot, unsigned home)
     if (g->loc[v].kind == L_XMM) {
         g->xmm_val[x] = 0;
         g->loc[v] = (Loc){ L_XHOME, (uint8_t)home, (uint16_t)slot };
-        g->upper_zero[v] = g->upper_zero[v] && i->type == IRT_V256;
+        g->upper_zero[v] = g->upper_zero[v] && i->type == g->u->slots[slot].type;
     }
     gen_alias_add(g, slot, v);
 }

@@ -16,7 +16,7 @@ enum { TEMPS = 1 << RAX | 1 << RCX | 1 << RDX | 1 << RSI };
 /* homes in order of rank: the callee-saved ones first */
 static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10, R11 };
 
-typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL, L_XHOME, L_ADDR } LocKind;   /* ADDR: an LEA not emitted yet */
+typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL, L_XHOME, L_ADDR, L_VCONST } LocKind;   /* ADDR: an LEA not emitted yet */
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
 enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST,
@@ -89,6 +89,7 @@ typedef struct Gen {
     TcgFaultAt fault[IR_MAX_INSNS];   /* direct memory */
     unsigned n_fault;
     uint8_t *entry;            /* of the unit, writable view */
+    uint8_t *vconst;           /* its 128-bit constants, in front of it */
     bool failed;
     const char *why;           /* where in the back end a unit was given up: for the log */
 } Gen;
@@ -129,6 +130,7 @@ bool gen_in_xhome(Gen *g, IrVal v, unsigned home);
 void gen_xensure(Gen *g);                        /* vector homes are live from here on */
 bool gen_uses_xhome(const Gen *g, const IrInsn *i);
 Mem gen_slot_mem(const Gen *g, unsigned slot);
+Mem gen_vconst_mem(const Gen *g, IrVal v, unsigned tail);   /* tail: bytes of the instruction behind the displacement */
 Mem gen_env(const Gen *g, size_t off);
 #define ENV(g, f) gen_env(g, offsetof(TcgEnv, f))
 

@@ -51,14 +51,31 @@ static void load_r15(Thunks *t)
         asm_mov_imm(&t->a, R15, (int64_t)t->ctx->config.direct_base);
 }
 
-/* @op on each vector home and its slot, @at bytes into it; reg NOREG: the home itself. */
-static void each_vector(Thunks *t, unsigned op, unsigned reg, unsigned at)
+/* @op on each vector home and its slot, 256 bits at once where the slot is as wide. */
+static void each_vector(Thunks *t, unsigned op, bool low)
 {
     for (unsigned s = 0; s < t->isa->n_slots; s++) {
-        unsigned rank = t->isa->slots[s].rank;
-        if (type_vec(t->isa->slots[s].type) && rank && rank <= N_XHOMES)
-            asm_vrm(&t->a, op, reg == NOREG ? rank - 1 : reg, reg, state_mem(t->isa->slots[s].offset + at));
+        unsigned rank = t->isa->slots[s].rank, type = t->isa->slots[s].type;
+        if (type_vec(type) && rank && rank <= N_XHOMES)
+            asm_vrm(&t->a, op | (type == IRT_V256 && !low ? O_L : 0), rank - 1, NOREG, state_mem(t->isa->slots[s].offset));
     }
+}
+
+/* Is any upper half not 0? Slots of 128 bits have none; false: there are only such. */
+static bool test_upper(Thunks *t)
+{
+    enum { POR = 0xeb | M_0F | P_66, PXOR = 0xef | M_0F | P_66, PTEST = 0x17 | M_38 | P_66 };
+    bool any = false;
+    asm_vrr(&t->a, PXOR, 0, 0, 0);
+    for (unsigned s = 0; s < t->isa->n_slots; s++) {
+        unsigned rank = t->isa->slots[s].rank;
+        if (t->isa->slots[s].type != IRT_V256 || !rank || rank > N_XHOMES)
+            continue;
+        asm_vrm(&t->a, POR, 0, 0, state_mem(t->isa->slots[s].offset + 16));
+        any = true;
+    }
+    asm_vrr(&t->a, PTEST, 0, NOREG, 0);
+    return any;
 }
 
 /*
@@ -67,20 +84,17 @@ static void each_vector(Thunks *t, unsigned op, unsigned reg, unsigned at)
  */
 static void thunk_vectors(Thunks *t, bool load)
 {
-    enum { MOVDQU_LD = 0x6f | M_0F | P_F3, MOVDQU_ST = 0x7f | M_0F | P_F3, POR = 0xeb | M_0F | P_66, PXOR = 0xef | M_0F | P_66, PTEST = 0x17 | M_38 | P_66 };
+    enum { MOVDQU_LD = 0x6f | M_0F | P_F3, MOVDQU_ST = 0x7f | M_0F | P_F3 };
     thunk_begin(t, load ? THUNK_VLOAD : THUNK_VSAVE);
-    if (load) {
-        asm_vrr(&t->a, PXOR, 0, 0, 0);
-        each_vector(t, POR, 0, 16);
-        asm_vrr(&t->a, PTEST, 0, NOREG, 0);
+    if (load && test_upper(t)) {
         uint8_t *wide = asm_jcc(&t->a, IRC_NE);
-        each_vector(t, MOVDQU_LD, NOREG, 0);
+        each_vector(t, MOVDQU_LD, true);
         uint8_t *done = asm_jmp(&t->a);
         asm_patch(&t->a, wide);
-        each_vector(t, MOVDQU_LD | O_L, NOREG, 0);
+        each_vector(t, MOVDQU_LD, false);
         asm_patch(&t->a, done);
     } else {
-        each_vector(t, MOVDQU_ST | O_L, NOREG, 0);
+        each_vector(t, load ? MOVDQU_LD : MOVDQU_ST, false);
     }
     asm_rm(&t->a, 0xc7, 0, TENV(t, vec_live));
     a32(&t->a, load);
@@ -278,6 +292,17 @@ static void emit_dead_stub(Gen *g, unsigned page_off)
     asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_EXIT] + (g->ctx->rw - g->ctx->rx));
 }
 
+static void emit_vconsts(Gen *g)
+{
+    while (g->u->n_vconsts && (uintptr_t)g->a.p & 15)
+        a8(&g->a, 0xcc);
+    g->vconst = g->a.p;
+    for (unsigned n = 0; n < g->u->n_vconsts; n++) {
+        a64(&g->a, g->u->vconst[n][0]);
+        a64(&g->a, g->u->vconst[n][1]);
+    }
+}
+
 static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
 {
     Gen *g = ctx->host_data ? ctx->host_data : (ctx->host_data = g_new(Gen, 1));
@@ -299,6 +324,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     memset(g->label_at, 0, (u->n_labels + 1) * sizeof(g->label_at[0]));
     gen_setup(g);
 
+    emit_vconsts(g);
     uint8_t *stub = g->a.p;
     emit_dead_stub(g, (unsigned)g->insn_off);
     while ((uintptr_t)g->a.p & 7)
@@ -438,6 +464,8 @@ static void host_vectors(TcgCpu *cpu, const void *ucontext)
         if (!type_vec(cpu->isa->slots[s].type) || !rank || rank > N_XHOMES)
             continue;
         memcpy(to, area + 160 + 16 * (rank - 1), 16);
+        if (cpu->isa->slots[s].type != IRT_V256)
+            continue;
         memset(to + 16, 0, 16);
         if (features & 4)
             memcpy(to + 16, area + 576 + 16 * (rank - 1), 16);

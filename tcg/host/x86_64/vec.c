@@ -41,8 +41,22 @@ static void gen_vzext(Gen *g, IrInsn *i)
     gen_xdef(g, x, true);
 }
 
+static void gen_vconst(Gen *g)
+{
+    int home = gen_xhint(g, false);
+    g->loc[g->at] = (Loc){ L_VCONST, 0, 0 };
+    if (home < 0)
+        return;
+    asm_vrm(&g->a, 0x6f | M_0F | P_F3, (unsigned)home, NOREG, gen_vconst_mem(g, (IrVal)g->at, 0));
+    gen_xdef(g, (unsigned)home, true);
+}
+
 bool gen_vec(Gen *g, IrInsn *i)
 {
+    if (i->op == IR_VCONST) {
+        gen_vconst(g);
+        return true;
+    }
     if (i->op == IR_ZEXT && type_vec(i->type)) {
         gen_vzext(g, i);
         return true;

@@ -16,12 +16,14 @@ static const uint8_t shift_digit[] = { [SHI2] = 2, [SHI3] = 3, [SHI4] = 4, [SHI6
 static unsigned L_of(IrType t) { return t == IRT_V256 ? O_L : 0; }
 
 /* Second operand from memory where it lies there; of the state's it is no copy that would be worth a register. */
-static bool src_mem(Gen *g, IrVal v, IrType need, Mem *m)
+static bool src_mem(Gen *g, IrVal v, IrType need, unsigned tail, Mem *m)
 {
     Loc l = g->loc[v];
     if (g->u->insn[v].type != need || need == IRT_V64)
         return false;
-    if (l.kind == L_SLOT)
+    if (l.kind == L_VCONST)
+        *m = gen_vconst_mem(g, v, tail);
+    else if (l.kind == L_SLOT)
         *m = gen_slot_mem(g, l.n);
     else if (l.kind == L_VSPILL && !gen_live_after(g, v))
         *m = gen_env(g, offsetof(TcgEnv, vspill) + 32 * l.n);
@@ -30,11 +32,14 @@ static bool src_mem(Gen *g, IrVal v, IrType need, Mem *m)
     return true;
 }
 
-/* reg, vvvv, r/m = v */
-static void emit_src(Gen *g, unsigned op, unsigned reg, unsigned vvvv, IrVal v, IrType need)
+/* Whether an immediate byte ends the instruction. */
+static unsigned tail_of(unsigned form) { return form == BINI || form == UNI || form == SBINI || form == TRI || form == INS128 || form == LEGI; }
+
+/* reg, vvvv, r/m = v; @tail: bytes that follow */
+static void emit_src(Gen *g, unsigned op, unsigned reg, unsigned vvvv, IrVal v, IrType need, unsigned tail)
 {
     Mem m;
-    if (src_mem(g, v, need, &m))
+    if (src_mem(g, v, need, tail, &m))
         asm_vrm(&g->a, op, reg, vvvv, m);
     else
         asm_vrr(&g->a, op, reg, vvvv, gen_xreg(g, v));
@@ -46,7 +51,7 @@ static void gen_fma(Gen *g, IrInsn *i, unsigned op)
     if (dst == b || dst == c)
         dst = gen_xtmp(g);
     unsigned a = gen_xreg(g, i->a);
-    if (a != dst || (i->type != IRT_V256 && dst < N_XHOMES))
+    if (a != dst || (i->type != IRT_V256 && dst < N_XHOMES && g->u->slots[g->xhome_slot[dst]].type == IRT_V256))
         asm_vrr(&g->a, 0x6f | M_0F | P_F3 | L_of(i->type), dst, NOREG, a);
     asm_vrr(&g->a, op, dst, b, c);
     gen_xdef(g, dst, true);
@@ -59,25 +64,25 @@ static bool gen_vop_vec(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
     case BIN: case BINI: case SBIN: case SBINI:
         a = gen_xreg(g, i->a);
         dst = gen_xdst(g);
-        emit_src(g, op, dst, a, i->b, e->form >= SBIN ? IRT_NONE : i->type);
+        emit_src(g, op, dst, a, i->b, e->form >= SBIN ? IRT_NONE : i->type, tail_of(e->form));
         break;
     case UN: case UNI:
         dst = gen_xdst(g);
-        emit_src(g, op, dst, NOREG, i->a, i->type);
+        emit_src(g, op, dst, NOREG, i->a, i->type, tail_of(e->form));
         break;
     case WIDEN:
         dst = gen_xdst(g);
-        emit_src(g, op, dst, NOREG, i->a, IRT_NONE);
+        emit_src(g, op, dst, NOREG, i->a, IRT_NONE, 0);
         break;
     case NARROW:
         dst = gen_xdst(g);
-        emit_src(g, e->enc | L_of(g->u->insn[i->a].type), dst, NOREG, i->a, g->u->insn[i->a].type);
+        emit_src(g, e->enc | L_of(g->u->insn[i->a].type), dst, NOREG, i->a, g->u->insn[i->a].type, 0);
         break;
     case TRI:
         a = gen_xreg(g, i->a);
         unsigned c = gen_xreg(g, i->c);
         dst = gen_xdst(g);
-        emit_src(g, op, dst, a, i->b, i->type);
+        emit_src(g, op, dst, a, i->b, i->type, 1);
         imm = c << 4;
         a8(&g->a, imm);
         gen_xdef(g, dst, true);
@@ -109,7 +114,7 @@ static bool low_start(Gen *g, unsigned home, IrVal a, unsigned other)
 static bool low_binary(Gen *g, IrInsn *i, const VopEnc *e, unsigned home)
 {
     Mem m;
-    bool mem = e->form < SBIN && src_mem(g, i->b, IRT_V128, &m);
+    bool mem = e->form < SBIN && src_mem(g, i->b, IRT_V128, tail_of(e->form), &m);
     unsigned b = mem ? NOREG : gen_xreg(g, i->b);
     if (!low_start(g, home, i->a, b))
         return false;
@@ -207,7 +212,7 @@ static bool gen_vop_lane(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
     case INS128:
         a = gen_xreg(g, i->a);
         dst = gen_xdst(g);
-        emit_src(g, e->enc | O_L, dst, a, i->b, IRT_V128);
+        emit_src(g, e->enc | O_L, dst, a, i->b, IRT_V128, 1);
         break;
     case EXT128:
         a = gen_xreg(g, i->a);
