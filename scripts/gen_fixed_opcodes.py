@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Make everything that follows from the instruction list of a fixed-width guest (tcg/guest/<isa>/opcodes.def).
+"""Make everything that follows from the instruction list of a fixed-width guest (tcg/guest/<isa>/opcodes*.def).
 
-    gen_fixed_opcodes.py opcodes.def ISA <isa>_opcodes.h <isa>_opcodes_tab.h
+    gen_fixed_opcodes.py opcodes.def... ISA <isa>_opcodes.h <isa>_opcodes_tab.h
 
-ISA is the prefix of names in CamelCase ("Riscv", "Arm64"). Nothing here knows an instruction set. `#` starts a comment.
+Several lists are read as one, in their order. ISA is the prefix of names in CamelCase ("Riscv", "Arm64"). Nothing here knows an instruction set. `#` starts a comment.
 
     %operand NAME KIND VALUE [FIELD]     what a template may name. KIND is a word for the disassembler (becomes ISA_KIND_x); FIELD is the
                                          member of ISAArgs that receives the value (default NAME).
@@ -15,6 +15,7 @@ One line an instruction, columns separated by blanks:
 
     NAME  PATTERN  EMIT  TEMPLATE  ATTRIBUTES...
 
+NAME      mnemonic, or mnemonic:form: `form` is not shown, it tells lines with one mnemonic apart (ISA_OP_MNEMONIC_FORM)
 PATTERN   most significant bit first: 0 1 fixed, `.` ignored, a letter a bit of that letter's field (in order of appearance, highest
           first); `_` only separates. Its length is the instruction's width (16 or 32), each width has its own decoder.
 EMIT      function, or function(constant): emitter that translates it, ISAArgs.k is the constant (0 without)
@@ -70,7 +71,7 @@ class Insn:
     def __init__(self, where, words, operands, attrs):
         if len(words) < 4:
             die(where, 'NAME PATTERN EMIT TEMPLATE ATTRIBUTES...')
-        self.where, self.name = where, words[0]
+        self.where, self.name, self.shown_name = where, words[0], words[0].split(':')[0]
         self.pattern = words[1].replace('_', '')
         if len(self.pattern) not in (16, 32) or not re.fullmatch(r'[01.A-Za-z]+', self.pattern):
             die(where, 'bad pattern (%d bits)' % len(self.pattern))
@@ -82,7 +83,7 @@ class Insn:
             die(where, 'bad emitter %s' % words[2])
         self.emit, self.k = m.group(1), m.group(2) or '0'
         self.template = '' if words[3] == '-' else words[3]
-        self.ext, self.flags, self.sets, self.conds, self.shown = 'BASE', [], [], [], []
+        self.ext, self.flags, self.sets, self.conds = 'BASE', [], [], []
         names = [w for w in re.findall(r'\w+', self.template) if w in operands]
         for w in words[4:]:
             if w.startswith('ext='):
@@ -122,8 +123,7 @@ class Insn:
         return '%s + %d' % (text, o.plus) if o.plus else text
 
 
-def parse(path):
-    operands, attrs, insns, seen = {}, [], [], {}
+def parse(path, operands, attrs, insns, seen):
     with open(path, encoding='utf-8') as f:
         for no, line in enumerate(f, 1):
             words = line.split('#')[0].split()
@@ -143,7 +143,6 @@ def parse(path):
                     die(where, '%s is also in %s' % (i.name, seen[i.ident()]))
                 seen[i.ident()] = where
                 insns.append(i)
-    return operands, attrs, insns
 
 
 def check_overlaps(insns):
@@ -281,7 +280,7 @@ def info_line(isa, operands, i):
     ops = ', '.join('{ "%s", offsetof(%sArgs, %s), %s_KIND_%s }' % (o.name, isa, o.field, up, o.kind.upper()) for o in shown)
     flags = ' | '.join('%s_ATTR_%s' % (up, f.upper()) for f in i.flags) or '0'
     return '    [%s_OP_%s] = { "%s", "%s", %s, %s, 0x%xu, 0x%xu, %s, %d, %s_EXT_%s, %d, { %s } },' % (
-        up, i.ident(), i.name, fmt, i.emit, i.k, i.mask, i.value, flags, i.width, up, i.ext.upper(), len(shown), ops or '{ 0 }')
+        up, i.ident(), i.shown_name, fmt, i.emit, i.k, i.mask, i.value, flags, i.width, up, i.ext.upper(), len(shown), ops or '{ 0 }')
 
 
 def tables(src, isa, operands, insns):
@@ -296,12 +295,15 @@ def tables(src, isa, operands, insns):
 
 
 def main():
-    if len(sys.argv) != 5:
+    if len(sys.argv) < 5:
         sys.exit(__doc__)
-    src, isa, h, tab = sys.argv[1:]
-    operands, attrs, insns = parse(src)
+    sources, (isa, h, tab) = sys.argv[1:-3], sys.argv[-3:]
+    operands, attrs, insns, seen = {}, [], [], {}
+    for path in sources:
+        parse(path, operands, attrs, insns, seen)
     check_overlaps(insns)
-    for path, text in ((h, header(src.split('/')[-1], isa, operands, attrs, insns)), (tab, tables(src.split('/')[-1], isa, operands, insns))):
+    src = ', '.join(path.split('/')[-1] for path in sources)
+    for path, text in ((h, header(src, isa, operands, attrs, insns)), (tab, tables(src, isa, operands, insns))):
         with open(path, 'w', encoding='utf-8') as f:
             f.write(text)
 

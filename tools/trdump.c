@@ -1,14 +1,17 @@
 /*
- * trdump: what the translator makes of some x86 instructions. Decodes bytes, prints the IR before and after the passes and the
+ * trdump: what the translator makes of some instructions. Decodes bytes, prints the IR before and after the passes and the
  * host code. Nothing is executed.
  *
  *   trdump [-m 16|32|64] [-c CPL] [-p PC] HEX...        e.g. trdump -m 64 4801d8 7402 c3
+ *   trdump -a aarch64 [-p PC] WORD...                   e.g. trdump -a aarch64 d2800020 d65f03c0
  */
 #include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/aarch64/state.h"
+#include "tcg/guest/aarch64/guest.h"
 #include "tcg/guest/x86/x86.h"
 
 enum { RAM_SIZE = 1 << 20, TABLES = 0x1000, CODE = 0x8000 };
@@ -18,8 +21,11 @@ typedef struct Dump {
     TcgCpu *cpu;
     unsigned n;                /* bytes of code */
     unsigned mode;             /* 16, 32, 64 */
+    unsigned cpl;
     uint64_t key, pc;
 } Dump;
+
+typedef struct Arch { const char *name; const GuestIsa *isa; void (*set_state)(void *state, Dump *d); bool words; } Arch;
 
 /* ---- the world around: some RAM, the first translation ends it ---- */
 static uint8_t *page(void *opaque, uint64_t gpa, unsigned *ret_flags)
@@ -47,11 +53,11 @@ static const TcgCallbacks callbacks = { .page = page, .page_code = page_code, .i
                                         .port_out = no_out, .irq_pending = no_irq, .irq_ack = no_ack, .time_counter = no_time };
 
 /* ---- output ---- */
-static void print_code(const uint8_t *p, unsigned n, uint64_t mode, uint64_t pc)
+static void print_code(const GuestIsa *isa, const uint8_t *p, unsigned n, uint64_t mode, uint64_t pc)
 {
     char text[160];
     for (unsigned off = 0; off < n;) {
-        unsigned len = (unsigned)x86_disas(p + off, n - off, mode, pc + off, text, sizeof(text));
+        unsigned len = (unsigned)isa->disas(p + off, n - off, mode, pc + off, text, sizeof(text));
         len = MIN(len, n - off);
         printf("  %8llx  ", (unsigned long long)(pc + off));
         for (unsigned k = 0; k < 10; k++)
@@ -81,13 +87,15 @@ static void line(void *opaque, const char *text)
     uint8_t *buf = g_malloc(1 << 16);
     unsigned n = from_hex(hex + 7, buf, 1 << 16);
     printf("---- host code, %u bytes\n", n);
-    print_code(buf, n, X86M_CODE64 | X86M_PE | X86M_FLAT | X86M_LMA, 0);
+    print_code(&x86_isa, buf, n, X86M_CODE64 | X86M_PE | X86M_FLAT | X86M_LMA, 0);
     g_free(buf);
 }
 
 /* ---- set-up ---- */
-static void set_state(X86State *s, Dump *d, unsigned cpl)
+static void set_x86(void *state, Dump *d)
 {
+    X86State *s = state;
+    unsigned cpl = d->cpl;
     bool flat = d->mode != 16;
     x86_state_reset(s, false, true);
     s->cpl = cpl;
@@ -110,7 +118,17 @@ static void set_state(X86State *s, Dump *d, unsigned cpl)
     s->msr.efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE;
 }
 
-static int dump(Dump *d, unsigned cpl)
+static void set_a64(void *state, Dump *d)
+{
+    A64State *s = state;
+    a64_state_reset(s, A64_EL1, 0);
+    s->cpacr = 3 << 20;
+    s->pc = d->pc;
+}
+
+static const Arch archs[] = { { "x86_64", &x86_isa, set_x86, false }, { "aarch64", &a64_isa, set_a64, true } };
+
+static int dump(Dump *d, const Arch *arch)
 {
     GError *err = NULL;
     Log *log = log_new(line, d);
@@ -121,12 +139,12 @@ static int dump(Dump *d, unsigned cpl)
         return 1;
     }
     log_set_items(log, "op,op_opt,out_asm", NULL);
-    X86State *s = g_aligned_alloc0(1, sizeof(*s), 64);
-    set_state(s, d, cpl);
-    d->key = x86_mode_key(s);
-    printf("---- %u-bit code, mode key %#llx\n", d->mode, (unsigned long long)d->key);
-    print_code(d->ram + d->pc, d->n, d->key, d->pc);
-    d->cpu = tcg_cpu_new(ctx, &x86_isa, s, &callbacks, d);
+    void *s = g_aligned_alloc0(1, arch->isa->state_size, 64);
+    arch->set_state(s, d);
+    d->key = arch->isa->mode(s);
+    printf("---- %s, mode key %#llx\n", arch->name, (unsigned long long)d->key);
+    print_code(arch->isa, d->ram + d->pc, d->n, d->key, d->pc);
+    d->cpu = tcg_cpu_new(ctx, arch->isa, s, &callbacks, d);
     tcg_cpu_run(d->cpu, 0);
     tcg_cpu_free(d->cpu);
     tcg_free(ctx);
@@ -135,16 +153,42 @@ static int dump(Dump *d, unsigned cpl)
     return 0;
 }
 
+static const Arch *find_arch(const char *name)
+{
+    for (unsigned n = 0; n < G_N_ELEMENTS(archs); n++)
+        if (!strcmp(archs[n].name, name))
+            return &archs[n];
+    return NULL;
+}
+
+/* The bytes of one argument, behind what is there. */
+static bool add_code(Dump *d, const Arch *arch, const char *hex)
+{
+    uint8_t *p = d->ram + d->pc + d->n;
+    unsigned n = from_hex(hex, p, 4096 - d->n);
+    if (n * 2 != strlen(hex) || (arch->words && n != 4))
+        return false;
+    if (arch->words)
+        for (unsigned k = 0; k < 2; k++) {
+            uint8_t b = p[k];
+            p[k] = p[3 - k];
+            p[3 - k] = b;
+        }
+    d->n += n;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     int mode = 64, cpl = 0;
+    gchar *arch_name = NULL;
     gint64 pc = CODE;
     GError *err = NULL;
-    GOptionEntry options[] = { { "mode", 'm', 0, G_OPTION_ARG_INT, &mode, "code width: 16, 32 or 64", "BITS" },
+    GOptionEntry options[] = { { "arch", 'a', 0, G_OPTION_ARG_STRING, &arch_name, "guest CPU; aarch64 takes words as objdump prints them", "x86_64|aarch64" }, { "mode", 'm', 0, G_OPTION_ARG_INT, &mode, "code width: 16, 32 or 64", "BITS" },
                                { "cpl", 'c', 0, G_OPTION_ARG_INT, &cpl, "privilege level", "0..3" },
                                { "pc", 'p', 0, G_OPTION_ARG_INT64, &pc, "address of the first byte, 0x4000..0xf0000", "PC" }, { NULL } };
     GOptionContext *oc = g_option_context_new("HEX...");
-    g_option_context_set_summary(oc, "Show what the translator makes of some x86 instructions; nothing is executed.");
+    g_option_context_set_summary(oc, "Show what the translator makes of some instructions; nothing is executed.");
     g_option_context_add_main_entries(oc, options, NULL);
     bool ok = g_option_context_parse(oc, &argc, &argv, &err);
     g_option_context_free(oc);
@@ -152,18 +196,21 @@ int main(int argc, char **argv)
         fprintf(stderr, "trdump: %s\n", err ? err->message : "wants hexadecimal bytes, a mode of 16, 32 or 64, CPL 0 to 3, PC 0x4000 to 0xf0000; try --help");
         return 1;
     }
-    Dump d = { .mode = (unsigned)mode, .pc = (uint64_t)pc, .ram = g_malloc(RAM_SIZE) };
+    const Arch *arch = find_arch(arch_name ? arch_name : "x86_64");
+    if (!arch) {
+        fprintf(stderr, "trdump: '%s' is no guest CPU of this program; there are x86_64 and aarch64\n", arch_name);
+        return 1;
+    }
+    g_free(arch_name);
+    Dump d = { .mode = (unsigned)mode, .cpl = (unsigned)cpl, .pc = (uint64_t)pc, .ram = g_malloc(RAM_SIZE) };
     memset(d.ram, 0xcc, RAM_SIZE);
     memset(d.ram + TABLES, 0, 0x3000);
-    for (int k = 1; k < argc; k++) {
-        unsigned n = from_hex(argv[k], d.ram + pc + d.n, 4096 - d.n);
-        if (n * 2 != strlen(argv[k])) {
-            fprintf(stderr, "trdump: '%s' is not a row of hexadecimal bytes, or there are too many\n", argv[k]);
+    for (int k = 1; k < argc; k++)
+        if (!add_code(&d, arch, argv[k])) {
+            fprintf(stderr, "trdump: '%s' is not a row of hexadecimal bytes (aarch64: a word), or there are too many\n", argv[k]);
             return 1;
         }
-        d.n += n;
-    }
-    int r = dump(&d, (unsigned)cpl);
+    int r = dump(&d, arch);
     g_free(d.ram);
     return r;
 }

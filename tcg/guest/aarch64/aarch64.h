@@ -1,0 +1,65 @@
+#pragma once
+#include "cpu/aarch64/state.h"
+#include "tcg/tcg.h"
+
+/* The AArch64 guest as its own files see it. */
+
+/* Register slots of the IR (slots.c): slot n is x[n] for n = 0..30, 31 the stack pointer in use. */
+enum { A64S_X0 = 0, A64S_SP = 31, A64S_PC, A64S_FL, A64S_TMP0, A64S_TPIDR = A64S_TMP0 + A64_TMPS, A64S_TPIDRRO, A64S_EXCL_ADDR, A64S_EXCL_VALUE,
+       A64S_EXCL_VALUE2, A64S_EVENT, A64S_V0, A64S_SLOTS = A64S_V0 + 32 };
+extern const IrSlot a64_slots[A64S_SLOTS];
+
+/* Mode key: all that decoding and translation depend on. */
+#define A64M_EL(m)       ((unsigned)(m) & 3)
+#define A64M_REGIME(m)   ((unsigned)(m) >> 2 & 3)
+#define A64M_FP          (1u << 4)             /* FP and AdvSIMD are not trapped */
+#define A64M_ALIGN       (1u << 5)             /* SCTLR.A: all misaligned accesses fault */
+#define A64M_RMODE(m)    ((unsigned)(m) >> 6 & 3)      /* FPCR: rounding, FZ, DN, AHP, FZ16 */
+#define A64M_RMODE_SHIFT 6
+#define A64M_FZ          (1u << 8)
+#define A64M_DN          (1u << 9)
+#define A64M_AHP         (1u << 10)
+#define A64M_FZ16        (1u << 11)
+#define A64M_PAUTH(m, k) ((unsigned)(m) >> (12 + (k)) & 1)     /* by A64_KEY_IA.. _DB: SCTLR.EnIA... */
+#define A64M_PAUTH_SHIFT 12
+#define A64M_UAO         (1u << 16)            /* LDTR and STTR are LDR and STR */
+#define A64M_STEP        (1u << 17)            /* an instruction at a time, the run loop looks after each */
+#define A64M_IL          (1u << 18)            /* PSTATE.IL: every instruction faults */
+/* Translation regimes: whose rights data accesses have. HIGH: the tables of EL2 or EL3. */
+enum { A64R_USER, A64R_KERNEL, A64R_KERNEL_PAN, A64R_HIGH };
+
+uint64_t a64_mode_key(const void *state);
+
+/* Helpers: one list a subject. A64_HELPER(NAME, return type, TCG_H_ flags). Function: a64_h_NAME. */
+enum {
+#define A64_HELPER(name, ret, flags) A64H_##name,
+#include "tcg/guest/aarch64/helpers.def"
+#include "tcg/guest/aarch64/helpers_simd.def"
+#include "tcg/guest/aarch64/helpers_sys.def"
+#undef A64_HELPER
+    A64_HELPERS
+};
+#define A64_HELPER(name, ret, flags) uint64_t a64_h_##name(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+#include "tcg/guest/aarch64/helpers.def"
+#include "tcg/guest/aarch64/helpers_simd.def"
+#include "tcg/guest/aarch64/helpers_sys.def"
+#undef A64_HELPER
+extern const TcgHelper a64_helpers[A64_HELPERS];
+
+static inline TcgCpu *a64_cpu(A64State *s) { return tcg_cpu_from_xlat(s->xlat); }
+
+/* exception.c. From within an instruction: an exception of class A64_EC_@ec with that syndrome and FAR, at that instruction; does not return. */
+void a64_raise(A64State *s, unsigned ec, uint32_t iss, uint64_t far) __attribute__((noreturn));
+bool a64_deliver(TcgCpu *cpu);
+void a64_align_fault(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
+/* mmu.c */
+bool a64_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);
+void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime) __attribute__((noreturn));
+
+/* pauth.c. Keys as A64_KEY_. */
+uint64_t a64_pauth_sign(const A64State *s, uint64_t ptr, uint64_t modifier, unsigned key);
+uint64_t a64_pauth_check(const A64State *s, uint64_t ptr, uint64_t modifier, unsigned key);
+uint64_t a64_pauth_strip(const A64State *s, uint64_t ptr, bool data);
+
+void a64_translate(TcgUnitDesc *t);
+int a64_disas(const uint8_t *code, unsigned avail, uint64_t mode, uint64_t pc, char *buf, int size);

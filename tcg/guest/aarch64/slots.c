@@ -1,0 +1,24 @@
+#include "tcg/guest/aarch64/aarch64.h"
+
+#define AT(f) offsetof(A64State, f)
+#define X(n, r) [n] = { "x" #n, AT(x) + 8 * (n), IRT_I64, r }
+#define V(n) [A64S_V0 + n] = { "v" #n, AT(v) + sizeof(A64Vec) * (n), IRT_V128, 0 }
+#define T(n) [A64S_TMP0 + n] = { "tmp" #n, AT(tmp) + 8 * (n), IRT_I64, 0 }
+
+/* rank: what compilers use most: arguments and results, the first callee-saved registers, the stack pointer. */
+const IrSlot a64_slots[A64S_SLOTS] = {
+    X(0, 1), X(1, 2), X(2, 3), X(3, 4), X(4, 5), X(5, 7), X(6, 10), X(7, 11), X(8, 9), X(9, 12), X(10, 0), X(11, 0), X(12, 0), X(13, 0), X(14, 0), X(15, 0),
+    X(16, 0), X(17, 0), X(18, 0), X(19, 8), X(20, 13), X(21, 0), X(22, 0), X(23, 0), X(24, 0), X(25, 0), X(26, 0), X(27, 0), X(28, 0), X(29, 0), X(30, 0),
+    [A64S_SP] = { "sp", AT(x[A64_SP]), IRT_I64, 6 },
+    [A64S_PC] = { "pc", AT(pc), IRT_I64, 0 },
+    [A64S_FL] = { "fl", AT(fl), IRT_FL, 0 },
+    T(0), T(1), T(2), T(3),
+    [A64S_TPIDR] = { "tpidr_el0", AT(tpidr_el0), IRT_I64, 0 },
+    [A64S_TPIDRRO] = { "tpidrro_el0", AT(tpidrro_el0), IRT_I64, 0 },
+    [A64S_EXCL_ADDR] = { "excl_addr", AT(excl_addr), IRT_I64, 0 },
+    [A64S_EXCL_VALUE] = { "excl_value", AT(excl_value[0]), IRT_I64, 0 },
+    [A64S_EXCL_VALUE2] = { "excl_value2", AT(excl_value[1]), IRT_I64, 0 },
+    [A64S_EVENT] = { "event", AT(event), IRT_I8, 0 },
+    V(0), V(1), V(2), V(3), V(4), V(5), V(6), V(7), V(8), V(9), V(10), V(11), V(12), V(13), V(14), V(15),
+    V(16), V(17), V(18), V(19), V(20), V(21), V(22), V(23), V(24), V(25), V(26), V(27), V(28), V(29), V(30), V(31),
+};

@@ -1,0 +1,213 @@
+/* The loop over a unit's instructions, and leaving it. */
+#include "tcg/guest/aarch64/translate.h"
+
+enum { DEFAULT_INSNS = 64, REGION_TURNS = 8, ROOM_INSNS = 400, ROOM_LABELS = 24, ROOM_COLD = 16, INSN = 4 };
+
+IrVal a64_call(A64Tr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d) { return ir_call(t->u, a64_helpers, helper, a, b, c, d); }
+
+void a64_label(A64Tr *t, unsigned label)
+{
+    ir_label(t->u, label);
+    t->raw_kind = A64FL_NONE;
+    t->raw = 0;
+}
+
+/* @fn NULL: go to page offset @to. */
+static unsigned cold_add(A64Tr *t, A64ColdFn *fn, const A64Args *a, int64_t to)
+{
+    for (unsigned n = t->n_cold; n-- > 0 && t->cold[n].off == t->off;)
+        if (t->cold[n].fn == fn && t->cold[n].to == to)
+            return t->cold[n].label;
+    unsigned label = ir_label_new(t->u);
+    if (t->n_cold == A64_MAX_COLD) {
+        t->u->overflow = true;
+        return label;
+    }
+    t->cold[t->n_cold++] = (A64Cold){ (uint16_t)label, fn, a ? *a : (A64Args){ 0 }, t->off, to };
+    return label;
+}
+
+unsigned a64_cold(A64Tr *t, A64ColdFn *fn, const A64Args *a) { return cold_add(t, fn, a, 0); }
+
+void a64_emit_raise(A64Tr *t, unsigned ec, uint32_t iss)
+{
+    a64_call(t, A64H_raise, a64_k(t, ec), a64_k(t, iss), a64_k(t, 0), 0);
+    ir_exit(t->u, TCG_LEAVE_GUEST);
+    t->end = true;
+}
+
+bool a64_fp_trapped(A64Tr *t)
+{
+    if (t->mode & A64M_FP)
+        return false;
+    a64_emit_raise(t, A64_EC_FP, 0x1e00000);     /* CV 1, COND always */
+    return true;
+}
+
+/* ---- leaving ---- */
+static bool look_after(const A64Tr *t) { return t->look || t->mode & A64M_STEP; }
+
+void a64_leave_look(A64Tr *t)
+{
+    ir_put(t->u, IRT_I64, A64S_PC, ir_pc(t->u, t->next));
+    ir_exit(t->u, TCG_LEAVE_GUEST);
+    t->end = true;
+}
+
+void a64_leave_goto(A64Tr *t, int64_t off)
+{
+    if (look_after(t)) {
+        ir_put(t->u, IRT_I64, A64S_PC, ir_pc(t->u, off));
+        ir_exit(t->u, TCG_LEAVE_GUEST);
+    } else {
+        ir_goto(t->u, off);
+    }
+    t->end = true;
+}
+
+void a64_leave_jmp(A64Tr *t, IrVal va, IrJump hint)
+{
+    if (look_after(t)) {
+        ir_put(t->u, IRT_I64, A64S_PC, va);
+        ir_exit(t->u, TCG_LEAVE_GUEST);
+    } else {
+        ir_jmp(t->u, va, hint);
+    }
+    t->end = true;
+}
+
+/* In a region: go on at the likely side of a branch inside the page; forward branches are not taken, the one to the region's start is. */
+static bool follow(A64Tr *t, int64_t to, IrCond cc, IrVal fl)
+{
+    if (!t->d->region || t->cold_now || to < 0 || to >= TCG_PAGE_SIZE || t->next >= TCG_PAGE_SIZE || look_after(t))
+        return false;
+    bool back = to == t->d->page_off;
+    if (!back && to <= t->off)     /* the loop of another region */
+        return false;
+    if (!fl) {
+        t->follow = to;
+    } else if (back) {
+        ir_brcond(t->u, cc ^ 1, fl, cold_add(t, NULL, NULL, t->next));
+        t->follow = to;
+    } else {
+        ir_brcond(t->u, cc, fl, cold_add(t, NULL, NULL, to));
+        t->follow = t->next;
+    }
+    return true;
+}
+
+void a64_branch(A64Tr *t, int64_t to, IrCond cc, IrVal fl)
+{
+    if (follow(t, to, cc, fl))
+        return;
+    if (!fl) {
+        a64_leave_goto(t, to);
+        return;
+    }
+    unsigned taken = ir_label_new(t->u);
+    ir_brcond(t->u, cc, fl, taken);
+    a64_leave_goto(t, t->next);
+    a64_label(t, taken);
+    a64_leave_goto(t, to);
+}
+
+/* ---- the loop ---- */
+static void begin_insn(A64Tr *t, int64_t off)
+{
+    t->off = off;
+    t->next = off + INSN;
+    t->follow = -1;
+    t->end = t->look = false;
+    ir_insn(t->u, off, INSN);
+}
+
+static void emit_one(A64Tr *t)
+{
+    A64Args a = { 0 };
+    if (t->mode & A64M_IL) {
+        a64_emit_raise(t, A64_EC_ILLEGAL_STATE, 0);
+        return;
+    }
+    if (a64_decode32(t->insn, &a)) {
+        a.k = a64_op_info[a.op].k;
+        if (a64_op_info[a.op].emit(t, &a))
+            return;
+    }
+    a64_emit_raise(t, A64_EC_UNKNOWN, 0);
+}
+
+static void emit_cold(A64Tr *t)
+{
+    t->cold_now = true;
+    for (unsigned n = 0; n < t->n_cold; n++) {
+        A64Cold c = t->cold[n];
+        a64_label(t, c.label);
+        begin_insn(t, c.off);
+        if (c.fn)
+            c.fn(t, &c.a);
+        if (!t->end)
+            a64_leave_goto(t, c.fn ? t->next : c.to);
+    }
+}
+
+static bool room_left(const A64Tr *t)
+{
+    const IrUnit *u = t->u;
+    return u->n < IR_MAX_INSNS - ROOM_INSNS - 20 * t->n_cold && u->n_labels < IR_MAX_LABELS - ROOM_LABELS && t->n_cold < A64_MAX_COLD - ROOM_COLD;
+}
+
+static uint32_t fetch(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+
+/* Where a unit goes on: in a region at its start again as long as there is room for another turn; else false. */
+static bool next_place(A64Tr *t, int64_t *io_at, unsigned *io_turns, unsigned max)
+{
+    TcgUnitDesc *d = t->d;
+    *io_at = t->follow < 0 ? t->next : t->follow;
+    if (t->follow < 0 || *io_at != d->page_off)
+        return true;
+    unsigned body = d->n_insns / ++*io_turns;
+    return *io_turns < REGION_TURNS && d->n_insns + body <= max;
+}
+
+static bool misaligned(A64Tr *t)
+{
+    if (!(t->d->page_off & 3))
+        return false;
+    begin_insn(t, t->d->page_off);
+    a64_call(t, A64H_raise, a64_k(t, A64_EC_PC_ALIGN), a64_k(t, 0), ir_pc(t->u, t->off), 0);
+    ir_exit(t->u, TCG_LEAVE_GUEST);
+    t->d->n_insns = t->d->len = 1;
+    return true;
+}
+
+void a64_translate(TcgUnitDesc *d)
+{
+    A64Tr tr, *t = &tr;
+    tr.d = d;
+    tr.u = d->u;
+    tr.mode = d->mode;
+    tr.n_cold = 0;
+    tr.raw = 0;
+    tr.raw_kind = A64FL_NONE;
+    tr.end = tr.look = tr.cold_now = false;
+    unsigned max = d->mode & A64M_STEP ? 1 : d->max_insns ? d->max_insns : DEFAULT_INSNS, turns = 0;
+    d->region &= max > 1;
+    d->n_insns = d->len = 0;
+    if (misaligned(t))
+        return;
+    int64_t at = d->page_off, far = d->region ? MIN(d->page_off + TCG_REGION_BYTES - 16, TCG_PAGE_SIZE) : TCG_PAGE_SIZE;
+    while (!t->end && d->n_insns < max && room_left(t) && at < far) {
+        begin_insn(t, at);
+        t->insn = fetch(d->code + (at - d->page_off));
+        emit_one(t);
+        d->len = MAX(d->len, (unsigned)(t->next - d->page_off));
+        d->n_insns++;
+        if (t->look && !t->end)
+            a64_leave_look(t);
+        if (!next_place(t, &at, &turns, max))
+            break;
+    }
+    if (!t->end)
+        a64_leave_goto(t, at);
+    emit_cold(t);
+}

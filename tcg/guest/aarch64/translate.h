@@ -1,0 +1,85 @@
+#pragma once
+#include "tcg/a64_opcodes.h"
+#include "tcg/guest/aarch64/aarch64.h"
+
+/*
+ * What emitters (named in opcodes*.def, A64Tr and A64Args) work with. An emitter reads registers, computes, and writes registers last: what
+ * may fault comes before. False: not a legal instruction in this mode; it has emitted nothing that shows then.
+ */
+enum { A64_MAX_COLD = 96 };
+typedef struct A64Tr A64Tr;
+/* Code out of line, emitted behind the unit; falls through to behind the instruction unless it ended the unit. */
+typedef void A64ColdFn(A64Tr *t, const A64Args *a);
+typedef struct A64Cold { uint16_t label; A64ColdFn *fn; A64Args a; int64_t off, to; } A64Cold;
+
+/* What the C flag of t->raw means: a borrow (as the slot has it), a carry, nothing because it is 0; or a host comparison of floating point. */
+typedef enum A64FlKind { A64FL_NONE, A64FL_BORROW, A64FL_CARRY, A64FL_LOGIC, A64FL_FCMP } A64FlKind;
+
+struct A64Tr {
+    TcgUnitDesc *d;
+    IrUnit *u;
+    uint64_t mode;
+    uint32_t insn;             /* raw bits */
+    int64_t off, next;         /* page offsets of this instruction and the one behind */
+    int64_t follow;            /* a region goes on there; -1: behind this instruction */
+    bool end;                  /* a leaving operation was emitted */
+    bool look;                 /* mode or interrupt state may change: end with the run loop */
+    bool cold_now;             /* out of line: no region goes on from here */
+    /* the flags as last computed here, before they became the slot's form */
+    IrVal raw, raw_a, raw_b;   /* FCMP: the operands */
+    uint8_t raw_kind;
+    uint8_t raw_vop;           /* index of the comparison, see flags.c */
+    unsigned n_cold;
+    A64Cold cold[A64_MAX_COLD];
+};
+
+static inline IrVal a64_k(A64Tr *t, int64_t v) { return ir_const(t->u, IRT_I64, v); }
+static inline IrType a64_type(int sf) { return sf ? IRT_I64 : IRT_I32; }
+static inline IrVal a64_kt(A64Tr *t, int sf, int64_t v) { return ir_const(t->u, a64_type(sf), v); }
+/* x register @n, 31 is 0; and with 31 the stack pointer. */
+static inline IrVal a64_x(A64Tr *t, int n) { return n != 31 ? ir_get(t->u, IRT_I64, (unsigned)n) : a64_k(t, 0); }
+static inline IrVal a64_xsp(A64Tr *t, int n) { return ir_get(t->u, IRT_I64, (unsigned)n); }
+/* The same as an I64 or I32 by @sf. */
+static inline IrVal a64_r(A64Tr *t, int sf, int n) { return n != 31 ? ir_get(t->u, a64_type(sf), (unsigned)n) : a64_kt(t, sf, 0); }
+static inline IrVal a64_rsp(A64Tr *t, int sf, int n) { return ir_get(t->u, a64_type(sf), (unsigned)n); }
+/* Writes: of 64 bits; of a value of the type of @sf, zero-extended. 31: nothing, or the stack pointer. */
+static inline void a64_put_xsp(A64Tr *t, int n, IrVal v) { ir_put(t->u, IRT_I64, (unsigned)n, v); }
+static inline void a64_put_x(A64Tr *t, int n, IrVal v)
+{
+    if (n != 31)
+        a64_put_xsp(t, n, v);
+}
+static inline void a64_put_rsp(A64Tr *t, int sf, int n, IrVal v) { a64_put_xsp(t, n, ir_zext(t->u, IRT_I64, a64_type(sf), v)); }
+static inline void a64_put_r(A64Tr *t, int sf, int n, IrVal v)
+{
+    if (n != 31)
+        a64_put_rsp(t, sf, n, v);
+}
+
+/* translate.c */
+/* A label and a call of a helper: always by these. */
+void a64_label(A64Tr *t, unsigned label);
+IrVal a64_call(A64Tr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d);
+/* @fn out of line for this instruction; a label. Values do not live there. */
+unsigned a64_cold(A64Tr *t, A64ColdFn *fn, const A64Args *a);
+/* Raise unconditionally; ends the unit. */
+void a64_emit_raise(A64Tr *t, unsigned ec, uint32_t iss);
+/* FP or AdvSIMD while they are trapped: raises and returns true. */
+bool a64_fp_trapped(A64Tr *t);
+/* pc = next instruction, the run loop looks at mode and interrupts. */
+void a64_leave_look(A64Tr *t);
+/* Guest continues at page offset @off, in the same mode. */
+void a64_leave_goto(A64Tr *t, int64_t off);
+/* ... at address @va. */
+void a64_leave_jmp(A64Tr *t, IrVal va, IrJump hint);
+/* Conditional branch to page offset @to, taken under @cc of @fl (@fl 0: always). */
+void a64_branch(A64Tr *t, int64_t to, IrCond cc, IrVal fl);
+
+/* flags.c. NZCV: computed flags @fl whose C is of that kind become PSTATE's. */
+void a64_put_flags(A64Tr *t, IrVal fl, A64FlKind kind);
+/* NZCV of the comparison of two scalars (V64 values) as FCMP does it; @signal: FCMPE. */
+void a64_put_flags_fcmp(A64Tr *t, IrVal a, IrVal b, bool dbl, bool signal);
+/* PSTATE's flags, C inverted. */
+IrVal a64_fl(A64Tr *t);
+/* Condition field 0..13 of PSTATE's flags as a condition of a flags value. 14 and 15 are "always" and not asked. */
+IrCond a64_cond(A64Tr *t, unsigned cond, IrVal *ret_fl);
