@@ -19,10 +19,21 @@ ENGINES = {
     'tcg': ('tandem tcg', 'tandem', 'tcg'),
     'qemu': ('QEMU tcg', 'qemu', 'tcg'),
     'qemu-kvm': ('QEMU kvm', 'qemu', 'kvm'),
+    'user': ('tandem-user', None, None),
+    'qemu-user': ('QEMU user', None, None),
 }
-# Flags of single files; the rest is -O2 for any x86-64. Not the product's own flags: a baseline would depend on them.
-FLAGS = {'x87.c': ['-mfpmath=387']}
-COMMON = ['-O2', '-fno-math-errno', '-Wall', '-Wextra', '-I', ROOT]
+# Flags of single files; the rest is -O2 for any CPU of its kind. Not the product's own flags: a baseline would depend on them.
+COMMON = ['-O2', '-fno-math-errno', '-ffp-contract=off', '-Wall', '-Wextra', '-I', ROOT]
+FLAGS = {
+    'x86_64': {'x87.c': ['-mfpmath=387'], 'fused.c': ['-ffp-contract=fast', '-mfma']},
+    'riscv64': {'fused.c': ['-ffp-contract=fast']},
+    'aarch64': {'fused.c': ['-ffp-contract=fast'], 'crypto_arm.c': ['-march=armv8-a+crypto']},
+}
+# Files that are for one CPU only.
+X86_FILES = {'x87.c', 'simd.c', 'crypto.c', 'movs.c', 'jit.c', 'exits.c'}
+LEFT_OUT = {'x86_64': {'crypto_arm.c'}, 'riscv64': X86_FILES | {'crypto_arm.c'}, 'aarch64': X86_FILES}
+# Debian's cross compilers
+COMPILER = {'x86_64': 'gcc', 'riscv64': 'riscv64-linux-gnu-gcc', 'aarch64': 'aarch64-linux-gnu-gcc'}
 DISK_BYTES = 64 << 20
 # Kernel parameters: no root disk, the suite on the console, device memory for the mmio workload.
 APPEND = 'quiet tandem.root=none tandem.run=/bin/suite-serve iomem=relaxed'
@@ -32,14 +43,18 @@ class Missing(Exception):
     """A competitor or one of its figures cannot be had; the text says why."""
 
 
-def build_suite(folder, cc='gcc'):
-    """The static binary, made anew when its sources or flags changed."""
-    source = os.path.join(ROOT, 'benchmarks/suite')
-    names = sorted(n for n in os.listdir(source) if n.endswith('.c'))
-    key = hashlib.sha256(repr((cc, COMMON[:2], FLAGS)).encode())
+def build_suite(folder, arch='x86_64'):
+    """The static binary for CPU @arch, made anew when its sources or flags changed."""
+    source, cc = os.path.join(ROOT, 'benchmarks/suite'), COMPILER[arch]
+    if not shutil.which(cc):
+        raise Missing('%s is not installed' % cc)
+    names = sorted(n for n in os.listdir(source) if n.endswith('.c') and n not in LEFT_OUT[arch])
+    key = hashlib.sha256(repr((cc, names, COMMON[:-2], FLAGS[arch])).encode())
     for n in sorted(os.listdir(source)):
         with open(os.path.join(source, n), 'rb') as f:
             key.update(f.read())
+    if arch != 'x86_64':
+        folder = os.path.join(folder, arch)
     os.makedirs(folder, exist_ok=True)
     suite, stamp = os.path.join(folder, 'suite'), os.path.join(folder, 'suite.stamp')
     if os.path.exists(suite) and os.path.exists(stamp) and open(stamp, encoding='utf-8').read() == key.hexdigest():
@@ -47,7 +62,7 @@ def build_suite(folder, cc='gcc'):
     objects = []
     for n in names:
         objects.append(os.path.join(folder, n[:-2] + '.o'))
-        subprocess.run([cc, *COMMON, *FLAGS.get(n, []), '-c', os.path.join(source, n), '-o', objects[-1]], check=True)
+        subprocess.run([cc, *COMMON, *FLAGS[arch].get(n, []), '-c', os.path.join(source, n), '-o', objects[-1]], check=True)
     subprocess.run([cc, '-static', '-o', suite, *objects, '-lm'], check=True)
     with open(stamp, 'w', encoding='utf-8') as f:
         f.write(key.hexdigest())
@@ -87,22 +102,39 @@ def workloads(suite):
 _RESULT = r'BENCH(-ERROR)? (\S+) (\S+) (\S+) (\S+) (\S+)\r*\n'
 
 
-class Native:
-    """The suite on this host; bound to one CPU unless it needs two."""
-    name = 'native'
+def suite_names(arch):
+    """Names of the workloads that the suite has for CPU @arch: those of the files that are not left out (the binary itself may not run here)."""
+    source, names = os.path.join(ROOT, 'benchmarks/suite'), set()
+    for n in sorted(os.listdir(source)):
+        if n.endswith('.c') and n not in LEFT_OUT[arch]:
+            with open(os.path.join(source, n), encoding='utf-8') as f:
+                names.update(re.findall(r'^    \{ "([\w-]+)", "', f.read(), re.M))
+    return names
 
-    def __init__(self, suite, cpus):
+
+class Native:
+    """The suite on this host, or under a program (@prefix) that runs it; bound to one CPU unless it needs two."""
+    outside = False            # CPU time is the workload's own
+
+    def __init__(self, suite, cpus, prefix=()):
         allowed = sorted(os.sched_getaffinity(0))
         self.cpus, self.ok = cpus, len(allowed) >= cpus
         chosen = allowed[-cpus:]
-        self.child = subprocess.Popen([suite, 'serve'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.child = subprocess.Popen([*prefix, suite, 'serve'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       preexec_fn=lambda: os.sched_setaffinity(0, chosen))
-        self._line(10)
+        try:
+            self._line(10)
+        except Missing:
+            self.close()
+            raise
 
     def _line(self, timeout):
         if not select.select([self.child.stdout], [], [], timeout)[0]:
             raise Missing('no answer within %.0f s' % timeout)
-        return self.child.stdout.readline().decode()
+        line = self.child.stdout.readline().decode()
+        if not line:
+            raise Missing('no process any more')
+        return line
 
     def measure(self, w, n, timeout):
         if w.needs in ('guest', 'disk'):
@@ -125,6 +157,7 @@ class Native:
 
 class Machine:
     """A booted guest whose console runs "suite serve". CPU seconds are those of the whole process: all threads, translation included."""
+    outside = True
 
     def __init__(self, name, argv, timeout):
         self.name = name
@@ -195,7 +228,7 @@ def host_facts(options):
         'CPU': cpu.group(1) if cpu else '?', 'CPUs': os.cpu_count(), 'memory': '%.1f GiB' % (os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30),
         'kernel': os.uname().release, 'load at start': '%.2f' % os.getloadavg()[0], 'date': time.strftime('%Y-%m-%d %H:%M'),
         'compiler of the suite': version(['gcc', '--version']), 'QEMU': version(['qemu-system-x86_64', '--version']),
-        'tandem': version([options.tandem, '--version']),
+        'tandem': version([getattr(options, 'user', options.tandem), '--version']),
         'tandem source': version(['git', '-C', ROOT, 'describe', '--always', '--dirty']),
     }
     return facts

@@ -23,8 +23,8 @@
 static uint64_t run_nothing(uint64_t n) { return n; }
 
 static const Workload base[] = { { "nothing", "base", 1, run_nothing, "", "a command and its answer" }, { 0 } };
-static const Workload *const lists[] = { base, suite_integer, suite_dispatch, suite_lua, suite_float, suite_x87, suite_simd,
-    suite_crypto, suite_string, suite_jit, suite_kernel, suite_smp, suite_exits };
+static const Workload *const lists[] = { base, suite_integer, suite_dispatch, suite_lua, suite_float, suite_single, suite_fused, suite_x87,
+    suite_simd, suite_vector, suite_crypto, suite_string, suite_movs, suite_jit, suite_kernel, suite_smp, suite_exits };
 enum { N_LISTS = sizeof(lists) / sizeof(lists[0]) };
 
 static double clock_s(clockid_t id)
@@ -46,7 +46,7 @@ static double cpu_s(void) { return clock_s(CLOCK_PROCESS_CPUTIME_ID) + children_
 static const Workload *find(const char *name)
 {
     for (unsigned k = 0; k < N_LISTS; k++)
-        for (const Workload *w = lists[k]; w->name; w++)
+        for (const Workload *w = lists[k]; w && w->name; w++)
             if (!strcmp(w->name, name))
                 return w;
     return NULL;
@@ -55,7 +55,7 @@ static const Workload *find(const char *name)
 static int list(void)
 {
     for (unsigned k = 0; k < N_LISTS; k++)
-        for (const Workload *w = lists[k]; w->name; w++)
+        for (const Workload *w = lists[k]; w && w->name; w++)
             printf("%s\t%s\t%" PRIu64 "\t%s\t%s\n", w->name, w->class, w->n, w->needs, w->what);
     return 0;
 }

@@ -9,6 +9,12 @@
 
 #include "benchmarks/suite/suite.h"
 
+#ifdef __x86_64__
+#define cpu_relax() __builtin_ia32_pause()
+#else
+#define cpu_relax() ((void)0)
+#endif
+
 typedef struct Shared { pthread_mutex_t lock; uint64_t counter, plain, stop, ready; } Shared;
 typedef struct Job { Shared *shared; uint64_t n, sum; void (*work)(struct Job *); unsigned cpu; } Job;
 
@@ -72,7 +78,7 @@ static void work_lock(Job *job)
 static void work_spin(Job *job)
 {
     while (!__atomic_load_n(&job->shared->stop, __ATOMIC_RELAXED))
-        __builtin_ia32_pause();
+        cpu_relax();
 }
 
 /* MEMBARRIER_CMD_PRIVATE_EXPEDITED interrupts every CPU on which a thread of the process runs. */

@@ -63,23 +63,6 @@ static uint64_t run_copy_8m(uint64_t n) { return copies(n, BIG); }
 static uint64_t run_set_1k(uint64_t n) { return sets(n, 1024); }
 static uint64_t run_set_256k(uint64_t n) { return sets(n, 256 << 10); }
 
-/* REP MOVSB itself, whatever the library thinks of it. */
-static uint64_t run_rep_movsb(uint64_t n)
-{
-    enum { SIZE = 16 << 10 };
-    uint8_t *a = calloc(2, SIZE);
-    uint64_t sum = 0;
-    for (uint64_t i = 0; a && i < n; i++) {
-        void *to = a + SIZE, *from = a;
-        size_t count = SIZE;
-        a[i % SIZE] = (uint8_t)i;
-        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-        sum += a[SIZE + i * 7 % SIZE];
-    }
-    free(a);
-    return sum;
-}
-
 static uint64_t run_strings(uint64_t n)
 {
     enum { WORDS = 64, MAX = 200 };
@@ -110,7 +93,6 @@ const Workload suite_string[] = {
     { "memcpy-8m", "string", 10, run_copy_8m, "", "memcpy of 8 MiB" },
     { "memset-1k", "string", 2000000, run_set_1k, "", "memset of 1 KiB" },
     { "memset-256k", "string", 6000, run_set_256k, "", "memset of 256 KiB" },
-    { "rep-movsb", "string", 80000, run_rep_movsb, "", "REP MOVSB of 16 KiB" },
     { "strings", "string", 1000000, run_strings, "", "strlen, strchr, strcmp, memchr of short and long words" },
     { 0 },
 };

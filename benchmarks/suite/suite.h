@@ -2,20 +2,22 @@
 #include <stdint.h>
 
 /*
- * The workloads of benchmarks/run: plain C, one static binary, run natively and in a guest. A workload does @n units of work and
+ * The workloads of benchmarks/run and benchmarks/foreign: plain C, one static binary, run natively and in a guest. A workload does @n units of work and
  * returns a checksum that depends on @n only, or 0 after a failure of the system (and the reason on stderr).
  */
 typedef struct Workload {
     const char *name, *class;
     uint64_t n;                /* units of a usual run: some 30 ms natively, less where translators are slow */
     uint64_t (*run)(uint64_t n);
-    const char *needs;         /* "": anything; "guest": a machine of its own (ports, device memory); "disk": /dev/vda; "smp": two CPUs */
+    const char *needs;         /* "": anything; "guest": a machine of its own (ports, device memory); "disk": /dev/vda; "smp": two CPUs; "fma": its instructions */
     const char *what;          /* one line: what a unit is */
 } Workload;
 
-/* Lists end with a NULL name. */
-extern const Workload suite_integer[], suite_dispatch[], suite_lua[], suite_float[], suite_x87[], suite_simd[], suite_crypto[],
-    suite_string[], suite_jit[], suite_kernel[], suite_smp[], suite_exits[];
+/* Lists end with a NULL name; a list whose file is not for the CPU that the suite is built for is NULL itself. */
+extern const Workload suite_integer[], suite_dispatch[], suite_lua[], suite_float[], suite_single[], suite_fused[], suite_vector[], suite_string[],
+    suite_kernel[], suite_smp[];
+extern const Workload suite_x87[] __attribute__((weak)), suite_simd[] __attribute__((weak)), suite_crypto[] __attribute__((weak)),
+    suite_movs[] __attribute__((weak)), suite_jit[] __attribute__((weak)), suite_exits[] __attribute__((weak));
 
 /* A generator of test data (xorshift64*, Vigna 2016). *state != 0. */
 static inline uint64_t suite_random(uint64_t *state)
