@@ -27,6 +27,11 @@ typedef struct BlockFormat BlockFormat;
 
 /* A context with up to @max_workers threads (0: a sensible default), started on demand. */
 BlockCtx *block_ctx_new(unsigned max_workers);
+/*
+ * Make what requests that complete on @loop need from the kernel (an io_uring), for a process that soon may not make it any more; else it is made
+ * when first used. Where the kernel refuses it the workers do everything. Any thread.
+ */
+void block_ctx_prepare(BlockCtx *ctx, Loop *loop);
 /* Each worker calls @fn once, before its next piece of work; workers made later too. Once, any thread. */
 void block_ctx_set_worker_start(BlockCtx *ctx, void (*fn)(void));
 /* All nodes opened in it must be gone. It holds a reference on every Loop that requests named. */

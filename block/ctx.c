@@ -172,3 +172,8 @@ BlockUring *block_ctx_uring(BlockCtx *ctx, Loop *loop)
     g_mutex_unlock(&ctx->lock);
     return ring;
 }
+
+void block_ctx_prepare(BlockCtx *ctx, Loop *loop)
+{
+    block_ctx_uring(ctx, loop);
+}

@@ -1,6 +1,9 @@
 #include "block/uring.h"
 
 #include <liburing.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum { RING_ENTRIES = 256, REAP = 64 };
 
@@ -31,10 +34,36 @@ static void reap(void *opaque, GIOCondition ready)
     } while (n == REAP);
 }
 
+/*
+ * A ring that takes reads and writes only: a process that was taken over could otherwise open files and sockets through it, past the sandbox,
+ * which sees system calls. Kernels before 5.10 know no restrictions: an ordinary ring there.
+ */
+static bool ring_new(struct io_uring *ring)
+{
+    static const struct io_uring_restriction only[] = {
+        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV },
+        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV },
+        { .opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_ENABLE_RINGS },
+    };
+    int r = io_uring_queue_init(RING_ENTRIES, ring, IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED);
+    if (r == -EINVAL)
+        return io_uring_queue_init(RING_ENTRIES, ring, IORING_SETUP_CLAMP) == 0;
+    if (r < 0)
+        return false;
+    struct io_uring_restriction copy[G_N_ELEMENTS(only)];
+    memcpy(copy, only, sizeof(only));
+    /* Debian's liburing declares functions for these two and does not export them. */
+    if (syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, copy, G_N_ELEMENTS(copy)) == 0 &&
+        syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) == 0)
+        return true;
+    io_uring_queue_exit(ring);
+    return false;
+}
+
 BlockUring *block_uring_new(Loop *loop)
 {
     BlockUring *u = g_new0(BlockUring, 1);
-    if (io_uring_queue_init(RING_ENTRIES, &u->ring, IORING_SETUP_CLAMP) < 0) {
+    if (!ring_new(&u->ring)) {
         g_free(u);
         return NULL;
     }

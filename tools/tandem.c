@@ -90,6 +90,8 @@ static bool confine(Tandem *t, GError **err)
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "-sandbox on: %s; leave the option out or use -sandbox off", missing);
         return false;
     }
+    if (t->drives->len)
+        block_ctx_prepare(t->block, t->loop);
     if (!sandbox_process(err))
         return false;
     block_ctx_set_worker_start(t->block, narrow_worker);

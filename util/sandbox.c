@@ -98,8 +98,6 @@ static const Rule rules[] = {
     RARE(clock_gettime, B, ANY, "time", "hosts whose clock is not in the vDSO"),
     RARE(clock_nanosleep, B, ANY, "waiting for a moment", "rare waits"),
     RARE(gettimeofday, P, ANY, "time", "hosts whose clock is not in the vDSO"),
-    RULE(io_uring_setup, V, ANY, "a loop's ring, made when first used"),
-    RARE(io_uring_register, V, ANY, "a loop's ring, made when first used", "newer liburing"),
     RARE(eventfd2, V, ANY, "wake-ups", "a loop made late"),
     RARE(timerfd_create, V, ANY, "timers", "a loop made late"),
     RULE(close, B, ANY, "files, sockets"),
