@@ -107,7 +107,7 @@ static bool live_put(Live *l, IrInsn *i)
         return false;
     if (i->type == s->type)
         l->dead[slot] = 1;
-    bool vec = (s->type == IRT_V256 || s->type == IRT_V128) && i->type >= IRT_V128;
+    bool vec = s->type >= IRT_V64 && (i->type >= IRT_V128 || i->type == s->type);
     l->put_val[slot] = s->rank && (i->type == IRT_I64 || vec) ? i->a : 0;
     if (l->put_val[slot])
         l->u->insn[i->a].hint = (uint16_t)((slot + 1) | (i->type == s->type ? 0 : IR_HINT_LOW));

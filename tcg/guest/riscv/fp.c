@@ -1,7 +1,8 @@
 /*
  * F and D (unpriv chapters 11, 12) on the host's floating-point instructions. The host's exception flags are the guest's fflags (same
- * conditions, underflow detected after rounding in both), the host's rounding mode is frm. What differs is out of line, in the helper: results
- * that are NaN (canonical here), singles that are not NaN-boxed, static rounding modes other than frm, out-of-range conversions.
+ * conditions, underflow detected after rounding in both), the host's rounding mode is frm. What differs is out of line: results that are NaN
+ * (canonical here), and by helper singles that are not NaN-boxed, static rounding modes other than frm, out-of-range conversions.
+ * Scalar operations of the host take what is above the lane from their first operand: of boxed singles comes a boxed single.
  */
 #include "tcg/guest/riscv/translate.h"
 #include "tcg/vops.h"
@@ -30,32 +31,20 @@ static void dirty(RiscvTr *t)
 }
 
 static IrVal fget(RiscvTr *t, int n) { return ir_get(t->u, IRT_V64, RVS_F0 + (unsigned)n); }
-static IrVal fraw(RiscvTr *t, int n) { return ir_get(t->u, IRT_I64, RVS_F0 + (unsigned)n); }
+static IrVal fraw(RiscvTr *t, int n) { return ir_vop(t->u, IRT_I64, VOP_MOVDTOI, fget(t, n), 0, 0, 0); }
+static IrVal box(RiscvTr *t) { return ir_get(t->u, IRT_V64, RVS_BOX); }
 
-static void fput(RiscvTr *t, int n, IrVal v, IrType type, bool single)
+static void fput(RiscvTr *t, int n, IrVal v, bool single)
 {
     dirty(t);
-    ir_put(t->u, type, RVS_F0 + (unsigned)n, v);
+    ir_put(t->u, IRT_V64, RVS_F0 + (unsigned)n, v);
     if (single)
         t->boxed |= 1u << n;
     else
         t->boxed &= ~(1u << n);
 }
 
-/* A single in lane 0 becomes NaN-boxed. */
-static void fput_single(RiscvTr *t, int n, IrVal v)
-{
-    IrVal box = ir_get(t->u, IRT_V64, RVS_BOX);
-    fput(t, n, ir_vop(t->u, IRT_V64, VOP_PUNPCKLDQ, v, box, 0, 0), IRT_V64, true);
-}
-
-static void fput_result(RiscvTr *t, const RiscvArgs *a, IrVal v, bool dbl)
-{
-    if (dbl)
-        fput(t, a->rd, v, IRT_V64, false);
-    else
-        fput_single(t, a->rd, v);
-}
+static void fput_raw(RiscvTr *t, int n, IrVal v, bool single) { fput(t, n, ir_vop(t->u, IRT_V64, VOP_MOVD, v, 0, 0, 0), single); }
 
 /* Go out of line unless f[n] is a NaN-boxed single (unpriv 12.2). */
 static void need_boxed(RiscvTr *t, const RiscvArgs *a, int n)
@@ -102,7 +91,7 @@ void rv_fp_slow(RiscvTr *t, const RiscvArgs *a)
     if (s & RES_X)
         rv_put(t, a->rd, v);
     else
-        fput(t, a->rd, v, IRT_I64, kind_of(a) == RVF_S_D || (kind_of(a) != RVF_D_S && !is_double(a)));
+        fput_raw(t, a->rd, v, kind_of(a) == RVF_S_D || (kind_of(a) != RVF_D_S && !is_double(a)));
 }
 
 static bool refused(RiscvTr *t, const RiscvArgs *a, int *rm)
@@ -112,10 +101,18 @@ static bool refused(RiscvTr *t, const RiscvArgs *a, int *rm)
 }
 
 /* ---- arithmetic ---- */
-static void unless_nan(RiscvTr *t, const RiscvArgs *a, IrVal v, bool dbl)
+/* A NaN is the canonical one whatever the operands were (unpriv 11.3); the result is in its register first, so that it is made there. */
+static void fput_number(RiscvTr *t, const RiscvArgs *a, IrVal v, bool dbl)
 {
+    fput(t, a->rd, v, !dbl);
     IrVal fl = ir_vop(t->u, IRT_FL, dbl ? VOP_UCOMISD : VOP_UCOMISS, v, v, 0, 0);
-    ir_brcond(t->u, IRC_P, fl, rv_cold(t, RISCV_COLD_FP, a));
+    ir_brcond(t->u, IRC_P, fl, rv_cold(t, RISCV_COLD_NAN, a));
+}
+
+void rv_fp_nan(RiscvTr *t, const RiscvArgs *a)
+{
+    bool dbl = kind_of(a) == RVF_D_S || (kind_of(a) != RVF_S_D && is_double(a));
+    fput_raw(t, a->rd, rv_k(t, dbl ? 0x7ff8000000000000ll : (int64_t)0xffffffff7fc00000ull), !dbl);
 }
 
 bool rv_farith(RiscvTr *t, const RiscvArgs *a)
@@ -133,8 +130,7 @@ bool rv_farith(RiscvTr *t, const RiscvArgs *a)
     IrVal x = operand(t, a, a->rs1, dbl);
     IrVal y = kind_of(a) == RVF_FSQRT ? x : operand(t, a, a->rs2, dbl);
     IrVal v = ir_vop(t->u, IRT_V64, vop[kind_of(a) / 2][dbl], x, y, 0, 0);
-    unless_nan(t, a, v, dbl);
-    fput_result(t, a, v, dbl);
+    fput_number(t, a, v, dbl);
     return true;
 }
 
@@ -153,12 +149,11 @@ bool rv_fma(RiscvTr *t, const RiscvArgs *a)
     }
     IrVal x = operand(t, a, a->rs1, dbl), y = operand(t, a, a->rs2, dbl), z = operand(t, a, a->rs3, dbl);
     IrVal v = ir_vop(t->u, IRT_V64, vop[(kind_of(a) - RVF_FMADD) / 2][dbl], x, y, z, 0);
-    unless_nan(t, a, v, dbl);
-    fput_result(t, a, v, dbl);
+    fput_number(t, a, v, dbl);
     return true;
 }
 
-/* ---- sign injection: integer operations; moves, negations and absolute values are its common forms ---- */
+/* ---- sign injection; moves, negations and absolute values are its common forms ---- */
 bool rv_fsgnj(RiscvTr *t, const RiscvArgs *a)
 {
     IrUnit *u = t->u;
@@ -169,21 +164,22 @@ bool rv_fsgnj(RiscvTr *t, const RiscvArgs *a)
         need_boxed(t, a, a->rs1);
         need_boxed(t, a, a->rs2);
     }
+    IrVal x = fget(t, a->rs1), v;
     if (kind_of(a) == RVF_FSGNJ && a->rs1 == a->rs2) {
-        fput(t, a->rd, fget(t, a->rs1), IRT_V64, !dbl);
+        fput(t, a->rd, x, !dbl);
         return true;
     }
-    IrVal sign = rv_k(t, dbl ? INT64_MIN : 0x80000000ll), x = fraw(t, a->rs1), v;
+    IrVal sign = ir_vconst(u, dbl ? 1ull << 63 : 1ull << 31, 0);
     if (a->rs1 == a->rs2) {
-        v = kind_of(a) == RVF_FSGNJN ? ir_bin(u, IR_XOR, IRT_I64, x, sign) : ir_bin(u, IR_ANDN, IRT_I64, sign, x);
+        v = ir_vop(u, IRT_V64, kind_of(a) == RVF_FSGNJN ? VOP_XORPD : VOP_ANDNPD, kind_of(a) == RVF_FSGNJN ? x : sign, kind_of(a) == RVF_FSGNJN ? sign : x, 0, 0);
     } else {
-        IrVal s = ir_bin(u, IR_AND, IRT_I64, fraw(t, a->rs2), sign);
+        IrVal s = ir_vop(u, IRT_V64, VOP_ANDPD, fget(t, a->rs2), sign, 0, 0);
         if (kind_of(a) == RVF_FSGNJN)
-            s = ir_bin(u, IR_XOR, IRT_I64, s, sign);
-        v = kind_of(a) == RVF_FSGNJX ? ir_bin(u, IR_XOR, IRT_I64, x, s)
-                                     : ir_bin(u, IR_OR, IRT_I64, ir_bin(u, IR_ANDN, IRT_I64, sign, x), s);
+            s = ir_vop(u, IRT_V64, VOP_XORPD, s, sign, 0, 0);
+        v = kind_of(a) == RVF_FSGNJX ? ir_vop(u, IRT_V64, VOP_XORPD, x, s, 0, 0)
+                                     : ir_vop(u, IRT_V64, VOP_ORPD, ir_vop(u, IRT_V64, VOP_ANDNPD, sign, x, 0, 0), s, 0, 0);
     }
-    fput(t, a->rd, v, IRT_I64, !dbl);
+    fput(t, a->rd, v, !dbl);
     return true;
 }
 
@@ -196,7 +192,7 @@ bool rv_fminmax(RiscvTr *t, const RiscvArgs *a)
     IrVal x = operand(t, a, a->rs1, dbl), y = operand(t, a, a->rs2, dbl);
     IrVal fl = ir_vop(t->u, IRT_FL, dbl ? VOP_UCOMISD : VOP_UCOMISS, x, y, 0, 0);
     ir_brcond(t->u, IRC_E, fl, rv_cold(t, RISCV_COLD_FP, a));
-    fput_result(t, a, ir_vop(t->u, IRT_V64, max ? dbl ? VOP_MAXSD : VOP_MAXSS : dbl ? VOP_MINSD : VOP_MINSS, x, y, 0, 0), dbl);
+    fput(t, a->rd, ir_vop(t->u, IRT_V64, max ? dbl ? VOP_MAXSD : VOP_MAXSS : dbl ? VOP_MINSD : VOP_MINSS, x, y, 0, 0), !dbl);
     return true;
 }
 
@@ -266,8 +262,8 @@ bool rv_fromint(RiscvTr *t, const RiscvArgs *a)
     }
     IrVal x = kind_of(a) == RVF_FROM_L ? rv_x(t, a->rs1) : kind_of(a) == RVF_FROM_W ? ir_sext(u, IRT_I64, IRT_I32, rv_w(t, a->rs1))
                                                                                     : ir_zext(u, IRT_I64, IRT_I32, rv_w(t, a->rs1));
-    IrVal v = ir_vop(u, IRT_V64, dbl ? VOP_CVTSI2SD : VOP_CVTSI2SS, ir_get(u, IRT_V64, RVS_BOX), x, 0, 0);
-    fput_result(t, a, v, dbl);
+    IrVal v = ir_vop(u, IRT_V64, dbl ? VOP_CVTSI2SD : VOP_CVTSI2SS, box(t), x, 0, 0);
+    fput(t, a->rd, v, !dbl);
     return true;
 }
 
@@ -282,9 +278,7 @@ bool rv_fcvt(RiscvTr *t, const RiscvArgs *a)
         return true;
     }
     IrVal x = operand(t, a, a->rs1, !to_double);
-    IrVal v = ir_vop(t->u, IRT_V64, to_double ? VOP_CVTSS2SD : VOP_CVTSD2SS, x, x, 0, 0);
-    unless_nan(t, a, v, to_double);
-    fput_result(t, a, v, to_double);
+    fput_number(t, a, ir_vop(t->u, IRT_V64, to_double ? VOP_CVTSS2SD : VOP_CVTSD2SS, to_double ? x : box(t), x, 0, 0), to_double);
     return true;
 }
 
@@ -305,7 +299,7 @@ bool rv_fmv_f(RiscvTr *t, const RiscvArgs *a)
     IrVal v = rv_x(t, a->rs1);
     if (!a->k)
         v = ir_bin(t->u, IR_OR, IRT_I64, ir_zext(t->u, IRT_I64, IRT_I32, rv_w(t, a->rs1)), rv_k(t, (int64_t)0xffffffff00000000ull));
-    fput(t, a->rd, v, IRT_I64, !a->k);
+    fput_raw(t, a->rd, v, !a->k);
     return true;
 }
 
@@ -314,7 +308,9 @@ bool rv_fload(RiscvTr *t, const RiscvArgs *a)
     if (!fp_on(t))
         return false;
     IrVal v = ir_ld(t->u, IRT_V64, rv_addr(t, a->rs1, a->imm), (unsigned)a->k, 0, 0);
-    fput_result(t, a, v, a->k == 3);
+    if (a->k != 3)
+        v = ir_vop(t->u, IRT_V64, VOP_PUNPCKLDQ, v, box(t), 0, 0);
+    fput(t, a->rd, v, a->k != 3);
     return true;
 }
 

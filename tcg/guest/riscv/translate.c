@@ -12,14 +12,14 @@ IrVal rv_addr(RiscvTr *t, int n, int64_t imm)
 
 unsigned rv_cold(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a)
 {
-    if (t->n_cold && t->cold[t->n_cold - 1].off == t->off)
+    if (t->n_cold && t->cold[t->n_cold - 1].off == t->off && t->cold[t->n_cold - 1].kind == kind)
         return t->cold[t->n_cold - 1].label;
     unsigned label = ir_label_new(t->u);
     if (t->n_cold == RISCV_MAX_COLD) {
         t->u->overflow = true;
         return label;
     }
-    t->cold[t->n_cold++] = (RiscvCold){ (uint16_t)label, (uint8_t)kind, (uint8_t)t->len, *a, t->off };
+    t->cold[t->n_cold++] = (RiscvCold){ (uint16_t)label, (uint8_t)kind, (uint8_t)t->len, t->look, *a, t->off };
     return label;
 }
 
@@ -97,6 +97,9 @@ static void emit_cold(RiscvTr *t)
         begin_insn(t, c->off, c->len);
         if (c->kind == RISCV_COLD_FP) {
             rv_fp_slow(t, &c->a);
+        } else if (c->kind == RISCV_COLD_NAN) {
+            t->look = c->look;
+            rv_fp_nan(t, &c->a);
         } else {
             ir_put(t->u, IRT_I64, RVS_RES_ADDR, rv_k(t, -1));
             rv_put(t, c->a.rd, rv_k(t, 1));

@@ -7,9 +7,9 @@
  * instruction in this mode; it has emitted nothing that shows then.
  */
 enum { RISCV_MAX_COLD = 96 };
-typedef enum RiscvColdKind { RISCV_COLD_FP, RISCV_COLD_SC } RiscvColdKind;
-/* Code out of line: the whole instruction done again by helper (FP), or with the uncommon result (SC fails). */
-typedef struct RiscvCold { uint16_t label; uint8_t kind, len; RiscvArgs a; int64_t off; } RiscvCold;
+typedef enum RiscvColdKind { RISCV_COLD_FP, RISCV_COLD_NAN, RISCV_COLD_SC } RiscvColdKind;
+/* Code out of line: the whole instruction done again by helper (FP), a NaN put right (NAN), or the uncommon result (SC fails). */
+typedef struct RiscvCold { uint16_t label; uint8_t kind, len; bool look; RiscvArgs a; int64_t off; } RiscvCold;
 
 typedef struct RiscvTr {
     TcgUnitDesc *d;
@@ -46,5 +46,6 @@ void rv_emit_raise(RiscvTr *t, uint64_t cause, IrVal tval);
 void rv_leave_look(RiscvTr *t);
 /* Guest continues at page offset @off, in the same mode. */
 void rv_leave_goto(RiscvTr *t, int64_t off);
-/* fp.c: the body of a RISCV_COLD_FP. */
+/* fp.c: the bodies of RISCV_COLD_FP and RISCV_COLD_NAN. */
 void rv_fp_slow(RiscvTr *t, const RiscvArgs *a);
+void rv_fp_nan(RiscvTr *t, const RiscvArgs *a);

@@ -7,7 +7,7 @@
  *
  * Registers: RBP = guest state + STATE_BIAS, R15 = soft TLB of the address space, RSP = host stack. The nine guest slots of
  * best rank live in "homes" all the time, across every jump between translations; RAX RCX RDX RSI are temporaries.
- * Vector slots of rank 1 to N_XHOMES have host register rank-1 as home while env->vec_live says so: translated code that uses one loads
+ * Vector slots (of 64 to 256 bits) of rank 1 to N_XHOMES have host register rank-1 as home while env->vec_live says so: translated code that uses one loads
  * them all where need be, and every way to C code puts them back into the state first. The other vector registers are temporaries,
  * the other vector slots live in memory and are written through.
  */

@@ -51,17 +51,19 @@ static void load_r15(Thunks *t)
         asm_mov_imm(&t->a, R15, (int64_t)t->ctx->config.direct_base);
 }
 
-/* @op on each vector home and its slot, 256 bits at once where the slot is as wide. */
-static void each_vector(Thunks *t, unsigned op, bool low)
+/* Each vector home from or to its slot; @low: not the upper halves of slots of 256 bits. */
+static void each_vector(Thunks *t, bool load, bool low)
 {
+    enum { MOVDQU_LD = 0x6f | M_0F | P_F3, MOVDQU_ST = 0x7f | M_0F | P_F3, MOVQ_LD = 0x7e | M_0F | P_F3, MOVQ_ST = 0xd6 | M_0F | P_66 };
     for (unsigned s = 0; s < t->isa->n_slots; s++) {
         unsigned rank = t->isa->slots[s].rank, type = t->isa->slots[s].type;
+        unsigned op = type == IRT_V64 ? (load ? MOVQ_LD : MOVQ_ST) : load ? MOVDQU_LD : MOVDQU_ST;
         if (type_vec(type) && rank && rank <= N_XHOMES)
             asm_vrm(&t->a, op | (type == IRT_V256 && !low ? O_L : 0), rank - 1, NOREG, state_mem(t->isa->slots[s].offset));
     }
 }
 
-/* Is any upper half not 0? Slots of 128 bits have none; false: there are only such. */
+/* Is any upper half not 0? Narrower slots have none; false: there are only such. */
 static bool test_upper(Thunks *t)
 {
     enum { POR = 0xeb | M_0F | P_66, PXOR = 0xef | M_0F | P_66, PTEST = 0x17 | M_38 | P_66 };
@@ -84,17 +86,16 @@ static bool test_upper(Thunks *t)
  */
 static void thunk_vectors(Thunks *t, bool load)
 {
-    enum { MOVDQU_LD = 0x6f | M_0F | P_F3, MOVDQU_ST = 0x7f | M_0F | P_F3 };
     thunk_begin(t, load ? THUNK_VLOAD : THUNK_VSAVE);
     if (load && test_upper(t)) {
         uint8_t *wide = asm_jcc(&t->a, IRC_NE);
-        each_vector(t, MOVDQU_LD, true);
+        each_vector(t, true, true);
         uint8_t *done = asm_jmp(&t->a);
         asm_patch(&t->a, wide);
-        each_vector(t, MOVDQU_LD, false);
+        each_vector(t, true, false);
         asm_patch(&t->a, done);
     } else {
-        each_vector(t, load ? MOVDQU_LD : MOVDQU_ST, false);
+        each_vector(t, load, false);
     }
     asm_rm(&t->a, 0xc7, 0, TENV(t, vec_live));
     a32(&t->a, load);
@@ -463,7 +464,7 @@ static void host_vectors(TcgCpu *cpu, const void *ucontext)
         uint8_t *to = (uint8_t *)cpu->state + cpu->isa->slots[s].offset;
         if (!type_vec(cpu->isa->slots[s].type) || !rank || rank > N_XHOMES)
             continue;
-        memcpy(to, area + 160 + 16 * (rank - 1), 16);
+        memcpy(to, area + 160 + 16 * (rank - 1), MIN(ir_type_bytes(cpu->isa->slots[s].type), 16u));
         if (cpu->isa->slots[s].type != IRT_V256)
             continue;
         memset(to + 16, 0, 16);
