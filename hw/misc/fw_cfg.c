@@ -140,6 +140,30 @@ static void dma_write(void *opaque, uint64_t off, uint64_t val, unsigned size)
 
 static const MmioOps dma_ops = { .read = dma_read, .write = dma_write, .min_size = 1, .max_size = 8, .endian = MMIO_BIG };
 
+/* ---- the same as memory: data at 0, selector at 8, DMA at 16, all big endian (qemu,fw-cfg.txt) ---- */
+
+enum { MMIO_SELECT = 8, MMIO_DMA = 16, MMIO_SIZE = 24 };
+
+static uint64_t mmio_read(void *opaque, uint64_t off, unsigned size)
+{
+    uint64_t v = 0;
+    if (off >= MMIO_DMA)
+        return dma_read(opaque, off - MMIO_DMA, size);
+    for (unsigned i = 0; off < MMIO_SELECT && i < size; i++)
+        v = v << 8 | next_byte(opaque);
+    return v;
+}
+
+static void mmio_write(void *opaque, uint64_t off, uint64_t val, unsigned size)
+{
+    if (off >= MMIO_DMA)
+        dma_write(opaque, off - MMIO_DMA, val, size);
+    else if (off == MMIO_SELECT && size >= 2)
+        select_item(opaque, (uint16_t)(val >> 8 * (size - 2)));
+}
+
+static const MmioOps mmio_ops = { .read = mmio_read, .write = mmio_write, .min_size = 1, .max_size = 8, .endian = MMIO_BIG };
+
 /* ---- files ---- */
 
 static void add_file(const char *name, GBytes *data, void *opaque)
@@ -186,6 +210,7 @@ static bool fw_cfg_realize(Device *dev, GError **err)
     uint8_t id[4];
     device_init_pio(dev, 0, "ports", &ports_ops, 2);
     device_init_pio(dev, 1, "dma", &dma_ops, 8);
+    device_init_mmio(dev, 0, "mmio", &mmio_ops, MMIO_SIZE);
     store_le32(id, ID_TRADITIONAL | ID_DMA);
     fw_cfg_set_item(dev, SIGNATURE, "QEMU", 4);
     fw_cfg_set_item(dev, ID, id, sizeof(id));

@@ -9,6 +9,7 @@ enum { SEEDS = 6, OPS = 3000 };
 static const struct { const char *name, *why; } excused[] = {
     { "lapic", "needs a vCPU: device-lapic" },
     { "pci-ecam", "needs its board: guest-riscv and riscv-uboot" },
+    { "arm-cpus", "needs vCPUs: device-arm" },
     { NULL, NULL },
 };
 

@@ -1,0 +1,65 @@
+#pragma once
+#include "hw/intc/gic.h"
+
+/* What both controllers share: interrupts in banks of 32, the choice of the next one, a CPU interface's priorities (gic.c), distributor registers (gic-dist.c). */
+enum { GIC_BANKS = 1 + GIC_SPIS / 32, GIC_INTIDS = 32 * GIC_BANKS, GIC_SPURIOUS = 1023, GIC_GROUP1_ONLY = 1022, GIC_PRIO_MASK = 0xf8, GIC_IDLE_PRIO = 0xff };
+/* Binary points: five bits of priority. */
+enum { GIC_MIN_BPR0 = 2, GIC_MIN_BPR1 = 3 };
+
+typedef struct GicBank {
+    uint32_t group, enable, latch, active, edge, level;     /* latch: pending for another reason than the level of a level-sensitive input */
+    uint8_t prio[32];
+} GicBank;
+
+typedef struct GicCpu {
+    GicBank own;                /* SGIs and PPIs */
+    uint8_t sgi_from[16];       /* GICv2: CPUs whose SGI waits; latch is set while any does */
+    uint32_t ctlr;              /* GICC_CTLR; ICC_CTLR_EL1's EOImode and CBPR */
+    uint32_t enable;            /* bit g: this CPU takes group g */
+    uint32_t apr[2];            /* active priorities of each group, bit n: n << 3 */
+    uint8_t pmr, bpr[2];
+    bool asleep;                /* GICR_WAKER.ProcessorSleep */
+} GicCpu;
+
+typedef struct Gic {
+    Device dev;
+    uint32_t n_cpus;            /* property */
+    Vcpu *vcpu[GIC_CPUS];
+    unsigned n_vcpus;
+    unsigned (*self)(void *opaque);
+    void *self_opaque;
+    bool v3;
+    uint32_t ctlr;              /* GICD_CTLR: bits 0 and 1 */
+    GicCpu cpu[GIC_CPUS];
+    GicBank spi[GIC_BANKS - 1];
+    uint8_t target[GIC_SPIS];   /* CPUs, a bit each */
+    uint64_t router[GIC_SPIS];  /* GICv3: GICD_IROUTER */
+} Gic;
+
+/* EOImode: EOIR drops the priority only, DIR deactivates. */
+enum { GIC_CPU_CBPR = 1, GIC_CPU_EOIMODE = 2, GIC_CPU_ACKCTL = 4 };
+
+/* All with the fabric's lock. */
+unsigned gic_self(const Gic *g);                /* the CPU whose access this is */
+static inline GicBank *gic_bank(Gic *g, unsigned cpu, unsigned n) { return n ? &g->spi[n - 1] : &g->cpu[cpu].own; }
+static inline uint32_t gic_pending_bits(const GicBank *b) { return b->latch | (b->level & ~b->edge); }
+void gic_update(Gic *g);                        /* after any change */
+/* Highest pending interrupt that @cpu could take if nothing were active; GIC_SPURIOUS if none. */
+unsigned gic_best(Gic *g, unsigned cpu, unsigned *ret_prio, unsigned *ret_group);
+/* The same if it is important enough to interrupt what is active. */
+unsigned gic_deliverable(Gic *g, unsigned cpu, unsigned *ret_prio, unsigned *ret_group);
+/* Take it: active, priority raised. */
+void gic_activate(Gic *g, unsigned cpu, unsigned irq, unsigned prio, unsigned group);
+void gic_drop_priority(Gic *g, unsigned cpu, unsigned group);
+void gic_deactivate(Gic *g, unsigned cpu, unsigned irq);
+unsigned gic_running_prio(const Gic *g, unsigned cpu);
+/* GICD_ and GICR_ registers of 32 interrupts each; @off from the distributor's start, below 0xd00, 32 bits. False: not one of them. */
+bool gic_bank_read(Gic *g, unsigned cpu, unsigned off, uint32_t *ret);
+bool gic_bank_write(Gic *g, unsigned cpu, unsigned off, uint32_t val);
+bool gic_prio_write(Gic *g, unsigned cpu, unsigned off, uint8_t val);   /* a byte at 0x400.. */
+/* Life. */
+bool gic_realize(Gic *g);
+void gic_reset(Gic *g);
+bool gic_post_load(Device *dev, unsigned version, GError **err);
+extern const FieldDesc gic_fields[];
+extern const PropDesc gic_props[];
