@@ -178,11 +178,11 @@ static size_t span_len(const FlatView *v, const FlatRange *r, GuestAddr gpa, siz
     return len;
 }
 
-static MemResult view_read(const FlatView *v, GuestAddr gpa, uint8_t *buf, size_t len)
+/* @r is what answers the first byte. */
+static MemResult view_read_at(const FlatView *v, const FlatRange *r, GuestAddr gpa, uint8_t *buf, size_t len)
 {
     MemResult result = MEM_OK;
-    while (len) {
-        const FlatRange *r = view_find(v, gpa, false);
+    for (;;) {
         size_t n = span_len(v, r, gpa, len, false);
         if (!r) {
             memset(buf, 0xff, n);
@@ -195,15 +195,21 @@ static MemResult view_read(const FlatView *v, GuestAddr gpa, uint8_t *buf, size_
         gpa += n;
         buf += n;
         len -= n;
+        if (!len)
+            return result;
+        r = view_find(v, gpa, false);
     }
-    return result;
 }
 
-static MemResult view_write(const FlatView *v, GuestAddr gpa, const uint8_t *buf, size_t len)
+static MemResult view_read(const FlatView *v, GuestAddr gpa, uint8_t *buf, size_t len)
+{
+    return len ? view_read_at(v, view_find(v, gpa, false), gpa, buf, len) : MEM_OK;
+}
+
+static MemResult view_write_at(const FlatView *v, const FlatRange *r, GuestAddr gpa, const uint8_t *buf, size_t len)
 {
     MemResult result = MEM_OK;
-    while (len) {
-        const FlatRange *r = view_find(v, gpa, true);
+    for (;;) {
         size_t n = span_len(v, r, gpa, len, true);
         if (!r)
             result = MEM_DECODE_ERROR;
@@ -214,8 +220,15 @@ static MemResult view_write(const FlatView *v, GuestAddr gpa, const uint8_t *buf
         gpa += n;
         buf += n;
         len -= n;
+        if (!len)
+            return result;
+        r = view_find(v, gpa, true);
     }
-    return result;
+}
+
+static MemResult view_write(const FlatView *v, GuestAddr gpa, const uint8_t *buf, size_t len)
+{
+    return len ? view_write_at(v, view_find(v, gpa, true), gpa, buf, len) : MEM_OK;
 }
 
 MemResult as_read(AddressSpace *as, GuestAddr gpa, void *buf, size_t len)
@@ -242,7 +255,7 @@ MemResult as_load(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t *ret)
     MemResult result = MEM_OK;
     if (!r || r->last - gpa < size - 1 || !r->ram || !ram_load(r->host + (gpa - r->start), size, ret)) {
         uint8_t buf[8];
-        result = view_read(v, gpa, buf, size);
+        result = view_read_at(v, r, gpa, buf, size);
         *ret = load_le(buf, size);
     }
     publish_read_end(as->ms->publish, t);
@@ -266,10 +279,11 @@ MemResult as_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val)
     PublishToken t = publish_read_begin(as->ms->publish);
     const FlatView *v = as_view(as);
     MemResult result = MEM_OK;
-    if (!range_store(view_find(v, gpa, true), gpa, size, val)) {
+    const FlatRange *r = view_find(v, gpa, true);
+    if (!range_store(r, gpa, size, val)) {
         uint8_t buf[8];
         store_le(buf, size, val);
-        result = view_write(v, gpa, buf, size);
+        result = view_write_at(v, r, gpa, buf, size);
     }
     publish_read_end(as->ms->publish, t);
     return result;

@@ -235,10 +235,9 @@ void view_free(void *view)
     g_free(v);
 }
 
-const FlatRange *view_find(const FlatView *v, GuestAddr gpa, bool write)
+static const FlatRange *search(const FlatRange *r, unsigned n, GuestAddr gpa)
 {
-    const FlatRange *r = write ? v->wr : v->rd;
-    unsigned lo = 0, hi = write ? v->n_wr : v->n_rd;
+    unsigned lo = 0, hi = n;
     while (lo < hi) {
         unsigned mid = (lo + hi) / 2;
         if (r[mid].last < gpa)
@@ -246,5 +245,21 @@ const FlatRange *view_find(const FlatView *v, GuestAddr gpa, bool write)
         else
             hi = mid;
     }
-    return lo < (write ? v->n_wr : v->n_rd) && r[lo].start <= gpa ? &r[lo] : NULL;
+    return lo < n && r[lo].start <= gpa ? &r[lo] : NULL;
+}
+
+/* What is asked again and again is found without the search; a stale or foreign hint only costs it. */
+const FlatRange *view_find(const FlatView *v, GuestAddr gpa, bool write)
+{
+    View *all = (View *)(uintptr_t)v;
+    const FlatRange *r = write ? v->wr : v->rd, *found;
+    unsigned n = write ? v->n_wr : v->n_rd;
+    _Atomic uint16_t *hint = &all->hint[write][(gpa ^ gpa >> 12) & (VIEW_HINTS - 1)];
+    unsigned h = atomic_load_explicit(hint, memory_order_relaxed);
+    if (h && h <= n && gpa >= r[h - 1].start && gpa <= r[h - 1].last)
+        return &r[h - 1];
+    found = search(r, n, gpa);
+    if (found && found - r < UINT16_MAX)
+        atomic_store_explicit(hint, (uint16_t)(found - r + 1), memory_order_relaxed);
+    return found;
 }
