@@ -178,7 +178,7 @@ static bool block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
         page_unlist(p2, b);
         page_drop(cpu, p2);
     }
-    ctx->stats.invalidations++;
+    __atomic_store_n(&ctx->stats.invalidations, ctx->stats.invalidations + 1, __ATOMIC_RELAXED);
     b->replaced = NULL;
     if (b->bytes && p->n_killed == MAX_KILLED) {
         p->killed = NULL;      /* what is forgotten stays in the cache until that is flushed */

@@ -625,8 +625,8 @@ static TcgBlock *heat(TcgCpu *cpu, uint64_t va, TcgBlock *b, bool elsewhere)
     return tcg_block_make(cpu, va, b->gpa, false, 2);
 }
 
-/* One turn: what is due, then code. Returns whether to return to the caller with *why. */
-static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
+/* What is due between two instructions. Returns whether to return to the caller with *why. */
+static bool events(TcgCpu *cpu, TcgLeave *why)
 {
     safe_point(cpu);
     __atomic_store_n(&cpu->env->exit_request, 0, __ATOMIC_SEQ_CST);
@@ -635,7 +635,6 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         return true;
     }
     cpu->mode = cpu->isa->mode(cpu->state);
-    uint64_t came_to = cpu->isa->linear_pc(cpu->state);
     if (!cpu->isa->deliver(cpu)) {
         *why = TCG_LEAVE_HALTED;
         return true;
@@ -644,6 +643,16 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         *why = TCG_LEAVE_STEPPED;
         return true;
     }
+    return false;
+}
+
+/* One turn: what is due, then code. Returns whether to return to the caller with *why. */
+static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
+{
+    uint64_t came_to = cpu->isa->linear_pc(cpu->state);
+    cpu->io_done = cpu->io_done == IO_DONE ? IO_AGAIN : IO_NONE;
+    if (!cpu->io_done && events(cpu, why))
+        return true;
     if (cpu->want_alone && !cpu->alone) {
         stop_world(cpu);
         cpu->alone = true;
@@ -662,6 +671,8 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
             return true;
         }
         flush_world(cpu);
+        see_generation(cpu);
+        cpu->io_done = cpu->io_done == IO_AGAIN ? IO_DONE : IO_NONE;
         return false;
     }
     /* Logged are all entries: then no unit jumps to the next by itself. */
@@ -677,6 +688,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
     }
     unsigned left = run_block(cpu, b, va);
     cpu->one_insn = cpu->want_alone = false;
+    cpu->io_done = IO_NONE;
     if (cpu->alone)
         start_world(cpu);
     if (left && left - 1 != TCG_LEAVE_GUEST) {

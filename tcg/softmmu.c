@@ -176,6 +176,9 @@ static void host_put(uint8_t *p, uint64_t v, unsigned size)
     }
 }
 
+/* A device access of a helper: now. Of translated code: see io_alone and io_only. */
+typedef enum IoHow { IO_NOW, IO_RESTART, IO_ONLY } IoHow;
+
 /* A device access in the middle of a unit: run that instruction alone, so that what it sets off happens before the next one. */
 static void io_alone(TcgCpu *cpu)
 {
@@ -187,6 +190,29 @@ static void io_alone(TcgCpu *cpu)
     tcg_leave(cpu);
 }
 
+/*
+ * The only access of its instruction may be done where it stands. Should the device want the vCPU afterwards, or have made translations void, the
+ * instruction is retired before the next one begins: it runs again alone, and what the device answered is what it finds.
+ */
+static void io_only(TcgCpu *cpu, uint64_t value, uint64_t invalidations)
+{
+    if (!cpu->in_code || cpu->cur_block->one_insn)
+        return;
+    if (!__atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST) && __atomic_load_n(&cpu->ctx->stats.invalidations, __ATOMIC_RELAXED) == invalidations)
+        return;
+    cpu->io_done = IO_DONE;
+    cpu->io_value = value;
+    io_alone(cpu);
+}
+
+/* The device was asked already, see io_only. */
+static bool io_again(TcgCpu *cpu)
+{
+    bool yes = cpu->io_done == IO_AGAIN;
+    cpu->io_done = IO_NONE;
+    return yes;
+}
+
 /* Devices are foreign code: it finds the host's x87 empty. */
 static bool fpu_out(TcgCpu *cpu) { return cpu->isa->fpu_settle && cpu->isa->fpu_settle(cpu); }
 
@@ -196,23 +222,33 @@ static void fpu_back(TcgCpu *cpu, bool was_in)
         cpu->isa->fpu_load(cpu);
 }
 
-static uint64_t io_read(TcgCpu *cpu, uint64_t gpa, unsigned size)
+static uint64_t io_read(TcgCpu *cpu, uint64_t gpa, unsigned size, IoHow how)
 {
+    if (io_again(cpu))
+        return cpu->io_value;
+    uint64_t invalidations = __atomic_load_n(&cpu->ctx->stats.invalidations, __ATOMIC_RELAXED);
     bool fpu = fpu_out(cpu);
     tcg_world_enter(cpu);
     uint64_t v = cpu->cb->io_read(cpu->opaque, gpa, size);
     tcg_world_leave(cpu);
     fpu_back(cpu, fpu);
+    if (how == IO_ONLY)
+        io_only(cpu, v, invalidations);
     return v;
 }
 
-static void io_write(TcgCpu *cpu, uint64_t gpa, uint64_t v, unsigned size)
+static void io_write(TcgCpu *cpu, uint64_t gpa, uint64_t v, unsigned size, IoHow how)
 {
+    if (io_again(cpu))
+        return;
+    uint64_t invalidations = __atomic_load_n(&cpu->ctx->stats.invalidations, __ATOMIC_RELAXED);
     bool fpu = fpu_out(cpu);
     tcg_world_enter(cpu);
     cpu->cb->io_write(cpu->opaque, gpa, v, size);
     tcg_world_leave(cpu);
     fpu_back(cpu, fpu);
+    if (how == IO_ONLY)
+        io_only(cpu, 0, invalidations);
 }
 
 /* Nobody outside has to be told: the page is watched for our own translations. Known until some page gets another client. */
@@ -246,26 +282,26 @@ static void note_write(TcgCpu *cpu, uint64_t gpa, unsigned len)
     }
 }
 
-static uint64_t load_in_page(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, bool alone)
+static uint64_t load_in_page(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, IoHow how)
 {
     bool io, watched;
     TlbEntry *e = tlb_get(cpu, va, TCG_READ, regime, &io, &watched);
     if (!io)
         return host_get((uint8_t *)(uintptr_t)(va + e->addend), size);
-    if (alone)
+    if (how == IO_RESTART)
         io_alone(cpu);
-    return io_read(cpu, (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK), size);
+    return io_read(cpu, (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK), size, how);
 }
 
-static void store_in_page(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, bool alone)
+static void store_in_page(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, IoHow how)
 {
     bool io, watched;
     TlbEntry *e = tlb_get(cpu, va, TCG_WRITE, regime, &io, &watched);
     uint64_t gpa = (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
     if (io) {
-        if (alone)
+        if (how == IO_RESTART)
             io_alone(cpu);
-        io_write(cpu, gpa, v, size);
+        io_write(cpu, gpa, v, size, how);
         return;
     }
     uint8_t *host = (uint8_t *)(uintptr_t)(va + e->addend);
@@ -306,21 +342,23 @@ void tcg_probe(TcgCpu *cpu, uint64_t va, unsigned len, TcgAccess access, unsigne
 }
 
 static bool crosses(uint64_t va, unsigned size) { return (va & ~PAGE_MASK) + size > TCG_PAGE_SIZE; }
+/* Byte by byte it is not the only one. */
+static IoHow apart(IoHow how) { return how == IO_ONLY ? IO_RESTART : how; }
 
-static uint64_t load_any(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, bool alone)
+static uint64_t load_any(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, IoHow how)
 {
     if (cpu_direct(cpu))
         return host_get(cpu_host(cpu, va), size);
     if (!crosses(va, size))
-        return load_in_page(cpu, va, size, regime, alone);
+        return load_in_page(cpu, va, size, regime, how);
     tcg_probe(cpu, va, size, TCG_READ, regime);
     uint64_t v = 0;
     for (unsigned n = 0; n < size; n++)
-        v |= load_in_page(cpu, va + n, 1, regime, alone) << (8 * n);
+        v |= load_in_page(cpu, va + n, 1, regime, apart(how)) << (8 * n);
     return v;
 }
 
-static void store_any(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, bool alone)
+static void store_any(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, IoHow how)
 {
     if (cpu_direct(cpu)) {
         if (crosses(va, size))
@@ -329,19 +367,33 @@ static void store_any(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsig
         return;
     }
     if (!crosses(va, size)) {
-        store_in_page(cpu, va, v, size, regime, alone);
+        store_in_page(cpu, va, v, size, regime, how);
         return;
     }
     tcg_probe(cpu, va, size, TCG_WRITE, regime);
     for (unsigned n = 0; n < size; n++)
-        store_in_page(cpu, va + n, v >> (8 * n), 1, regime, alone);
+        store_in_page(cpu, va + n, v >> (8 * n), 1, regime, apart(how));
 }
 
-uint64_t tcg_load(TcgCpu *cpu, uint64_t va, unsigned size_log2, unsigned regime) { return load_any(cpu, va, 1u << size_log2, regime, false); }
+/* As translated code does it: the tag is that of the last byte's page too. (With direct memory the table is not in use and all zeros.) */
+static uint64_t tag_of(uint64_t va, unsigned size_log2) { return (va + (1u << size_log2) - 1) & PAGE_MASK; }
+
+uint64_t tcg_load(TcgCpu *cpu, uint64_t va, unsigned size_log2, unsigned regime)
+{
+    const TlbEntry *e = tlb_at(cpu, va, regime);
+    if (e->rtag == tag_of(va, size_log2) && !cpu_direct(cpu))
+        return host_get((uint8_t *)(uintptr_t)(va + e->addend), 1u << size_log2);
+    return load_any(cpu, va, 1u << size_log2, regime, IO_NOW);
+}
 
 void tcg_store(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime)
 {
-    store_any(cpu, va, value, 1u << size_log2, regime, false);
+    const TlbEntry *e = tlb_at(cpu, va, regime);
+    if (e->wtag == tag_of(va, size_log2) && !cpu_direct(cpu)) {
+        host_put((uint8_t *)(uintptr_t)(va + e->addend), value, 1u << size_log2);
+        return;
+    }
+    store_any(cpu, va, value, 1u << size_log2, regime, IO_NOW);
 }
 
 void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned regime)
@@ -349,7 +401,7 @@ void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned 
     tcg_probe(cpu, va, len, TCG_READ, regime);
     for (unsigned n = 0; n < len;) {
         unsigned step = len - n >= 8 && !crosses(va + n, 8) ? 8 : 1;
-        host_put((uint8_t *)buf + n, load_any(cpu, va + n, step, regime, false), step);
+        host_put((uint8_t *)buf + n, load_any(cpu, va + n, step, regime, IO_NOW), step);
         n += step;
     }
 }
@@ -359,7 +411,7 @@ void tcg_store_bytes(TcgCpu *cpu, uint64_t va, const void *buf, unsigned len, un
     tcg_probe(cpu, va, len, TCG_WRITE, regime);
     for (unsigned n = 0; n < len;) {
         unsigned step = len - n >= 8 && !crosses(va + n, 8) ? 8 : 1;
-        store_any(cpu, va + n, host_get((const uint8_t *)buf + n, step), step, regime, false);
+        store_any(cpu, va + n, host_get((const uint8_t *)buf + n, step), step, regime, IO_NOW);
         n += step;
     }
 }
@@ -402,10 +454,10 @@ void tcg_slow_ld(TcgCpu *cpu)
         uint8_t *out = env->vspill[15];
         tcg_probe(cpu, va, size, TCG_READ, regime);
         for (unsigned n = 0; n < size; n += 8)
-            host_put(out + n, load_any(cpu, va + n, 8, regime, true), 8);
+            host_put(out + n, load_any(cpu, va + n, 8, regime, IO_RESTART), 8);
         return;
     }
-    env->ret = load_any(cpu, va, size, regime, true);
+    env->ret = load_any(cpu, va, size, regime, info & INFO_ONLY ? IO_ONLY : IO_RESTART);
     host_put(env->vspill[15], env->ret, 8);
     env->ret2 = 0;
     if (cpu_direct(cpu))
@@ -426,10 +478,10 @@ void tcg_slow_st(TcgCpu *cpu)
     if (size > 8) {
         tcg_probe(cpu, va, size, TCG_WRITE, regime);
         for (unsigned n = 0; n < size; n += 8)
-            store_any(cpu, va + n, host_get(env->vspill[15] + n, 8), 8, regime, true);
+            store_any(cpu, va + n, host_get(env->vspill[15] + n, 8), 8, regime, IO_RESTART);
         return;
     }
-    store_any(cpu, va, env->arg[1], size, regime, true);
+    store_any(cpu, va, env->arg[1], size, regime, info & INFO_ONLY ? IO_ONLY : IO_RESTART);
 }
 
 /* Memory operands of IR_NATIVE, 2 to 10 bytes (info bits 16..23), through env->vspill[15]. */
@@ -447,7 +499,7 @@ void tcg_slow_native_ld(TcgCpu *cpu)
     tcg_probe(cpu, va, size, TCG_READ, regime);
     for (unsigned n = 0, step; n < size; n += step) {
         step = native_step(size - n);
-        host_put(out + n, load_any(cpu, va + n, step, regime, true), step);
+        host_put(out + n, load_any(cpu, va + n, step, regime, IO_RESTART), step);
     }
 }
 
@@ -546,8 +598,8 @@ void tcg_slow_rmw(TcgCpu *cpu)
     if (crosses(va, size)) {
         tcg_probe(cpu, va, size, TCG_WRITE, regime);
         tcg_need_alone(cpu);
-        uint64_t old = load_any(cpu, va, size, regime, true);
-        store_any(cpu, va, cas ? (zext(old, size) == zext(expect, size) ? v : old) : rmw_new(what, size, old, v), size, regime, true);
+        uint64_t old = load_any(cpu, va, size, regime, IO_RESTART);
+        store_any(cpu, va, cas ? (zext(old, size) == zext(expect, size) ? v : old) : rmw_new(what, size, old, v), size, regime, IO_RESTART);
         env->ret = old;
         return;
     }
@@ -555,8 +607,8 @@ void tcg_slow_rmw(TcgCpu *cpu)
     uint64_t gpa = (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
     if (io) {
         io_alone(cpu);
-        uint64_t old = io_read(cpu, gpa, size);
-        io_write(cpu, gpa, cas ? (old == zext(expect, size) ? v : old) : rmw_new(what, size, old, v), size);
+        uint64_t old = io_read(cpu, gpa, size, IO_RESTART);
+        io_write(cpu, gpa, cas ? (old == zext(expect, size) ? v : old) : rmw_new(what, size, old, v), size, IO_RESTART);
         env->ret = old;
         return;
     }

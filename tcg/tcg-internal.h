@@ -219,6 +219,8 @@ struct TcgCpu {
     bool inside;               /* tcg_cpu_run: not at a safe point */
     uint32_t seen_arm;         /* arm_seq at the last safe point */
     struct { uint64_t gpa; uint32_t gen; } code_only[16];   /* watched pages that nobody but translated code wants */
+    enum { IO_NONE, IO_DONE, IO_AGAIN } io_done;   /* the device access of the instruction at the pc is done, its answer io_value; that instruction runs */
+    uint64_t io_value;
     bool committed;            /* a store that cannot be started again is under way */
     bool one_insn;             /* next unit: one instruction, no tracking of writes to itself */
     TcgBlock *cur_block;       /* entered last from the run loop */
@@ -237,6 +239,9 @@ struct TcgCpu {
     uint8_t bounce[64];
     TcgStats stats;
 };
+
+/* In arg[3] of slow loads and stores, beside IrMem, regime << 8, write << 12: the instruction makes no other access and calls nothing. */
+enum { INFO_ONLY = 1 << 25 };
 
 static inline bool cpu_direct(const TcgCpu *c) { return c->ctx->config.direct; }
 static inline uint8_t *cpu_host(const TcgCpu *c, uint64_t va) { return (uint8_t *)(uintptr_t)(va + c->ctx->config.direct_base); }

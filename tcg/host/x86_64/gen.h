@@ -78,6 +78,7 @@ typedef struct Gen {
     unsigned n_groups;
     uint16_t group_of[IR_MAX_INSNS];  /* of an access: group + 1, 0 = alone */
     int32_t group_off[IR_MAX_INSNS];
+    uint8_t only[IR_MAX_INSNS];       /* of an access: the only one of its guest instruction */
     uint16_t lea_until[IR_MAX_INSNS];
     uint8_t *label_at[IR_MAX_LABELS];
     struct { uint8_t *at; uint16_t label; } fix[MAX_FIX];

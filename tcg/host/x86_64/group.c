@@ -94,16 +94,36 @@ static void add_access(Finder *f, unsigned at, const IrInsn *i)
     g->group_off[at] = 0;
 }
 
+/* The accesses that have their guest instruction to themselves: no other, no helper, no way round. */
+typedef struct Only { unsigned at; bool spoilt; } Only;
+
+static void only_access(Only *o, Gen *g, unsigned at)
+{
+    const IrInsn *i = &g->u->insn[at];
+    bool access = i->op == IR_LD || i->op == IR_ST;
+    if (i->op == IR_INSN)
+        *o = (Only){ 0 };
+    else if (access || ir_op_info[i->op].flags & (IRF_M | IRF_X) || i->op == IR_CALL || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ)
+        o->spoilt |= !access || o->at || i->mem & IRM_RMW;
+    if (access && !o->at)
+        o->at = at;
+    if (o->at)
+        g->only[o->at] = !o->spoilt;
+}
+
 void gen_find_groups(Gen *g)
 {
     Finder f = { .g = g };
     IrUnit *u = g->u;
     g->n_groups = 0;
     memset(g->group_of, 0, u->n * sizeof(g->group_of[0]));
+    memset(g->only, 0, u->n);
     if (g->ctx->config.direct)
         return;
+    Only o = { 0 };
     for (unsigned at = 1; at < u->n; at++) {
         const IrInsn *i = &u->insn[at];
+        only_access(&o, g, at);
         if (i->op == IR_LD || i->op == IR_ST)
             add_access(&f, at, i);
         else if (ir_op_info[i->op].flags & IRF_X || i->op == IR_CALL)

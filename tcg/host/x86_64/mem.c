@@ -20,6 +20,8 @@ static unsigned access_regime(const Gen *g, const IrInsn *i)
     return i->op == IR_LD || i->op == IR_ST ? (i->aux ? i->aux - 1u : g->regime) : g->regime;
 }
 
+static uint32_t only_info(const Gen *g) { return g->only[g->at] ? INFO_ONLY : 0; }
+
 static SlowPath *slow_new(Gen *g)
 {
     if (g->n_slow >= MAX_SLOW) {
@@ -122,7 +124,7 @@ static SlowPath *lookup_span(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsi
     asm_load(&g->a, t, mem_bid(R15, t, 0, tlb_disp(regime, offsetof(TlbEntry, addend))), true);
     s->addr = addr;
     s->addr_tmp = (uint8_t)t;
-    s->info = (uint32_t)(i->mem | regime << 8 | (unsigned)write << 12);
+    s->info = (uint32_t)(i->mem | regime << 8 | (unsigned)write << 12) | only_info(g);
     s->type = i->type;
     return s;
 }
@@ -192,7 +194,7 @@ static SlowPath *host_address(Gen *g, const IrInsn *i, bool write, Mem *ret)
     if (align && !(d & (int32_t)(size - 1)) && p->align < size)
         p->align = (uint8_t)size;
     s->retry = true;
-    s->info = (uint32_t)(i->mem | p->regime << 8 | (unsigned)write << 12);
+    s->info = (uint32_t)(i->mem | p->regime << 8 | (unsigned)write << 12) | only_info(g);
     s->type = i->type;
     *ret = mem_bd(s->host, d);
     return s;

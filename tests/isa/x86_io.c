@@ -1,0 +1,168 @@
+/*
+ * Device accesses in the middle of translations, straight on the translator: each is made once, in order, and whatever the device sets off (a kick, a poke,
+ * code that it writes) happens before the next instruction.
+ */
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tcg/guest/x86/x86.h"
+#include "tcg/tcg.h"
+
+enum { RAM_SIZE = 4 << 20, PT = 0x1000, CODE = 0x10000, STACK = 0x20000, DEV = 8 << 20, ROUNDS = 4000 };
+
+typedef struct Test {
+    uint8_t *ram;
+    TcgContext *ctx;
+    TcgCpu *cpu;
+    X86State *s;
+    uint64_t n, log, sum;      /* accesses; hash of what was written; sum of what was read */
+    uint64_t kicked_at;        /* the pc must be this when tcg_cpu_run returns */
+    unsigned writes, imm;      /* imm: how often the device changed the code */
+} Test;
+
+static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *flags)
+{
+    Test *t = opaque;
+    *flags = 0;
+    return gpa < RAM_SIZE ? t->ram + gpa : NULL;
+}
+
+/* rdi: the device
+ *     1: mov eax, [rdi]            +0    add rbx, rax              +2
+ *        mov [rdi+8], ecx          +5    movzx edx, byte [rdi+4]   +8
+ *        add rbx, rdx              +12   push [rdi+16]             +15
+ *        pop r8                    +18   add rbx, r8               +20
+ *        mov dword [rdi+24], 7     +23   add rsi, imm32            +30 (imm at +33)
+ *        rol rsi, 3                +37   dec ecx                   +41
+ *        jnz 1b                    +43   hlt                       +45
+ */
+static const char code[] = "\x8b\x07\x48\x01\xc3\x89\x4f\x08\x0f\xb6\x57\x04\x48\x01\xd3\xff\x77\x10\x41\x58\x4c\x01\xc3\xc7\x47\x18\x07\x00\x00\x00"
+                           "\x48\x81\xc6\x00\x00\x00\x00\x48\xc1\xc6\x03\xff\xc9\x75\xd3\xf4";
+enum { IMM_AT = 33 };
+
+/* pc behind the instruction that makes the access at this offset. */
+static uint64_t behind(uint64_t off) { return CODE + (off == 0 ? 2 : off == 8 ? 8 : off == 4 ? 12 : off == 16 ? 18 : 30); }
+
+static void set_off(Test *t, uint64_t gpa)
+{
+    switch (t->n++ % 13) {
+    case 3: tcg_cpu_poke(t->cpu); break;
+    case 5: case 9:
+        tcg_cpu_kick(t->cpu);
+        t->kicked_at = behind(gpa - DEV);
+        break;
+    default: break;
+    }
+}
+
+static uint64_t cb_io_read(void *opaque, uint64_t gpa, unsigned size)
+{
+    Test *t = opaque;
+    uint64_t v = size == 1 ? (uint8_t)t->n : t->n;
+    t->sum += v;
+    set_off(t, gpa);
+    return v;
+}
+
+static void cb_io_write(void *opaque, uint64_t gpa, uint64_t v, unsigned size)
+{
+    Test *t = opaque;
+    t->log = t->log * 31 + v + size;
+    t->writes++;
+    if (gpa == DEV + 24 && t->n % 7 == 0) {
+        uint32_t imm = ++t->imm;
+        memcpy(t->ram + CODE + IMM_AT, &imm, 4);
+        tcg_invalidate_range(t->ctx, CODE + IMM_AT, 4);
+    }
+    set_off(t, gpa);
+}
+
+static uint64_t cb_in(void *o, uint16_t port, unsigned size) { return ~0ull; }
+static void cb_out(void *o, uint16_t port, uint64_t v, unsigned size) { }
+static bool cb_false(void *o) { return false; }
+static bool cb_sysreg_read(void *o, uint32_t reg, uint64_t *ret) { return false; }
+static bool cb_sysreg_write(void *o, uint32_t reg, uint64_t v) { return false; }
+static int cb_ack(void *o) { return -1; }
+static uint64_t cb_time(void *o) { return 0; }
+static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write, .port_in = cb_in, .port_out = cb_out,
+                                        .sysreg_read = cb_sysreg_read, .sysreg_write = cb_sysreg_write,
+                                        .irq_pending = cb_false, .irq_ack = cb_ack, .time_counter = cb_time };
+
+static void put64(Test *t, unsigned off, uint64_t v) { memcpy(t->ram + off, &v, 8); }
+
+static void set_up(Test *t)
+{
+    X86State *s = t->s;
+    put64(t, PT, (PT + 0x1000) | 7);
+    put64(t, PT + 0x1000, (PT + 0x2000) | 7);
+    for (unsigned n = 0; n < 8; n++)
+        put64(t, PT + 0x2000 + 8 * n, (uint64_t)n << 21 | 0xe7);
+    memcpy(t->ram + CODE, code, sizeof(code) - 1);
+    x86_state_reset(s, false, true);
+    for (int n = 0; n < X86_SEGS; n++)
+        s->seg[n] = (X86Seg){ .limit = 0xffffffff, .attr = 0xc093, .sel = 16 };
+    s->seg[X86_CS] = (X86Seg){ .limit = 0xffffffff, .attr = 0xa09b, .sel = 8 };
+    s->cr0 = 0x80050033;
+    s->cr3 = PT;
+    s->cr4 = X86_CR4_PAE;
+    s->msr.efer = X86_EFER_LMA | X86_EFER_LME;
+    x86_set_rflags(s, 2);
+    s->ev.mp_state = X86_MP_RUNNABLE;
+    s->gpr[X86_RSP] = STACK;
+    s->gpr[X86_RDI] = DEV;
+    s->gpr[X86_RCX] = ROUNDS;
+    s->rip = CODE;
+}
+
+static bool run(Test *t)
+{
+    for (unsigned kicks = 0; kicks < 10 * ROUNDS; kicks++) {
+        t->kicked_at = 0;
+        TcgLeave why = tcg_cpu_run(t->cpu, 0);
+        if (why == TCG_LEAVE_HALTED)
+            return true;
+        if (why != TCG_LEAVE_KICKED || t->s->rip != t->kicked_at) {
+            printf("left with %d at %#llx, kicked behind %#llx\n", why, (unsigned long long)t->s->rip, (unsigned long long)t->kicked_at);
+            return false;
+        }
+    }
+    printf("does not end\n");
+    return false;
+}
+
+/* The registers that came out of it go to ret[]: they are to be the same in every tier. */
+static bool one(TcgTier tier, uint64_t ret[3])
+{
+    Test t = { .ram = g_aligned_alloc0(1, RAM_SIZE, 4096), .s = g_aligned_alloc0(1, sizeof(X86State), 64) };
+    TcgConfig config = { .cache_size = 16 << 20, .tier = tier };
+    set_up(&t);
+    t.ctx = tcg_new(&config, NULL);
+    t.cpu = tcg_cpu_new(t.ctx, &x86_isa, t.s, &callbacks, &t);
+    bool ok = run(&t);
+    if (ok && (t.n != 5 * ROUNDS || t.writes != 2 * ROUNDS || t.s->gpr[X86_RBX] != t.sum)) {
+        printf("%llu accesses, %u writes, sum %#llx instead of %#llx\n", (unsigned long long)t.n, t.writes, (unsigned long long)t.s->gpr[X86_RBX], (unsigned long long)t.sum);
+        ok = false;
+    }
+    ret[0] = t.s->gpr[X86_RSI];
+    ret[1] = t.log;
+    ret[2] = t.sum;
+    tcg_cpu_free(t.cpu);
+    tcg_free(t.ctx);
+    g_aligned_free(t.s);
+    g_aligned_free(t.ram);
+    return ok;
+}
+
+int main(void)
+{
+    static const struct { const char *name; TcgTier tier; } tiers[] = { { "interp", TCG_TIER_INTERP }, { "auto", TCG_TIER_AUTO }, { "tier1", TCG_TIER_1 }, { "tier2", TCG_TIER_2 } };
+    uint64_t first[3], got[3];
+    bool ok = true;
+    for (unsigned n = 0; n < G_N_ELEMENTS(tiers); n++) {
+        bool good = one(tiers[n].tier, n ? got : first) && (!n || !memcmp(first, got, sizeof(got)));
+        printf("%s: %s\n", tiers[n].name, good ? "ok" : "FAILS");
+        ok &= good;
+    }
+    return !ok;
+}
