@@ -95,12 +95,7 @@ bool rv_shiw(RiscvTr *t, const RiscvArgs *a)
 /* ---- jumps ---- */
 bool rv_branch(RiscvTr *t, const RiscvArgs *a)
 {
-    unsigned taken = ir_label_new(t->u);
-    IrVal fl = ir_cmp(t->u, IRT_I64, rv_x(t, a->rs1), rv_x(t, a->rs2));
-    ir_brcond(t->u, (IrCond)a->k, fl, taken);
-    rv_leave_goto(t, t->next);
-    ir_label(t->u, taken);
-    rv_leave_goto(t, t->off + a->imm);
+    rv_leave_branch(t, t->off + a->imm, (IrCond)a->k, ir_cmp(t->u, IRT_I64, rv_x(t, a->rs1), rv_x(t, a->rs2)));
     return true;
 }
 
@@ -108,7 +103,7 @@ bool rv_jal(RiscvTr *t, const RiscvArgs *a)
 {
     if (a->rd)
         rv_put(t, a->rd, ir_pc(t->u, t->next));
-    rv_leave_goto(t, t->off + a->imm);
+    rv_leave_branch(t, t->off + a->imm, IRC_O, 0);
     return true;
 }
 

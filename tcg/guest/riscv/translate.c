@@ -1,7 +1,7 @@
 /* The loop over a unit's instructions, and leaving it. */
 #include "tcg/guest/riscv/translate.h"
 
-enum { DEFAULT_INSNS = 64, ROOM_INSNS = 256, ROOM_LABELS = 16, ROOM_COLD = 8 };
+enum { DEFAULT_INSNS = 64, REGION_TURNS = 8, ROOM_INSNS = 256, ROOM_LABELS = 16, ROOM_COLD = 8 };
 
 IrVal rv_call(RiscvTr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d) { return ir_call(t->u, riscv_helpers, helper, a, b, c, d); }
 
@@ -10,17 +10,21 @@ IrVal rv_addr(RiscvTr *t, int n, int64_t imm)
     return ir_lea(t->u, IRT_I64, n ? rv_x(t, n) : 0, 0, 0, imm);
 }
 
-unsigned rv_cold(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a)
+static unsigned cold_new(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a, int64_t to)
 {
-    if (t->n_cold && t->cold[t->n_cold - 1].off == t->off && t->cold[t->n_cold - 1].kind == kind)
-        return t->cold[t->n_cold - 1].label;
     unsigned label = ir_label_new(t->u);
     if (t->n_cold == RISCV_MAX_COLD) {
         t->u->overflow = true;
         return label;
     }
-    t->cold[t->n_cold++] = (RiscvCold){ (uint16_t)label, (uint8_t)kind, (uint8_t)t->len, t->look, *a, t->off };
+    t->cold[t->n_cold++] = (RiscvCold){ (uint16_t)label, (uint8_t)kind, (uint8_t)t->len, t->look, *a, t->off, to };
     return label;
+}
+
+unsigned rv_cold(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a)
+{
+    const RiscvCold *last = &t->cold[t->n_cold - 1];
+    return t->n_cold && last->off == t->off && last->kind == kind && t->n_cold > t->cold_before ? last->label : cold_new(t, kind, a, t->next);
 }
 
 void rv_emit_raise(RiscvTr *t, uint64_t cause, IrVal tval)
@@ -48,11 +52,41 @@ void rv_leave_goto(RiscvTr *t, int64_t off)
     t->end = true;
 }
 
+/* In a region: go on at the likely side of a branch inside the page; forward branches are not taken, the one to the region's start is. */
+static bool follow(RiscvTr *t, int64_t to, IrCond cc, IrVal fl)
+{
+    static const RiscvArgs none;
+    if (!t->d->region || to < 0 || to >= TCG_PAGE_SIZE || t->next >= TCG_PAGE_SIZE || t->look)
+        return false;
+    bool back = to == t->d->page_off;
+    if (!back && to <= t->off)     /* the loop of another region */
+        return false;
+    t->follow = !fl || back ? to : t->next;
+    if (fl)
+        ir_brcond(t->u, back ? cc ^ 1 : cc, fl, cold_new(t, RISCV_COLD_GOTO, &none, back ? t->next : to));
+    return true;
+}
+
+void rv_leave_branch(RiscvTr *t, int64_t to, IrCond cc, IrVal fl)
+{
+    if (follow(t, to, cc, fl))
+        return;
+    if (fl) {
+        unsigned taken = ir_label_new(t->u);
+        ir_brcond(t->u, cc, fl, taken);
+        rv_leave_goto(t, t->next);
+        ir_label(t->u, taken);
+    }
+    rv_leave_goto(t, to);
+}
+
 static void begin_insn(RiscvTr *t, int64_t off, unsigned len)
 {
     t->off = off;
     t->len = len;
     t->next = off + len;
+    t->follow = -1;
+    t->cold_before = t->n_cold;
     t->end = t->look = false;
     ir_insn(t->u, off, len);
 }
@@ -60,7 +94,7 @@ static void begin_insn(RiscvTr *t, int64_t off, unsigned len)
 static uint32_t half(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }
 
 /* The instruction at byte @pos and its length in t->insn, t->len; false: it does not fit and is not the first. */
-static bool fetch(RiscvTr *t, unsigned pos)
+static bool fetch(RiscvTr *t, unsigned pos, bool first)
 {
     TcgUnitDesc *d = t->d;
     if (d->avail < pos + 2)
@@ -70,7 +104,7 @@ static bool fetch(RiscvTr *t, unsigned pos)
     if (t->len == 2)
         return true;
     if (d->avail < pos + 4) {
-        if (pos)
+        if (!first)
             return false;
         tcg_code_cross(d);
     }
@@ -95,17 +129,17 @@ static void emit_cold(RiscvTr *t)
         const RiscvCold *c = &t->cold[n];
         ir_label(t->u, c->label);
         begin_insn(t, c->off, c->len);
+        t->look = c->look;
         if (c->kind == RISCV_COLD_FP) {
             rv_fp_slow(t, &c->a);
         } else if (c->kind == RISCV_COLD_NAN) {
-            t->look = c->look;
             rv_fp_nan(t, &c->a);
-        } else {
+        } else if (c->kind == RISCV_COLD_SC) {
             ir_put(t->u, IRT_I64, RVS_RES_ADDR, rv_k(t, -1));
             rv_put(t, c->a.rd, rv_k(t, 1));
         }
         if (!t->end)
-            rv_leave_goto(t, t->next);
+            rv_leave_goto(t, c->to);
     }
 }
 
@@ -113,6 +147,17 @@ static bool room_left(const RiscvTr *t)
 {
     const IrUnit *u = t->u;
     return u->n < IR_MAX_INSNS - ROOM_INSNS - 16 * t->n_cold && u->n_labels < IR_MAX_LABELS - ROOM_LABELS && t->n_cold < RISCV_MAX_COLD - ROOM_COLD;
+}
+
+/* Where a unit goes on: in a region at its start again as long as there is room for another turn; else false. */
+static bool next_place(RiscvTr *t, int64_t *io_at, unsigned *io_turns, unsigned max)
+{
+    TcgUnitDesc *d = t->d;
+    *io_at = t->follow < 0 ? t->next : t->follow;
+    if (t->follow < 0 || *io_at != d->page_off)
+        return true;
+    unsigned body = d->n_insns / ++*io_turns;
+    return *io_turns < REGION_TURNS && d->n_insns + body <= max;
 }
 
 void riscv_translate(TcgUnitDesc *d)
@@ -124,20 +169,27 @@ void riscv_translate(TcgUnitDesc *d)
     tr.boxed = 0;
     tr.n_cold = 0;
     tr.end = tr.look = false;
-    unsigned max = d->max_insns ? d->max_insns : DEFAULT_INSNS, pos = 0, in_page = TCG_PAGE_SIZE - d->page_off;
+    unsigned max = d->max_insns ? d->max_insns : DEFAULT_INSNS, turns = 0;
+    d->region &= max > 1;
     d->n_insns = d->len = 0;
-    while (!t->end && d->n_insns < max && room_left(t) && (!pos || pos < in_page)) {
-        if (!fetch(t, pos) || (pos && pos + t->len > in_page))
+    int64_t at = d->page_off, far = d->region ? MIN(d->page_off + TCG_REGION_BYTES - 16, TCG_PAGE_SIZE) : TCG_PAGE_SIZE;
+    while (!t->end && d->n_insns < max && room_left(t) && at < far) {
+        bool first = !d->n_insns;
+        if (!fetch(t, (unsigned)(at - d->page_off), first))
             break;
-        begin_insn(t, d->page_off + pos, t->len);
+        /* What begins in this page and ends in the next is a unit of its own, so that only such units depend on two pages. */
+        if (!first && at + t->len > TCG_PAGE_SIZE)
+            break;
+        begin_insn(t, at, t->len);
         emit_one(t);
-        pos += t->len;
+        d->len = MAX(d->len, (unsigned)(t->next - d->page_off));
         d->n_insns++;
         if (t->look && !t->end)
             rv_leave_look(t);
+        if (!next_place(t, &at, &turns, max))
+            break;
     }
-    d->len = pos;
     if (!t->end)
-        rv_leave_goto(t, d->page_off + pos);
+        rv_leave_goto(t, at);
     emit_cold(t);
 }

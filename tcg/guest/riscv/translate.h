@@ -7,9 +7,9 @@
  * instruction in this mode; it has emitted nothing that shows then.
  */
 enum { RISCV_MAX_COLD = 96 };
-typedef enum RiscvColdKind { RISCV_COLD_FP, RISCV_COLD_NAN, RISCV_COLD_SC } RiscvColdKind;
-/* Code out of line: the whole instruction done again by helper (FP), a NaN put right (NAN), or the uncommon result (SC fails). */
-typedef struct RiscvCold { uint16_t label; uint8_t kind, len; bool look; RiscvArgs a; int64_t off; } RiscvCold;
+typedef enum RiscvColdKind { RISCV_COLD_FP, RISCV_COLD_NAN, RISCV_COLD_SC, RISCV_COLD_GOTO } RiscvColdKind;
+/* Code out of line: the whole instruction done again by helper (FP), a NaN put right (NAN), the uncommon result (SC fails), or a way out of a region. */
+typedef struct RiscvCold { uint16_t label; uint8_t kind, len; bool look; RiscvArgs a; int64_t off, to; } RiscvCold;
 
 typedef struct RiscvTr {
     TcgUnitDesc *d;
@@ -17,11 +17,12 @@ typedef struct RiscvTr {
     uint64_t mode;
     uint32_t insn;             /* raw bits */
     int64_t off, next;         /* page offsets of this instruction and the one behind */
+    int64_t follow;            /* a region goes on there; -1: behind this instruction */
     unsigned len;
     bool end;                  /* a leaving operation was emitted */
     bool look;                 /* mode or interrupt state may change: end with the run loop */
     uint32_t boxed;            /* f registers known to hold a NaN-boxed single here */
-    unsigned n_cold;
+    unsigned n_cold, cold_before;   /* before: this instruction's begin there */
     RiscvCold cold[RISCV_MAX_COLD];
 } RiscvTr;
 
@@ -44,6 +45,8 @@ unsigned rv_cold(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a);
 void rv_emit_raise(RiscvTr *t, uint64_t cause, IrVal tval);
 /* pc = next instruction, the run loop looks at mode and interrupts. */
 void rv_leave_look(RiscvTr *t);
+/* Go to page offset @to where the condition holds (fl 0: always), else behind this instruction. In a region the likely side may simply follow. */
+void rv_leave_branch(RiscvTr *t, int64_t to, IrCond cc, IrVal fl);
 /* Guest continues at page offset @off, in the same mode. */
 void rv_leave_goto(RiscvTr *t, int64_t off);
 /* fp.c: the bodies of RISCV_COLD_FP and RISCV_COLD_NAN. */
