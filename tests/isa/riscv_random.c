@@ -2,7 +2,9 @@
  * Random RISC-V instruction sequences, run by the translator and by Debian's qemu-riscv64 (through riscv/runner.S); x and f registers, fcsr and
  * memory must agree, and every line of opcodes.def that can run this way must have run.
  *
- *   riscv_random RUNNER [SEED [CASES [interp]]]     77: there is no qemu-riscv64
+ *   riscv_random RUNNER [SEED [CASES [interp|loops]]]     77: there is no qemu-riscv64
+ *
+ * loops: a case is run round and round, as regions.
  *
  * What that QEMU lacks (Zicond) is compared with a model here.
  */
@@ -16,7 +18,8 @@
 #include "tcg/guest/riscv/translate.h"
 
 enum { AREA = 0x200000, BACK = 0x1f0000, DATA = 4096, DATA_SIZE = 8192, CODE = 0x10000, CODE_SIZE = 8192, OUT_SIZE = DATA + DATA_SIZE,
-       IN_SIZE = CODE + CODE_SIZE, RAM_BASE = BACK, RAM_SIZE = 0x40000, MAX_SEQ = 40, BASE_SP = 2, BASE_GP = 3, BASE_S0 = 8 };
+       IN_SIZE = CODE + CODE_SIZE, RAM_BASE = BACK, RAM_SIZE = 0x40000, MAX_SEQ = 40, BASE_SP = 2, BASE_GP = 3, BASE_S0 = 8, COUNTER = 9,
+       MAX_TURNS = 12 };
 
 /* The runner's area, byte for byte. */
 typedef union Area {
@@ -29,6 +32,7 @@ static struct {
     uint8_t *ram;
     Area in, want, got;
     int to, from;
+    bool loops;
     unsigned bad, seen[RISCV_OPS];
     uint32_t seq[MAX_SEQ + 1]; /* instructions of the case, and where they lie */
     unsigned at[MAX_SEQ + 2], n;
@@ -77,7 +81,7 @@ static uint64_t rnd_float(bool dbl)
 /* ---- programs ---- */
 static bool decode(uint32_t insn, RiscvArgs *a) { return (insn & 3) == 3 ? riscv_decode32(insn, a) : riscv_decode16(insn & 0xffff, a); }
 
-static bool is_base(int r) { return r == BASE_SP || r == BASE_GP || r == BASE_S0; }
+static bool is_base(int r) { return r == BASE_SP || r == BASE_GP || r == BASE_S0 || (T.loops && r == COUNTER); }
 
 static bool writes_x(const RiscvOpInfo *i)
 {
@@ -210,10 +214,18 @@ static void put_jump_back(void)
     put_insn(0x6f | (off >> 20 & 1) << 31 | (off >> 1 & 0x3ff) << 21 | (off >> 11 & 1) << 20 | (off >> 12 & 0xff) << 12);
 }
 
+/* addi s1, s1, -1; bnez s1, the case's first instruction */
+static void put_loop(void)
+{
+    put_insn(0xfff00013 | COUNTER << 7 | COUNTER << 15);
+    uint32_t off = 0u - T.at[T.n];
+    put_insn(0x00001063 | COUNTER << 15 | (off >> 12 & 1) << 31 | (off >> 5 & 0x3f) << 25 | (off >> 1 & 0xf) << 8 | (off >> 11 & 1) << 7);
+}
+
 static void generate(unsigned first)
 {
-    unsigned want = 1 + (unsigned)(rnd() % (MAX_SEQ - 6));
-    bool any_lr = false;
+    unsigned want = 1 + (unsigned)(rnd() % (MAX_SEQ - 8));
+    bool any_lr = T.loops;
     T.n = T.at[0] = 0;
     while (T.n < want) {
         unsigned op = T.n || !allowed(first) ? (unsigned)(rnd() % RISCV_OPS) : first;
@@ -230,6 +242,8 @@ static void generate(unsigned first)
         any_lr |= i->emit == rv_lr || i->emit == rv_sc;
         T.seen[op]++;
     }
+    if (T.loops)
+        put_loop();
     put_jump_back();
 }
 
@@ -243,6 +257,8 @@ static void make_case(unsigned first)
     T.in.x[BASE_GP] = AREA;
     T.in.x[BASE_SP] = AREA + DATA + DATA_SIZE / 2;
     T.in.x[BASE_S0] = T.in.x[BASE_SP] + 64 * (rnd() % 8);
+    if (T.loops)
+        T.in.x[COUNTER] = 1 + rnd() % MAX_TURNS;
     T.in.fcsr = (rnd() % 3 ? 0 : rnd() % 5) << 5 | (rnd() & 31);
     for (unsigned n = 0; n < DATA_SIZE; n += 8) {
         uint64_t v = rnd() & 1 ? rnd_int() : rnd_float(rnd() & 1);
@@ -399,7 +415,8 @@ int main(int argc, char **argv)
         return 77;
     }
     T.ram = g_aligned_alloc0(1, RAM_SIZE, 4096);
-    TcgConfig config = { .tier = argc > 4 && !strcmp(argv[4], "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO };
+    T.loops = argc > 4 && !strcmp(argv[4], "loops");
+    TcgConfig config = { .tier = T.loops ? TCG_TIER_2 : argc > 4 && !strcmp(argv[4], "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO };
     TcgContext *ctx = tcg_new(&config, NULL);
     RiscvState *s = g_aligned_alloc0(1, sizeof(*s), 64);
     riscv_state_reset(s, 0);
