@@ -112,11 +112,13 @@ static bool map_segment(Load *l, const Phdr *ph)
     return true;
 }
 
-/* Far from the host's program, libraries and stack; 24 random bits as those have. */
-static uint64_t pie_base(void)
+/* Far from the host's program, libraries and stack; 24 random bits as those have, in a small address space 8 as Linux there. */
+static uint64_t pie_base(unsigned elf_class)
 {
     uint32_t random;
     memcpy(&random, g2h(getauxval(AT_RANDOM)), sizeof(random));
+    if (elf_class == ELFCLASS32)
+        return 0x56555000 + (uint64_t)(random & 0xff) * USER_PAGE;
     return 0x2aaaaaaaa000ull + (uint64_t)(random & 0xffffff) * USER_PAGE;
 }
 
@@ -127,9 +129,9 @@ static bool map_all(Load *l)
         return false;
     bool fixed = l->type == ET_EXEC;
     /* Programs that may lie anywhere get a place with room for the break above; interpreters go where the kernel likes. */
-    uint64_t hint = fixed ? lo : l->program ? pie_base() : 0;
-    void *at = mmap(g2h(hint), hi - lo, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED_NOREPLACE : 0), -1, 0);
-    if (at == MAP_FAILED || (fixed && at != g2h(lo)))
+    uint64_t hint = fixed ? lo : l->program ? pie_base(l->im->elf_class) : 0;
+    void *at = user_map_raw(l->p, hint, hi - lo, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+    if (at == MAP_FAILED || (fixed && (at != g2h(lo) || hi > l->p->limit)))
         return fail(l, "its addresses are in use (try it as a position-independent program)");
     l->im->bias = (uint64_t)(uintptr_t)at - lo;
     l->im->base = (uint64_t)(uintptr_t)at;

@@ -28,6 +28,9 @@ struct UserProc {
     char **argv;               /* for /proc/self/cmdline */
     pthread_rwlock_t map_lock;
     GArray *map;               /* UserRegion */
+    uint64_t limit;            /* end of the guest's addresses */
+    uint64_t top_gap;          /* left free below it for randomness */
+    bool choose;               /* addresses are ours to choose: the host's kernel would take higher ones */
     uint64_t brk_start, brk, brk_mapped;
     uint64_t stack_top, trampoline;
     uint64_t auxv[64];         /* as the guest got it, for /proc/self/auxv */
@@ -59,6 +62,9 @@ struct UserThread {
     bool keep_registers;       /* the call set them all (sigreturn) */
     uint64_t syscall_nr;       /* as the guest called it, for restarts */
     uint64_t syscall_arg0;
+    const UserAbi *call_abi;   /* whose form the running call has */
+    uint64_t robust;           /* guest address of its list of robust futexes, where the host's kernel cannot walk it */
+    void *own;                 /* of the ABI: own_size bytes, zero at first */
     int tid;
 };
 
@@ -68,8 +74,11 @@ struct UserAbi {
     uint16_t elf_machine;
     uint8_t elf_class;
     const GuestIsa *isa;
-    const uint16_t *syscalls;  /* guest number -> USYS_, 0 = none */
+    const uint16_t *syscalls;  /* guest number -> USYS_, 0 = none; or: */
+    const struct UserCall *calls;      /* the same for guests whose structures are not the host's (convert.h) */
     unsigned n_syscalls;
+    bool align8;               /* (calls) 64-bit members are aligned to 8 */
+    unsigned own_size;         /* of UserThread.own */
     uint64_t hwcap, hwcap2;
     bool (*setup)(UserProc *p, GError **err);             /* CPU model and what the process needs once */
     void (*start)(UserThread *t, uint64_t pc, uint64_t sp);
@@ -90,9 +99,11 @@ struct UserAbi {
     int (*open_flags_back)(int host);
     bool packed_epoll, no_restorer, clone_tls_last;   /* clone: (flags, stack, parent, child, tls) */
     unsigned (*auxv)(UserProc *p, uint64_t *out);         /* further pairs */
+    /* Before a call: which ABI's numbers and registers it uses. @kind: TcgCallbacks.syscall's. NULL: always this one. */
+    const UserAbi *(*enter)(UserThread *t, unsigned kind);
     bool (*special)(UserThread *t, unsigned sys, const uint64_t a[6], int64_t *ret);   /* calls that only this guest has */
 };
-extern const UserAbi user_abi_x86_64, user_abi_riscv64;
+extern const UserAbi user_abi_x86_64, user_abi_i386, user_abi_riscv64;
 /* asm-generic/unistd.h's numbers and struct stat (generic64.c), for all newer 64-bit guests; @own: the guest's own numbers, from 244 on. */
 enum { USER_GENERIC_SYSCALLS = 512 };
 extern const uint16_t user_generic_syscalls[USER_GENERIC_SYSCALLS];
@@ -110,6 +121,8 @@ int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_
 int64_t user_brk(UserThread *t, uint64_t addr);
 int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags);
 int64_t user_shmdt(UserThread *t, uint64_t addr);
+/* mmap(2) below the guest's limit; the table is the caller's matter, and its lock while there are threads. */
+void *user_map_raw(UserProc *p, uint64_t hint, uint64_t len, int prot, int flags, int fd, uint64_t off);
 /* Note what is mapped already (loader); name is copied. */
 void user_map_add(UserProc *p, uint64_t start, uint64_t end, int prot, bool shared, uint64_t offset, int fd, const char *name);
 bool user_can_exec(UserProc *p, uint64_t addr);
@@ -140,6 +153,9 @@ int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t paren
 int64_t user_thread_exit(UserThread *t, int status);
 int64_t user_exit_group(UserThread *t, int status);
 
+/* sys_small.c: the futexes that the thread holds are those of a dead one now. */
+void user_robust_exit(UserThread *t);
+
 /* ---- signal.c ---- */
 void user_signal_init(UserProc *p);
 int64_t user_sigaction(UserThread *t, int sig, const UserSigaction *set, UserSigaction *old);
@@ -165,7 +181,10 @@ enum {
 #undef SYSX
     USYS_COUNT
 };
-void user_syscall(UserThread *t);
+void user_syscall(UserThread *t, unsigned kind);
+/* The call USYS_ @sys with arguments in the host's form. And its letters in the table. */
+int64_t user_call(UserThread *t, unsigned sys, const uint64_t a[6]);
+const char *user_call_letters(unsigned sys);
 /* The host's system call, given up with -ERESTARTSYS before it started if a signal was caught. */
 int64_t user_host_syscall(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 bool user_rewind_syscall(void *ucontext);

@@ -1,5 +1,6 @@
 /* What the guest has mapped: a table beside the kernel's own, because execution and write rights are ours to say. */
 #define MREMAP_FLAGS (MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,8 +19,25 @@ static UserRegion *region(const UserProc *p, guint n) { return &g_array_index(p-
 
 static void region_clear(gpointer r) { g_free(((UserRegion *)r)->name); }
 
+/* Start of the host's own lowest mapping under @limit, else @limit. */
+static uint64_t foreign_from(uint64_t limit)
+{
+    FILE *f = fopen("/proc/self/maps", "re");
+    char line[512];
+    unsigned long long lo;
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "%llx-", &lo) == 1 && lo >= USER_PAGE && lo < limit)
+            limit = lo;        /* they ascend, but one line may be cut */
+    if (f)
+        fclose(f);
+    return limit;
+}
+
 void user_map_init(UserProc *p)
 {
+    bool small = p->abi->elf_class == ELFCLASS32;
+    p->limit = small ? foreign_from((1ull << 32) - USER_PAGE) : 1ull << 47;
+    p->choose = small;
     pthread_rwlock_init(&p->map_lock, NULL);
     p->map = g_array_new(FALSE, FALSE, sizeof(UserRegion));
     g_array_set_clear_func(p->map, region_clear);
@@ -175,6 +193,56 @@ void user_map_add(UserProc *p, uint64_t start, uint64_t end, int prot, bool shar
     drop_code(p, exec, start, r.end);
 }
 
+/* ---- where the kernel's choice of an address would not do: the highest hole under p->limit that has room ---- */
+enum { LOWEST = 0x10000, HOLE_TRIES = 64 };
+
+static uint64_t hole_below(const UserProc *p, uint64_t end, uint64_t len)
+{
+    for (guint n = p->map->len; end >= len; n--) {
+        uint64_t start = n ? region(p, n - 1)->end : LOWEST;
+        if (end > start && end - start >= len)
+            return end - len;
+        if (!n)
+            break;
+        end = MIN(end, region(p, n - 1)->start);
+    }
+    return 0;
+}
+
+/* As mmap(2), below p->limit. */
+void *user_map_raw(UserProc *p, uint64_t hint, uint64_t len, int prot, int flags, int fd, uint64_t off)
+{
+    void *got;
+    if (!p->choose || flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+        return mmap(g2h(hint), len, prot, flags, fd, (off_t)off);
+    hint &= ~(uint64_t)(USER_PAGE - 1);
+    len = page_up(len);
+    if (hint >= LOWEST && len <= p->limit && hint <= p->limit - len) {
+        got = mmap(g2h(hint), len, prot, flags | MAP_FIXED_NOREPLACE, fd, (off_t)off);
+        if (got != MAP_FAILED || errno != EEXIST)
+            return got;
+    }
+    uint64_t end = p->limit - p->top_gap;
+    for (unsigned n = 0; n < HOLE_TRIES; n++) {
+        uint64_t at = hole_below(p, end, len);
+        if (!at)
+            break;
+        got = mmap(g2h(at), len, prot, flags | MAP_FIXED_NOREPLACE, fd, (off_t)off);
+        if (got != MAP_FAILED || errno != EEXIST)
+            return got;
+        end = at;              /* something there that is not the guest's */
+    }
+    errno = ENOMEM;
+    return MAP_FAILED;
+}
+
+/* The same for a call that wants a free address: reserved, or 0. */
+static uint64_t reserve(UserProc *p, uint64_t len)
+{
+    void *got = user_map_raw(p, 0, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return got == MAP_FAILED ? 0 : (uint64_t)(uintptr_t)got;
+}
+
 /* MAP_FIXED replaces what is the guest's, never what is ours: the holes of the range are taken first. */
 static bool take_holes(UserProc *p, uint64_t start, uint64_t end)
 {
@@ -198,14 +266,14 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
     if (!len || (flags & MAP_FIXED && addr & (USER_PAGE - 1)))
         return -EINVAL;
     len = page_up(len);
-    if (!len || len > 1ull << 47)
+    if (!len || len > p->limit)
         return -ENOMEM;
-    if (flags & MAP_FIXED && addr > (1ull << 47) - len)
+    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && addr > p->limit - len)
         return -ENOMEM;
     pthread_rwlock_wrlock(&p->map_lock);
     bool fixed = flags & MAP_FIXED && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE;
     bool free_for_us = !fixed || take_holes(p, addr, addr + len);
-    void *got = free_for_us ? mmap(g2h(addr), len, host_prot(prot), flags & ~MAP_GROWSDOWN, fd, (off_t)off) : MAP_FAILED;
+    void *got = free_for_us ? user_map_raw(p, addr, len, host_prot(prot), flags & ~(MAP_GROWSDOWN | MAP_32BIT), fd, off) : MAP_FAILED;
     if (got == MAP_FAILED) {
         int e = free_for_us ? errno : ENOMEM;
         pthread_rwlock_unlock(&p->map_lock);
@@ -282,6 +350,34 @@ int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
     return -e;
 }
 
+static void *remap(UserProc *p, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
+{
+    uint64_t len = page_up(new_len);
+    if (flags & MREMAP_FIXED) {
+        bool ok = !(new_addr & (USER_PAGE - 1)) && len <= p->limit && new_addr <= p->limit - len;
+        errno = ok ? ENOMEM : EINVAL;
+        return ok && take_holes(p, new_addr, new_addr + len) ? mremap(g2h(old), old_len, new_len, flags, g2h(new_addr)) : MAP_FAILED;
+    }
+    if (!p->choose)
+        return mremap(g2h(old), old_len, new_len, flags);
+    if (!(flags & MREMAP_DONTUNMAP) && old_len && (len <= page_up(old_len) || (len <= p->limit && old <= p->limit - len))) {
+        void *got = mremap(g2h(old), old_len, new_len, 0);
+        if (got != MAP_FAILED || !(flags & MREMAP_MAYMOVE))
+            return got;
+    }
+    uint64_t at = flags & MREMAP_MAYMOVE ? reserve(p, len) : 0;
+    if (!at) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    void *got = mremap(g2h(old), old_len, new_len, flags | MREMAP_FIXED, g2h(at));
+    int e = errno;
+    if (got == MAP_FAILED)
+        munmap(g2h(at), len);
+    errno = e;
+    return got;
+}
+
 int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
 {
     UserProc *p = t->proc;
@@ -294,7 +390,7 @@ int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_
         return -EFAULT;
     }
     UserRegion r = *src;
-    void *got = mremap(g2h(old), old_len, new_len, flags, g2h(new_addr));
+    void *got = remap(p, old, old_len, new_len, flags, new_addr);
     if (got == MAP_FAILED) {
         int e = errno;
         pthread_rwlock_unlock(&p->map_lock);
@@ -323,7 +419,7 @@ int64_t user_brk(UserThread *t, uint64_t addr)
     if (addr >= p->brk_start) {
         bool ok = true;
         if (want > have) {
-            ok = mmap(g2h(have), want - have, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == g2h(have);
+            ok = want <= p->limit && mmap(g2h(have), want - have, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == g2h(have);
             if (ok)
                 put(p, (UserRegion){ .start = have, .end = want, .prot = PROT_READ | PROT_WRITE, .name = g_strdup("[heap]") });
         } else if (want < have) {
@@ -347,8 +443,15 @@ int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags)
     if (shmctl(id, IPC_STAT, &ds))
         return -errno;
     pthread_rwlock_wrlock(&p->map_lock);
-    void *got = shmat(id, g2h(addr), flags & ~SHM_EXEC);
-    int e = errno;
+    uint64_t hole = p->choose && !addr ? reserve(p, ds.shm_segsz) : 0;
+    void *got = (void *)-1;
+    int e = ENOMEM;
+    if (!p->choose || hole || addr) {
+        got = shmat(id, g2h(hole ? hole : addr), (flags & ~SHM_EXEC) | (hole ? SHM_REMAP : 0));
+        e = errno;
+    }
+    if (hole && got == (void *)-1)
+        munmap(g2h(hole), ds.shm_segsz);
     bool exec = false;
     uint64_t at = (uint64_t)(uintptr_t)got, end = at + page_up(ds.shm_segsz);
     if (got != (void *)-1)
@@ -376,7 +479,7 @@ int64_t user_shmdt(UserThread *t, uint64_t addr)
 
 uint64_t user_trampoline(UserProc *p, const void *code, size_t len)
 {
-    void *page = mmap(NULL, USER_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *page = user_map_raw(p, 0, USER_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return 0;
     memcpy(page, code, len);

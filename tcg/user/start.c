@@ -13,7 +13,7 @@
 
 enum { STACK_DEFAULT = 8 << 20, STACK_MAX = 256 << 20, EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, SCRIPT_DEPTH = 4, SCRIPT_LINE = 256 };
 
-static const UserAbi *const abis[] = { &user_abi_x86_64, &user_abi_riscv64 };
+static const UserAbi *const abis[] = { &user_abi_x86_64, &user_abi_i386, &user_abi_riscv64 };
 
 static const UserAbi *find_abi(unsigned machine, unsigned elf_class)
 {
@@ -126,7 +126,7 @@ static bool map_stack(UserProc *p, bool exec, Stack *s, GError **err)
     uint64_t size = STACK_DEFAULT;
     if (!getrlimit(RLIMIT_STACK, &lim) && lim.rlim_cur != RLIM_INFINITY)
         size = CLAMP(lim.rlim_cur, 128 << 10, STACK_MAX) & ~(uint64_t)(USER_PAGE - 1);
-    uint8_t *at = mmap(NULL, size + USER_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *at = user_map_raw(p, 0, size + USER_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED || mprotect(at + USER_PAGE, size, PROT_READ | PROT_WRITE)) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for a stack of %llu KiB: %s", (unsigned long long)size >> 10, g_strerror(errno));
         return false;
@@ -323,8 +323,7 @@ static void cb_exception(void *opaque, unsigned vector, uint64_t error, uint64_t
 
 static void cb_syscall(void *opaque, unsigned kind)
 {
-    (void)kind;
-    user_syscall(opaque);
+    user_syscall(opaque, kind);
 }
 
 static uint8_t *cb_page(void *opaque, uint64_t va, unsigned *ret_flags)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tcg/user/calls.h"
+#include "tcg/user/convert.h"
 
 #define PTR(p) ((uint64_t)(uintptr_t)(p))
 enum { PATH_BYTES = 4096 };
@@ -66,6 +67,15 @@ static int made_up_cmdline(const UserProc *p)
     return made_up(all->data, all->len);
 }
 
+static int made_up_auxv(const UserProc *p)
+{
+    unsigned word = user_word(p->abi);
+    uint8_t all[sizeof(p->auxv)];
+    for (unsigned n = 0; n < p->n_auxv; n++)
+        memcpy(all + n * word, &p->auxv[n], word);
+    return made_up(all, p->n_auxv * word);
+}
+
 int user_proc_open(UserThread *t, const char *path, int flags)
 {
     const char *name = proc_self(path);
@@ -76,7 +86,7 @@ int user_proc_open(UserThread *t, const char *path, int flags)
         g_autofree char *text = user_maps_text(t->proc);
         fd = made_up(text, strlen(text));
     } else if (!strcmp(name, "auxv")) {
-        fd = made_up(t->proc->auxv, t->proc->n_auxv * 8);
+        fd = made_up_auxv(t->proc);
     } else if (!strcmp(name, "cmdline")) {
         fd = made_up_cmdline(t->proc);
     } else if (!strcmp(name, "exe")) {
@@ -136,18 +146,38 @@ static int64_t put_stat(UserThread *t, uint64_t at, const struct stat *st)
     return user_put(t, at, guest, abi->put_stat(guest, st)) ? 0 : -EFAULT;
 }
 
+/* user_path, and what /proc/self/exe leads to. */
+static const char *stat_name(UserThread *t, uint64_t at, int flags, char **to_free, int64_t *ret_err)
+{
+    const char *path = user_path(t, at, to_free, ret_err), *name = path ? proc_self(path) : NULL;
+    return name && !strcmp(name, "exe") && !(flags & AT_SYMLINK_NOFOLLOW) ? t->proc->exe : path;
+}
+
 static int64_t stat_path(UserThread *t, int dir, uint64_t path_at, uint64_t to, int flags)
 {
     struct stat st;
     char *to_free;
     int64_t r;
-    const char *path = user_path(t, path_at, &to_free, &r);
+    const char *path = stat_name(t, path_at, flags, &to_free, &r);
     if (!path)
         return r;
-    const char *name = proc_self(path), *real = name && !strcmp(name, "exe") && !(flags & AT_SYMLINK_NOFOLLOW) ? t->proc->exe : path;
-    r = user_host_syscall(t, SYS_newfstatat, (uint64_t)dir, PTR(real), PTR(&st), (uint64_t)flags, 0, 0);
+    r = user_host_syscall(t, SYS_newfstatat, (uint64_t)dir, PTR(path), PTR(&st), (uint64_t)flags, 0, 0);
     g_free(to_free);
     return r ? r : put_stat(t, to, &st);
+}
+
+/* Its structure is the same for all guests. */
+int64_t user_sys_statx(UserThread *t, const uint64_t *a)
+{
+    char *to_free;
+    int64_t r;
+    const char *path = stat_name(t, a[1], (int)a[2], &to_free, &r);
+    if (!path)
+        return r;
+    user_will_write(t, a[4], 256);
+    r = user_host_syscall(t, SYS_statx, a[0], PTR(path), a[2], a[3], a[4], 0);
+    g_free(to_free);
+    return r;
 }
 
 int64_t user_sys_stat(UserThread *t, const uint64_t *a) { return stat_path(t, AT_FDCWD, a[0], a[1], 0); }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tcg/user/calls.h"
+#include "tcg/user/convert.h"
 
 #define PTR(p) ((uint64_t)(uintptr_t)(p))
 enum { ARG_MAX_COUNT = 65536, ARG_MAX_BYTES = 131072 };
@@ -23,7 +24,7 @@ int64_t user_sys_vfork(UserThread *t, const uint64_t *a) { (void)a; return user_
 
 int64_t user_sys_clone(UserThread *t, const uint64_t *a)
 {
-    bool back = t->proc->abi->clone_tls_last;
+    bool back = t->call_abi->clone_tls_last;
     return user_clone(t, a[0] & ~(uint64_t)CSIGNAL, a[1], a[2], a[back ? 3 : 4], a[back ? 4 : 3], (int)(a[0] & CSIGNAL));
 }
 
@@ -53,7 +54,7 @@ static bool get_list(UserThread *t, uint64_t at, GPtrArray *list)
     size_t bytes = 0;
     for (unsigned n = 0; at && n < ARG_MAX_COUNT; n++) {
         uint64_t p = 0;
-        if (!user_get(t, &p, at + 8 * n, 8))
+        if (!user_get_word(t, &p, at + n * user_word(t->call_abi)))
             return false;
         if (!p)
             break;
@@ -177,11 +178,15 @@ int64_t user_sys_prctl(UserThread *t, const uint64_t *a)
     }
 }
 
-/* x86-64: FS and GS bases. */
-int64_t user_sys_arch_prctl(UserThread *t, const uint64_t *a)
+/* Calls that only one guest has. */
+static int64_t special(UserThread *t, unsigned sys, const uint64_t *a, int64_t otherwise)
 {
-    int64_t r = -EINVAL;
-    if (t->proc->abi->special)
-        t->proc->abi->special(t, USYS_arch_prctl, a, &r);
+    int64_t r = otherwise;
+    if (t->call_abi->special)
+        t->call_abi->special(t, sys, a, &r);
     return r;
 }
+
+int64_t user_sys_arch_prctl(UserThread *t, const uint64_t *a) { return special(t, USYS_arch_prctl, a, -EINVAL); }
+int64_t user_sys_set_thread_area(UserThread *t, const uint64_t *a) { return special(t, USYS_set_thread_area, a, -ENOSYS); }
+int64_t user_sys_get_thread_area(UserThread *t, const uint64_t *a) { return special(t, USYS_get_thread_area, a, -ENOSYS); }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tcg/user/calls.h"
+#include "tcg/user/convert.h"
 
 /* ---- the host's system call ---- */
 /*
@@ -182,18 +183,27 @@ static bool restarts(const UserThread *t, const SysDesc *s)
     return n && s->args[n - 1] == 'r' && t->have_signal && t->action[t->caught.si_signo].flags & SA_RESTART;
 }
 
-void user_syscall(UserThread *t)
+int64_t user_call(UserThread *t, unsigned sys, const uint64_t a[N_ARGS])
+{
+    const SysDesc *s = &table[sys];
+    return s->fn ? s->fn(t, a) : pass(t, s, a);
+}
+
+const char *user_call_letters(unsigned sys) { return table[sys].args; }
+
+void user_syscall(UserThread *t, unsigned kind)
 {
     const UserAbi *abi = t->proc->abi;
     uint64_t nr, a[N_ARGS];
+    abi = t->call_abi = abi->enter ? abi->enter(t, kind) : abi;
     abi->get_args(t, &nr, a);
-    unsigned id = nr < abi->n_syscalls ? abi->syscalls[nr] : USYS_NONE;
+    unsigned id = nr >= abi->n_syscalls ? USYS_NONE : abi->calls ? abi->calls[nr].sys : abi->syscalls[nr];
     const SysDesc *s = id ? &table[id] : NULL;
     GString *trace = t->proc->options.strace ? show_call(t, s, nr, a) : NULL;
     t->syscall_nr = nr;
     t->syscall_arg0 = a[0];
     t->keep_registers = false;
-    int64_t r = !s ? -ENOSYS : s->fn ? s->fn(t, a) : pass(t, s, a);
+    int64_t r = !s ? -ENOSYS : abi->calls ? user_call_converted(t, &abi->calls[nr], a) : user_call(t, id, a);
     if (trace)
         show_result(trace, r);
     if (t->keep_registers)     /* sigreturn: they are the interrupted code's */

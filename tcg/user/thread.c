@@ -28,6 +28,8 @@ UserThread *user_thread_new(UserProc *p)
     UserThread *t = g_new0(UserThread, 1);
     t->proc = p;
     t->action = p->action;
+    t->call_abi = p->abi;
+    t->own = g_malloc0(p->abi->own_size + 1);
     t->state = g_aligned_alloc0(1, p->abi->isa->state_size, 64);
     t->altstack.ss_flags = SS_DISABLE;
     t->cpu = tcg_cpu_new(p->tcg, p->abi->isa, t->state, &user_callbacks, t);
@@ -45,6 +47,7 @@ void user_thread_free(UserThread *t)
     pthread_mutex_unlock(&p->thread_lock);
     tcg_cpu_free(t->cpu);
     g_aligned_free(t->state);
+    g_free(t->own);
     g_free(t);
 }
 
@@ -58,7 +61,8 @@ static void end_process(int status)
 
 int64_t user_exit_group(UserThread *t, int status)
 {
-    (void)t;
+    if (t->robust && !t->in_vfork)
+        user_robust_exit(t);
     end_process(status);
 }
 
@@ -69,7 +73,7 @@ int64_t user_thread_exit(UserThread *t, int status)
     bool last = p->threads->len == 1 || t->in_vfork;
     pthread_mutex_unlock(&p->thread_lock);
     if (last)
-        end_process(status);
+        user_exit_group(t, status);
     t->ending = true;
     tcg_cpu_kick(t->cpu);
     return 0;
@@ -80,6 +84,8 @@ static void thread_end(UserThread *t)
 {
     uint64_t tid_at = t->clear_tid;
     uint32_t zero = 0;
+    if (t->robust)
+        user_robust_exit(t);
     bool main_thread = getpid() == t->tid;
     user_set_mask(t, ~0ull);
     if (tid_at && user_put(t, tid_at, &zero, sizeof(zero)))

@@ -39,7 +39,7 @@ static void proc_files(const char *me)
     struct stat a, b;
     printf("exe's inode: %d\n", !stat("/proc/self/exe", &a) && !stat(me, &b) && a.st_ino == b.st_ino);
     fd = open("/proc/self/auxv", O_RDONLY);
-    uint64_t aux[2];
+    unsigned long aux[2];
     int pagesz = 0;
     while (read(fd, aux, sizeof(aux)) == sizeof(aux) && aux[0])
         if (aux[0] == AT_PAGESZ)

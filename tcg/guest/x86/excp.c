@@ -393,6 +393,10 @@ static void vm86_int_redirect(X86State *s, unsigned vector, uint64_t next_rip)
 static uint64_t soft_int(X86State *s, unsigned vector, uint64_t next_rip)
 {
     tcg_sync_pc(x86_cpu(s));
+    if (vector == X86_INT_LINUX && tcg_cpu_callbacks(x86_cpu(s))->syscall) {
+        s->rip = next_rip;
+        return x86_outside_call(s, X86_CALL_INT80);
+    }
     X86Event ev = { .kind = X86_EVENT_SOFT, .vector = (uint8_t)vector, .soft_len = (uint8_t)(next_rip - s->rip) };
     x86_deliver(s, &ev, next_rip);
     return x86_linear_pc(s);

@@ -65,6 +65,8 @@ void x86_irq_recheck(X86State *s);
 /* Something is to be delivered before the next instruction, an interrupt shadow apart. */
 bool x86_irq_due(X86State *s);
 uint64_t x86_linear_pc(const void *state);
+/* syscall.c: TcgCallbacks.syscall, with RIP behind the instruction. Returns where to go on. */
+uint64_t x86_outside_call(X86State *s, unsigned kind);
 
 /* ---- segmentation (seg.c) ---- */
 static inline uint32_t x86_desc_base(X86Desc d) { return d.lo >> 16 | (d.hi & 0xff) << 16 | (d.hi & 0xff000000); }

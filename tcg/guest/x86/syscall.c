@@ -38,23 +38,28 @@ static uint64_t transfer(X86State *s, X86Seg cs, X86Seg ss, uint64_t rip, unsign
     return x86_linear_pc(s);
 }
 
+/* One process: its system is outside. @kind is the callback's, the state's RIP is behind the instruction. */
+uint64_t x86_outside_call(X86State *s, unsigned kind)
+{
+    TcgCpu *cpu = x86_cpu(s);
+    tcg_outside_begin(cpu);
+    tcg_cpu_callbacks(cpu)->syscall(tcg_cpu_opaque(cpu), kind);
+    tcg_outside_end(cpu);
+    x86_mode_changed(s);
+    return x86_linear_pc(s);
+}
+
 uint64_t x86_h_syscall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = state;
     uint16_t sel = s->msr.star >> 32;
     uint64_t flags = x86_rflags(s) & ~(uint64_t)X86_RF, rip;
     bool lma = x86_lma(s);
-    TcgCpu *cpu = x86_cpu(s);
-    const TcgCallbacks *cb = tcg_cpu_callbacks(cpu);
 
-    if (cb->syscall) {
+    if (tcg_cpu_callbacks(x86_cpu(s))->syscall) {
         s->gpr[X86_RCX] = s->rip = a;
         s->gpr[11] = flags;
-        tcg_outside_begin(cpu);
-        cb->syscall(tcg_cpu_opaque(cpu), 0);
-        tcg_outside_end(cpu);
-        x86_mode_changed(s);
-        return s->rip;
+        return x86_outside_call(s, X86_CALL_SYSCALL);
     }
     check_available(s, false);
     if (lma) {
@@ -104,6 +109,8 @@ uint64_t x86_h_sysenter(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_
     uint16_t sel = s->msr.sysenter_cs & 0xfffc;
     bool lma = x86_lma(s);
 
+    if (tcg_cpu_callbacks(x86_cpu(s))->syscall)
+        return x86_outside_call(s, X86_CALL_SYSENTER);
     check_available(s, true);
     if (!x86_pe(s) || !sel)
         x86_raise_gp0(s);

@@ -7,10 +7,9 @@
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
-#include "cpu/x86/cpuid.h"
 #include "cpu/x86/xsave.h"
 #include "tcg/guest/x86/guest.h"
-#include "tcg/user/internal.h"
+#include "tcg/user/x86/x86_user.h"
 
 static const uint16_t numbers[] = {
 #define SYS(name, args) [SYS_##name] = USYS_##name,
@@ -20,48 +19,13 @@ static const uint16_t numbers[] = {
 #undef SYSX
 };
 
-enum { REDZONE = 128, SEL_CODE64 = 0x33, SEL_DATA = 0x2b, FLAGS_KEPT = X86_ARITH | X86_TF | X86_DF | X86_RF | X86_AC, FX_BYTES = X86_XSAVE_LEGACY, MAGIC2_BYTES = 4 };
-/* What Linux gives a user (arch/x86 by observation): protection, paging, FPU and alignment checks on. */
-enum { CR0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM };
+enum { REDZONE = 128, FX_BYTES = X86_XSAVE_LEGACY, MAGIC2_BYTES = 4 };
 
 static X86State *st(const UserThread *t) { return t->state; }
 
-static bool setup(UserProc *p, GError **err)
-{
-    X86Features avail = x86_features_tcg();
-    X86CpuModel *m = x86_model_new(p->options.cpu ? p->options.cpu : "max", &avail, NULL, err);
-    if (!m)
-        return false;
-    x86_model_finish(m);
-    p->model = m;
-    return true;
-}
-
-static void registers(UserThread *t)
-{
-    X86State *s = st(t);
-    const X86CpuModel *m = t->proc->model;
-    x86_state_reset(s, false, true);
-    s->model = m;
-    for (int n = 0; n < X86_SEGS; n++)
-        s->seg[n] = (X86Seg){ .limit = 0xffffffff, .attr = 0xc0f3, .sel = n == X86_SS ? SEL_DATA : 0 };
-    s->seg[X86_CS] = (X86Seg){ .limit = 0xffffffff, .attr = 0xa0fb, .sel = SEL_CODE64 };
-    s->cpl = 3;
-    s->cr0 = CR0 | X86_CR0_PG;
-    s->cr4 = (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE | X86_CR4_FSGSBASE) & x86_model_cr4_mask(m);
-    s->xcr0 = x86_model_xcr0_mask(m) & 7;
-    s->msr.efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
-    memset(s->gpr, 0, sizeof(s->gpr));       /* RDX: no function to run at exit (ABI 3.4.1) */
-    s->mxcsr = 0x1f80;
-    s->fcw = 0x37f;
-    s->fsw = s->ftw = 0;       /* as FNINIT leaves them, the registers empty */
-    x86_set_rflags(s, X86_IF | 2);
-    s->ev.mp_state = X86_MP_RUNNABLE;
-}
-
 static void start(UserThread *t, uint64_t pc, uint64_t sp)
 {
-    registers(t);
+    x86_user_registers(t, false);
     st(t)->rip = pc;
     st(t)->gpr[X86_RSP] = sp;
 }
@@ -69,8 +33,7 @@ static void start(UserThread *t, uint64_t pc, uint64_t sp)
 static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
 {
     X86State *s = st(child);
-    if (child != parent)
-        memcpy(s, st(parent), offsetof(X86State, xlat));
+    x86_user_copy(child, parent);
     if (sp)
         s->gpr[X86_RSP] = sp;
     if (set_tls)
@@ -87,40 +50,19 @@ static void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
     memcpy(a, (uint64_t[]){ g[X86_RDI], g[X86_RSI], g[X86_RDX], g[10], g[8], g[9] }, 6 * sizeof(a[0]));
 }
 
+/* INT 0x80 is i386's entry in 64-bit code too. */
+static const UserAbi *enter(UserThread *t, unsigned kind)
+{
+    (void)t;
+    return kind == X86_CALL_INT80 ? &user_abi_i386 : &user_abi_x86_64;
+}
+
 static void set_result(UserThread *t, uint64_t v) { st(t)->gpr[X86_RAX] = v; }
 
 static void restart(UserThread *t)
 {
     st(t)->gpr[X86_RAX] = t->syscall_nr;
     st(t)->rip -= 2;           /* SYSCALL is two bytes */
-}
-
-/* Linux's words for exceptions (arch/x86 by observation, sigaction(2)). */
-static bool exception(UserThread *t, unsigned vector, uint64_t error, uint64_t addr, siginfo_t *si)
-{
-    X86State *s = st(t);
-    s->cr2 = vector == X86_PF_EXC ? addr : s->cr2;
-    si->si_addr = g2h(s->rip);
-    switch (vector) {
-    case X86_DE: si->si_signo = SIGFPE; si->si_code = FPE_INTDIV; break;
-    case X86_DB: si->si_signo = SIGTRAP; si->si_code = TRAP_TRACE; break;
-    case X86_BP: si->si_signo = SIGTRAP; si->si_code = SI_KERNEL; si->si_addr = NULL; break;
-    case X86_UD: si->si_signo = SIGILL; si->si_code = ILL_ILLOPN; break;
-    case X86_MF: case X86_XM: si->si_signo = SIGFPE; si->si_code = FPE_FLTINV; break;
-    case X86_AC_EXC: si->si_signo = SIGBUS; si->si_code = BUS_ADRALN; si->si_addr = g2h(addr); break;
-    case X86_PF_EXC:
-        si->si_signo = SIGSEGV;
-        si->si_code = user_is_mapped(t->proc, addr) ? SEGV_ACCERR : SEGV_MAPERR;
-        si->si_addr = g2h(addr);
-        if (t->fault_signal == SIGBUS) {     /* behind the end of the mapped file */
-            si->si_signo = SIGBUS;
-            si->si_code = BUS_ADRERR;
-        }
-        t->fault_signal = 0;
-        break;
-    default: si->si_signo = SIGSEGV; si->si_code = SI_KERNEL; si->si_addr = NULL; break;
-    }
-    return true;
 }
 
 /* ---- signal frames ---- */
@@ -148,7 +90,7 @@ static void get_gprs(X86State *s, const Sigcontext *c)
     const uint64_t g[16] = { c->rax, c->rcx, c->rdx, c->rbx, c->rsp, c->rbp, c->rsi, c->rdi, c->r8, c->r9, c->r10, c->r11, c->r12, c->r13, c->r14, c->r15 };
     memcpy(s->gpr, g, sizeof(g));
     s->rip = c->rip;
-    x86_set_rflags(s, (x86_rflags(s) & ~(uint64_t)FLAGS_KEPT) | (c->eflags & FLAGS_KEPT));
+    x86_set_rflags(s, (x86_rflags(s) & ~(uint64_t)X86U_FLAGS) | (c->eflags & X86U_FLAGS));
 }
 
 /* The XSAVE area in standard format with Linux's software-reserved words and the mark behind it. */
@@ -252,8 +194,8 @@ static bool special(UserThread *t, unsigned sys, const uint64_t *a, int64_t *ret
 }
 
 const UserAbi user_abi_x86_64 = {
-    .name = "x86_64", .uname = "x86_64", .platform = "x86_64", .elf_machine = EM_X86_64, .elf_class = ELFCLASS64, .isa = &x86_isa,
-    .syscalls = numbers, .n_syscalls = G_N_ELEMENTS(numbers), .hwcap = 0x178bfbff, .hwcap2 = 2, .setup = setup, .start = start,
-    .clone = clone_state, .sp = get_sp, .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception,
+    .name = "x86_64", .uname = "x86_64", .platform = "x86_64", .elf_machine = EM_X86_64, .elf_class = ELFCLASS64, .isa = &x86_isa, .own_size = sizeof(X86Own), .enter = enter,
+    .syscalls = numbers, .n_syscalls = G_N_ELEMENTS(numbers), .hwcap = 0x178bfbff, .hwcap2 = 2, .setup = x86_user_setup, .start = start,
+    .clone = clone_state, .sp = get_sp, .get_args = get_args, .set_result = set_result, .restart = restart, .exception = x86_user_exception,
     .push_frame = push_frame, .pop_frame = pop_frame, .packed_epoll = true, .clone_tls_last = true, .auxv = more_auxv, .special = special,
 };
