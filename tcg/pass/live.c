@@ -107,8 +107,8 @@ static bool live_put(Live *l, IrInsn *i)
         return false;
     if (i->type == s->type)
         l->dead[slot] = 1;
-    bool vec = s->type >= IRT_V64 && (i->type >= IRT_V128 || i->type == s->type);
-    l->put_val[slot] = s->rank && (i->type == IRT_I64 || vec) ? i->a : 0;
+    bool vec = s->type >= IRT_V64 && (i->type >= IRT_V128 || i->type == s->type), part = s->type == IRT_I64 && i->type <= IRT_I16;
+    l->put_val[slot] = s->rank && (i->type == IRT_I64 || vec || part) ? i->a : 0;
     if (l->put_val[slot])
         l->u->insn[i->a].hint = (uint16_t)((slot + 1) | (i->type == s->type ? 0 : IR_HINT_LOW));
     return true;
@@ -129,7 +129,19 @@ static void live_effects(Live *l, const IrInsn *i)
     }
 }
 
-/* This value is what a coming RPUT writes, with nothing in between that could observe the slot. */
+/* Operations whose result takes the place of their first operand on a two-address host. */
+static bool in_place(const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_ADD: case IR_SUB: case IR_ADC: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_NEG: case IR_NOT: case IR_MUL:
+    case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_BSWAP:
+        return true;
+    default:
+        return i->op == IR_MULS && !i->hi;
+    }
+}
+
+/* This value is what a coming RPUT writes, with nothing in between that could observe the slot; so may be the operand it takes the place of. */
 static void live_hint(Live *l, unsigned at, IrInsn *i)
 {
     unsigned s = (i->hint & ~(unsigned)IR_HINT_LOW) - 1u;
@@ -139,6 +151,9 @@ static void live_hint(Live *l, unsigned at, IrInsn *i)
     }
     l->put_val[s] = 0;
     if (i->op == IR_ZEXT && ((i->aux == IRT_I32 && i->type == IRT_I64) || (i->aux == IRT_V128 && i->type == IRT_V256))) {
+        l->put_val[s] = i->a;
+        l->u->insn[i->a].hint = i->hint;
+    } else if (in_place(i) && !(i->hint & IR_HINT_LOW) && in_place(&l->u->insn[i->a]) && !l->u->insn[i->a].uses && l->u->insn[i->a].type >= IRT_I32) {
         l->put_val[s] = i->a;
         l->u->insn[i->a].hint = i->hint;
     }

@@ -7,15 +7,29 @@ void x86_e_mov(X86Tr *t)
     x86_put(t, 0, x86_get(t, 1));
 }
 
+/* From memory: the load extends. */
+static IrVal load_extended(X86Tr *t, IrType to, unsigned sign)
+{
+    unsigned log2 = x86_osz(t, 1);
+    return ir_ld(t->u, to, x86_mem(t, 1u << log2, false), log2, t->mem_flags | sign, 0);
+}
+
+static bool extends_load(const X86Tr *t, IrType to) { return x86_is_mem(t, 1) && to >= IRT_I32 && to > x86_otype(t, 1); }
+
 void x86_e_movzx(X86Tr *t)
 {
-    x86_put(t, 0, ir_zext(t->u, x86_otype(t, 0), x86_otype(t, 1), x86_get(t, 1)));
+    IrType to = x86_otype(t, 0);
+    x86_put(t, 0, extends_load(t, to) ? load_extended(t, to, 0) : ir_zext(t->u, to, x86_otype(t, 1), x86_get(t, 1)));
 }
 
 /* MOVSX, MOVSXD; MOVSXD with a 16-bit operand size moves 16 bits. */
 void x86_e_movsx(X86Tr *t)
 {
     IrType to = x86_otype(t, 0), from = x86_otype(t, 1);
+    if (extends_load(t, to)) {
+        x86_put(t, 0, load_extended(t, to, IRM_SIGN));
+        return;
+    }
     IrVal v = x86_get(t, 1);
     x86_put(t, 0, to < from ? ir_trunc(t->u, to, v) : ir_sext(t->u, to, from, v));
 }

@@ -39,7 +39,7 @@ static IrVal alias_of(const Gen *g, unsigned at)
     case IR_TRUNC:
         return i->a;
     case IR_ZEXT:
-        return i->type == IRT_I64 && zero_extends(g, i->a, i->aux) ? i->a : 0;
+        return i->type >= IRT_I32 && i->type <= IRT_I64 && zero_extends(g, i->a, i->aux) ? i->a : 0;
     case IR_FLMERGE:
         return !i->a ? i->b : !i->b ? i->a : 0;
     default:

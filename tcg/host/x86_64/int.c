@@ -55,6 +55,19 @@ static unsigned dst_from(Gen *g, IrVal a, IrVal b, IrVal c, unsigned bytes)
     return dst;
 }
 
+/* The home that the result, of 8 or 16 bits, is put into, where the first operand is in it and may be operated on in place: host instructions of that
+ * width leave the rest alone. -1: not so. */
+static int part_home(const Gen *g, const IrInsn *i)
+{
+    unsigned slot = (i->hint & ~(unsigned)IR_HINT_LOW) - 1u;
+    if (!(i->hint & IR_HINT_LOW) || i->type > IRT_I16 || !g->slot_home[slot] || !reg_is(g, i->a, g->slot_home[slot] - 1u) || g->loc[i->a].kind != L_HOME)
+        return -1;
+    for (unsigned n = 0; n < g->n_alias[slot]; n++)
+        if (gen_live_after(g, g->alias[slot][n]))
+            return -1;
+    return g->slot_home[slot] - 1;
+}
+
 /* INC and DEC keep C: ADD/SUB of 1 whose flags are only wanted merged over old ones. */
 static IrVal incdec_merge(Gen *g, const IrInsn *i)
 {
@@ -113,13 +126,22 @@ static void gen_addsub(Gen *g, IrInsn *i)
     unsigned bytes = op_bytes(i, i->type), dst;
     if (m) {
         gen_use_flags(g, g->u->insn[m].a);
-        dst = dst_from(g, i->a, 0, 0, bytes == 1 ? 4 : bytes);
+        int part = part_home(g, i);
+        dst = part >= 0 ? (unsigned)part : dst_from(g, i->a, 0, 0, bytes == 1 ? 4 : bytes);
         asm_rr(&g->a, (bytes == 1 ? 0xfeu | O_BM : 0xffu) | asm_size_bits(bytes), i->op == IR_SUB, dst);
         gen_def(g, dst);
         g->fl_cur = m;
         g->u->insn[m].op = IR_NOP;          /* done here */
         if (g->u->insn[m].last <= g->at)
             g->fl_cur = 0;
+        return;
+    }
+    int part = part_home(g, i);
+    if (part >= 0) {
+        gen_clobber_flags(g);
+        alu(g, alu_digit(i->op), (unsigned)part, i->b, type_bytes(i->type));
+        gen_def(g, (unsigned)part);
+        flags_out(g, i);
         return;
     }
     if (i->op == IR_ADD && dies_in_temp(g, i->b) && !dies_in_temp(g, i->a)) {
@@ -152,12 +174,24 @@ static void gen_logic(Gen *g, IrInsn *i)
         flags_out(g, i);
         return;
     }
+    int part = part_home(g, i);
+    if (part >= 0) {
+        alu(g, alu_digit(i->op), (unsigned)part, i->b, type_bytes(i->type));
+        gen_def(g, (unsigned)part);
+        flags_out(g, i);
+        return;
+    }
     if (i->op == IR_AND && !i->fl && ir_is_const(g->u, i->b, &k) && (k == 0xff || k == 0xffff || k == 0xffffffff)) {
         dst = gen_dst(g, i->a);
         unsigned a = gen_reg(g, i->a);
         asm_rr(&g->a, k == 0xff ? 0xb6u | M_0F | O_BM : k == 0xffff ? 0xb7u | M_0F : 0x8bu, dst, a);
         gen_def(g, dst);
         return;
+    }
+    if (dies_in_temp(g, i->b) && !dies_in_temp(g, i->a)) {
+        IrVal t = i->a;
+        i->a = i->b;
+        i->b = t;
     }
     dst = dst_from(g, i->a, i->b, 0, bytes);
     alu(g, alu_digit(i->op), dst, i->b, bytes);
@@ -191,7 +225,10 @@ static void gen_negnot(Gen *g, IrInsn *i)
     unsigned bytes = op_bytes(i, i->type);
     if (i->op == IR_NEG)
         gen_clobber_flags(g);
-    unsigned dst = dst_from(g, i->a, 0, 0, bytes);
+    int part = part_home(g, i);
+    if (part >= 0)
+        bytes = type_bytes(i->type);
+    unsigned dst = part >= 0 ? (unsigned)part : dst_from(g, i->a, 0, 0, bytes);
     asm_rr(&g->a, (bytes == 1 ? 0xf6u | O_BM : 0xf7u) | asm_size_bits(bytes), i->op == IR_NEG ? 3 : 2, dst);
     gen_def(g, dst);
     if (i->op == IR_NEG)
@@ -242,7 +279,8 @@ static void shift_const(Gen *g, IrInsn *i, unsigned bytes, unsigned n)
         flags_out(g, i);
         return;
     }
-    unsigned dst = dst_from(g, i->a, 0, 0, bytes);
+    int part = part_home(g, i);
+    unsigned dst = part >= 0 ? (unsigned)part : dst_from(g, i->a, 0, 0, bytes);
     unsigned sz = (bytes == 1 ? 0xc0u | O_BM : 0xc1u) | asm_size_bits(bytes);
     if (n == 1) {
         asm_rr(&g->a, (bytes == 1 ? 0xd0u | O_BM : 0xd1u) | asm_size_bits(bytes), shift_digit(i->op), dst);
@@ -364,9 +402,25 @@ static bool imul_two(Gen *g, IrInsn *i)
 {
     if (i->op != IR_MULS || i->hi || i->type == IRT_I8)
         return false;
+    int32_t imm;
+    Mem m;
+    unsigned sz = asm_size_bits(type_bytes(i->type)), dst;
     gen_clobber_flags(g);
-    unsigned dst = dst_from(g, i->a, i->b, 0, 8);
-    asm_rr(&g->a, 0xaf | M_0F | asm_size_bits(type_bytes(i->type)), dst, gen_reg(g, i->b));
+    if (i->type >= IRT_I32 && gen_imm32(g, i->b, &imm)) {
+        unsigned a = gen_reg(g, i->a);
+        dst = gen_dst(g, i->a);
+        asm_rr(&g->a, (imm == (int8_t)imm ? 0x6bu : 0x69u) | sz, dst, a);
+        if (imm == (int8_t)imm)
+            a8(&g->a, (unsigned)imm);
+        else
+            a32(&g->a, (uint32_t)imm);
+    } else {
+        dst = dst_from(g, i->a, i->b, 0, 8);
+        if (i->type == IRT_I64 && gen_in_mem(g, i->b, &m))
+            asm_rm(&g->a, 0xaf | M_0F | sz, dst, m);
+        else
+            asm_rr(&g->a, 0xaf | M_0F | sz, dst, gen_reg(g, i->b));
+    }
     gen_def(g, dst);
     flags_out(g, i);
     return true;
