@@ -132,6 +132,7 @@ TcgContext *tcg_new(const TcgConfig *config, GError **err)
     ctx->ir_buf = g_new0(IrInsn, IR_MAX_INSNS + 1);
     ctx->no_ram = g_malloc(TCG_PAGE_SIZE);
     memset(ctx->no_ram, 0xff, TCG_PAGE_SIZE);
+    ctx->no_jumps = tcg_jumps_new();
     ctx->cpus = g_ptr_array_new();
     ctx->blocks = g_ptr_array_new();
     ctx->n_modes = 1;
@@ -158,6 +159,7 @@ void tcg_free(TcgContext *ctx)
     g_free(ctx->links);
     g_free(ctx->ir_buf);
     g_free(ctx->no_ram);
+    g_free(ctx->no_jumps);
     g_free(ctx->calls);
     g_ptr_array_free(ctx->cpus, TRUE);
     g_ptr_array_free(ctx->blocks, TRUE);
@@ -165,9 +167,6 @@ void tcg_free(TcgContext *ctx)
     pthread_rwlock_destroy(&ctx->run_lock);
     g_free(ctx);
 }
-
-/* No context has this number; 0 is what a poked vCPU has. */
-static void forget_jumps(TcgCpu *cpu) { memset(cpu->jc, 0xff, JC_SIZE * sizeof(cpu->jc[0])); }
 
 TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const TcgCallbacks *cb, void *opaque)
 {
@@ -179,13 +178,11 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
     cpu->env = (TcgEnv *)((uint8_t *)state + isa->xlat_offset);
     cpu->cb = cb;
     cpu->opaque = opaque;
-    cpu->jc = g_new(JumpEntry, JC_SIZE);
-    forget_jumps(cpu);
     memset(cpu->env, 0, sizeof(*cpu->env));
     cpu->env->cpu = cpu;
     for (unsigned n = 0; n < HOT_SLOTS; n++)
         cpu->env->hot[n] = HOT_START;
-    cpu->env->jc = cpu->jc;
+    cpu->env->jc = ctx->no_jumps->e;
     pthread_mutex_lock(&ctx->lock);
     if (!ctx->isa) {
         ctx->isa = isa;
@@ -222,7 +219,7 @@ void tcg_cpu_free(TcgCpu *cpu)
     pthread_mutex_unlock(&cpu->ctx->lock);
     for (unsigned n = 0; n < TLB_SPACES; n++)
         g_aligned_free(cpu->spaces[n]);
-    g_free(cpu->jc);
+    tcg_jumps_free(cpu);
     g_free(cpu);
 }
 
@@ -283,6 +280,7 @@ void tcg_cpu_poke(TcgCpu *cpu)
 {
     __atomic_store_n(&cpu->env->exit_request, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&cpu->env->ctx_id, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&cpu->env->jc, cpu->ctx->no_jumps->e, __ATOMIC_SEQ_CST);
 }
 
 void tcg_cpu_kick(TcgCpu *cpu)
@@ -414,8 +412,11 @@ void tcg_mode_set(TcgCpu *cpu, uint64_t mode)
         id = 0;                /* nothing is linked or cached: slow but right, until the generations start anew */
     __atomic_store_n(&cpu->env->ctx_id, id, __ATOMIC_SEQ_CST);
     cpu->ctx_id = id;
-    if (__atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST) || (cpu->stop && cpu->stop(cpu->stop_opaque)))
+    tcg_jumps_select(cpu, id);
+    if (__atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST) || (cpu->stop && cpu->stop(cpu->stop_opaque))) {
         __atomic_store_n(&cpu->env->ctx_id, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&cpu->env->jc, cpu->ctx->no_jumps->e, __ATOMIC_SEQ_CST);
+    }
 }
 
 uint64_t tcg_mode_now(const TcgCpu *cpu) { return cpu->mode; }
@@ -485,14 +486,6 @@ static TcgBlock *find_block(TcgCpu *cpu, uint64_t va, bool one_insn)
             b = tcg_block_find(cpu->ctx, gpa, gpa2, cpu->mode, one_insn);
     }
     return b ? b : tcg_block_make(cpu, va, gpa, one_insn, !one_insn && cpu->ctx->config.tier == TCG_TIER_2 ? 2 : 1);
-}
-
-static void jump_cache_enter(TcgCpu *cpu, uint64_t va, TcgBlock *b)
-{
-    if (!cpu->ctx_id || !b->host)
-        return;
-    JumpEntry *e = &cpu->jc[(va ^ va >> TCG_PAGE_BITS) & (JC_SIZE - 1)];
-    *e = (JumpEntry){ .va = va, .ctx = cpu->ctx_id, .host = b->host };
 }
 
 /* ---- direct jumps; ctx->lock held ---- */
@@ -565,7 +558,7 @@ static void see_generation(TcgCpu *cpu)
     TcgContext *ctx = cpu->ctx;
     if (cpu->code_generation != ctx->generation) {
         cpu->code_generation = ctx->generation;
-        forget_jumps(cpu);
+        tcg_jumps_forget(cpu);
         cpu->link = 0;
     }
 }
@@ -684,7 +677,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
             leave_dead(cpu, cpu->link & ~(unsigned)LINK_DEAD, cpu->code_generation);
         else if (cpu->link)
             link_jump(cpu, cpu->link, b, cpu->code_generation);
-        jump_cache_enter(cpu, va, b);
+        tcg_jumps_enter(cpu, va, b->host);
     }
     unsigned left = run_block(cpu, b, va);
     cpu->one_insn = cpu->want_alone = false;

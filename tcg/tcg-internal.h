@@ -46,9 +46,10 @@ typedef struct TlbSpace {
     uint64_t wfilter[64];      /* pages that may have a direct write entry: a bit for each hash of their address */
 } TlbSpace;
 
-/* Indirect-jump cache: hit if va and ctx match. */
-typedef struct JumpEntry { uint64_t va; uint32_t ctx, pad; void *host; uint64_t pad2; } JumpEntry;
-enum { JC_BITS = 14, JC_SIZE = 1 << JC_BITS };
+/* Indirect-jump cache of a context (jumps.c): hit if va matches. Place: bits 1 to JC_BITS of va ^ va >> TCG_PAGE_BITS. */
+typedef struct JumpEntry { uint64_t va; void *host; } JumpEntry;
+enum { JC_BITS = 13, JC_SIZE = 1 << JC_BITS, JC_FILLED = 512, JC_TABLES = 16 };
+typedef struct JumpTable { JumpEntry e[JC_SIZE]; uint16_t filled[JC_FILLED]; unsigned n_filled; } JumpTable;   /* n_filled > JC_FILLED: too many to list */
 
 enum { HOT_SLOTS = 256, HOT_START = 300, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
 /* The guest-neutral area inside the guest's state (GuestIsa.xlat_offset), addressed by translated code. */
@@ -58,7 +59,7 @@ typedef struct TcgEnv {
     int32_t cur_off;           /* guest instruction that called out: page offset relative to pc_base */
     uint32_t link;             /* number of the direct jump that left for the run loop, 0 = none */
     TlbEntry *tlb;
-    JumpEntry *jc;
+    JumpEntry *jc;             /* of the running code's context; one without entries while somebody wants the run loop */
     TcgCpu *cpu;
     uint64_t arg[4];           /* slow paths: address, value, mem info */
     uint64_t ret, ret2;
@@ -178,6 +179,7 @@ struct TcgContext {
     void *host_data;
     uint8_t code_copy[TCG_PAGE_SIZE];  /* what is being translated */
     uint8_t *no_ram;           /* a page of all ones */
+    JumpTable *no_jumps;
     uint64_t *calls;           /* of vCPUs that are gone, as TcgEnv.calls */
     bool broken;               /* no unit could be made: said in the log */
     const GuestIsa *isa;       /* of the first cpu: the thunks are made for it */
@@ -209,7 +211,9 @@ struct TcgCpu {
     unsigned mode_no;
     uint64_t mode_cache[64];
     uint16_t mode_cache_no[64];
-    JumpEntry *jc;
+    struct { JumpTable *table; uint64_t used; uint32_t id; } jumps[JC_TABLES];   /* id: context */
+    unsigned jumps_now, jumps_before;
+    uint64_t jumps_clock;
     uint32_t kicked;           /* tcg_cpu_kick: return to the caller */
     bool (*stop)(void *opaque);  /* tcg_cpu_run_until's */
     void *stop_opaque;
@@ -268,6 +272,12 @@ bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watch
 void tcg_update_ctx(TcgCpu *cpu);
 bool tcg_page_written(TcgCpu *cpu, uint64_t gpa);   /* kill all that was made of the page; true: the running instruction is among it */
 TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
+/* jumps.c */
+JumpTable *tcg_jumps_new(void);
+void tcg_jumps_free(TcgCpu *cpu);
+void tcg_jumps_forget(TcgCpu *cpu);
+void tcg_jumps_select(TcgCpu *cpu, uint32_t id);     /* context @id runs from now on; 0: nothing is found */
+void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host);
 /* spaces.c */
 static inline TlbSpace *tcg_cur_space(TcgCpu *cpu) { return cpu->spaces[cpu->space]; }
 /* The entries of all regimes in one row, as filled[] counts them. */

@@ -280,27 +280,11 @@ static void gen_goto(Gen *g, IrInsn *i)
 static void gen_jmp(Gen *g, IrInsn *i)
 {
     gen_reg_into(g, i->a, RAX, 8);
-    asm_vrr(&g->a, 0xf0 | M_3A | P_F2, RCX, NOREG, RAX);       /* rorx */
-    a8(&g->a, TCG_PAGE_BITS);
-    asm_rr(&g->a, 0x33, RCX, RAX);
-    asm_alu_ri(&g->a, 4, RCX, JC_SIZE - 1, 4);
-    asm_rr(&g->a, 0xc1, 4, RCX);
-    a8(&g->a, 5);
-    asm_rm(&g->a, 0x03 | O_W, RCX, ENV(g, jc));
-    asm_load(&g->a, RDX, ENV(g, ctx_id), false);
-    asm_rm(&g->a, 0x3b | O_W, RAX, mem_bd(RCX, offsetof(JumpEntry, va)));
-    uint8_t *miss = asm_jcc(&g->a, IRC_NE);
-    asm_rm(&g->a, 0x3b, RDX, mem_bd(RCX, offsetof(JumpEntry, ctx)));
-    uint8_t *miss2 = asm_jcc(&g->a, IRC_NE);
-    asm_alu_ri(&g->a, 4, RAX, -TCG_PAGE_SIZE, 8);
-    asm_store(&g->a, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), RAX, true);
-    asm_rm(&g->a, 0xff, 4, mem_bd(RCX, offsetof(JumpEntry, host)));
+    uint8_t *miss = asm_jump_probe(&g->a, RAX, ENV(g, jc), mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS));
     asm_patch(&g->a, miss);
-    asm_patch(&g->a, miss2);
     uint8_t *j = asm_jmp(&g->a);
     asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_MISS] + (g->ctx->rw - g->ctx->rx));
 }
-_Static_assert(sizeof(JumpEntry) == 32, "jump cache index arithmetic");
 
 /* The state's pc register is written already. */
 static void gen_exit(Gen *g, IrInsn *i)

@@ -22,6 +22,23 @@ typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host regist
 enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST,
        THUNK_VLOAD, THUNK_VSAVE };
 
+/* To where @reg (not RCX, RDX) says, which becomes the page base, if the jump cache knows the way; the returned place is patched to where it does not. */
+static inline uint8_t *asm_jump_probe(Asm *a, unsigned reg, Mem jc, Mem pc_base)
+{
+    _Static_assert(sizeof(JumpEntry) == 16, "index arithmetic: eight times an even number");
+    asm_vrr(a, 0xf0 | M_3A | P_F2, RCX, NOREG, reg);       /* rorx */
+    a8(a, TCG_PAGE_BITS);
+    asm_rr(a, 0x33, RCX, reg);
+    asm_alu_ri(a, 4, RCX, (JC_SIZE - 1) << 1, 4);
+    asm_load(a, RDX, jc, true);
+    asm_rm(a, 0x3b | O_W, reg, mem_bid(RDX, RCX, 3, offsetof(JumpEntry, va)));
+    uint8_t *miss = asm_jcc(a, IRC_NE);
+    asm_alu_ri(a, 4, reg, -TCG_PAGE_SIZE, 8);
+    asm_store(a, pc_base, reg, true);
+    asm_rm(a, 0xff, 4, mem_bid(RDX, RCX, 3, offsetof(JumpEntry, host)));
+    return miss;
+}
+
 /* An address as places to add up: what a slow path, which runs with the places as they were at the jump, computes it from. */
 typedef struct Addr { Loc base, index; uint8_t scale; int32_t disp; int64_t base_const; } Addr;
 /* How to make flags again from what is still there: of an operation on x and y, or from its result x and its second operand y. */

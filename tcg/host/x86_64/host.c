@@ -140,24 +140,8 @@ static void thunk_enter(Thunks *t)
 static void thunk_exit(Thunks *t)
 {
     thunk_begin(t, THUNK_PROBE);          /* RAX: target; env link is set */
-    asm_mov_rr(&t->a, RCX, RAX, false);
-    asm_rr(&t->a, 0xc1, 5, RCX);
-    a8(&t->a, TCG_PAGE_BITS);
-    asm_rr(&t->a, 0x33, RCX, RAX);
-    asm_alu_ri(&t->a, 4, RCX, JC_SIZE - 1, 4);
-    asm_rr(&t->a, 0xc1, 4, RCX);
-    a8(&t->a, 5);
-    asm_rm(&t->a, 0x03 | O_W, RCX, TENV(t, jc));
-    asm_load(&t->a, RDX, TENV(t, ctx_id), false);
-    asm_rm(&t->a, 0x3b | O_W, RAX, mem_bd(RCX, offsetof(JumpEntry, va)));
-    uint8_t *miss = asm_jcc(&t->a, IRC_NE);
-    asm_rm(&t->a, 0x3b, RDX, mem_bd(RCX, offsetof(JumpEntry, ctx)));
-    uint8_t *miss2 = asm_jcc(&t->a, IRC_NE);
-    asm_alu_ri(&t->a, 4, RAX, -TCG_PAGE_SIZE, 8);
-    asm_store(&t->a, state_mem(t->isa->pc_base_offset), RAX, true);
-    asm_rm(&t->a, 0xff, 4, mem_bd(RCX, offsetof(JumpEntry, host)));
+    uint8_t *miss = asm_jump_probe(&t->a, RAX, TENV(t, jc), state_mem(t->isa->pc_base_offset));
     asm_patch(&t->a, miss);
-    asm_patch(&t->a, miss2);
     asm_store(&t->a, TENV(t, arg[0]), RAX, true);
     asm_rm(&t->a, 0xc7 | O_W, 0, TENV(t, leave));
     a32(&t->a, 0x100);

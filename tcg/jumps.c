@@ -1,0 +1,89 @@
+/*
+ * Jump caches: where the target of an indirect jump is translated. One table for each context (mode, generation of the address space) met lately, so
+ * that a hit needs no look at the context: env->jc is the current one's, or one in which nothing is ever found.
+ */
+#include <string.h>
+
+#include "tcg/tcg-internal.h"
+
+static unsigned place(uint64_t va) { return (unsigned)(va ^ va >> TCG_PAGE_BITS) >> 1 & (JC_SIZE - 1); }
+
+/* Nobody finds an entry whose address belongs to another place. */
+static JumpEntry nothing(unsigned at) { return (JumpEntry){ .va = at ? ~0ull : 2 }; }
+
+static void table_clear(JumpTable *t)
+{
+    for (unsigned n = 0; n < t->n_filled && t->n_filled <= JC_FILLED; n++)
+        t->e[t->filled[n]] = nothing(t->filled[n]);
+    if (t->n_filled > JC_FILLED) {
+        memset(t->e, 0xff, sizeof(t->e));
+        t->e[0] = nothing(0);
+    }
+    t->n_filled = 0;
+}
+
+JumpTable *tcg_jumps_new(void)
+{
+    JumpTable *t = g_new(JumpTable, 1);
+    t->n_filled = JC_FILLED + 1;
+    table_clear(t);
+    return t;
+}
+
+void tcg_jumps_free(TcgCpu *cpu)
+{
+    for (unsigned n = 0; n < JC_TABLES; n++)
+        g_free(cpu->jumps[n].table);
+}
+
+void tcg_jumps_forget(TcgCpu *cpu)
+{
+    for (unsigned n = 0; n < JC_TABLES; n++)
+        if (cpu->jumps[n].table)
+            table_clear(cpu->jumps[n].table);
+}
+
+/* The slot for context @id: its own, else the one that was not used for longest. */
+static unsigned slot_for(TcgCpu *cpu, uint32_t id)
+{
+    unsigned oldest = 0;
+    for (unsigned n = 0; n < JC_TABLES; n++) {
+        if (cpu->jumps[n].id == id)
+            return n;
+        if (cpu->jumps[n].used < cpu->jumps[oldest].used)
+            oldest = n;
+    }
+    if (!cpu->jumps[oldest].table)
+        cpu->jumps[oldest].table = tcg_jumps_new();
+    else
+        table_clear(cpu->jumps[oldest].table);
+    cpu->jumps[oldest].id = id;
+    return oldest;
+}
+
+void tcg_jumps_select(TcgCpu *cpu, uint32_t id)
+{
+    JumpTable *none = cpu->ctx->no_jumps;
+    unsigned n = cpu->jumps_now, before = cpu->jumps_before;
+    if (id && cpu->jumps[n].id != id) {
+        n = cpu->jumps[before].id == id ? before : slot_for(cpu, id);
+        cpu->jumps_before = cpu->jumps_now;
+        cpu->jumps_now = n;
+        cpu->jumps[n].used = ++cpu->jumps_clock;
+    }
+    __atomic_store_n(&cpu->env->jc, id ? cpu->jumps[n].table->e : none->e, __ATOMIC_SEQ_CST);
+}
+
+void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host)
+{
+    if (!cpu->ctx_id || !host)
+        return;
+    JumpTable *t = cpu->jumps[cpu->jumps_now].table;
+    unsigned at = place(va);
+    if (t->e[at].va == nothing(at).va) {
+        if (t->n_filled < JC_FILLED)
+            t->filled[t->n_filled] = (uint16_t)at;
+        t->n_filled += t->n_filled <= JC_FILLED;
+    }
+    t->e[at] = (JumpEntry){ va, host };
+}
