@@ -168,8 +168,10 @@ void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps);
 void gen_branch(Gen *g, unsigned cc, int64_t label);
 void gen_exits(Gen *g);
 
-/* int.c mem.c ctl.c vec.c */
+/* int.c muldiv.c mem.c ctl.c vec.c */
 bool gen_int(Gen *g, IrInsn *i);
+void gen_muldiv(Gen *g, IrInsn *i);
+unsigned gen_dst_from(Gen *g, IrVal a, IrVal b, IrVal c, unsigned bytes);   /* a register that holds a copy of @a and will become the result; never the place of @b or @c */
 bool gen_mem(Gen *g, IrInsn *i);
 bool gen_ctl(Gen *g, IrInsn *i);
 bool gen_vec(Gen *g, IrInsn *i);

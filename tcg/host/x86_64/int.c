@@ -45,8 +45,8 @@ static bool reg_is(const Gen *g, IrVal v, unsigned reg)
     return (g->loc[v].kind == L_HOME || g->loc[v].kind == L_TEMP) && g->loc[v].reg == reg;
 }
 
-/* A register that holds a copy of @a and will become the result; never the place of @b. */
-static unsigned dst_from(Gen *g, IrVal a, IrVal b, IrVal c, unsigned bytes)
+
+unsigned gen_dst_from(Gen *g, IrVal a, IrVal b, IrVal c, unsigned bytes)
 {
     unsigned dst = gen_dst(g, a);
     if ((b && a != b && reg_is(g, b, dst)) || (c && a != c && reg_is(g, c, dst)))
@@ -127,7 +127,7 @@ static void gen_addsub(Gen *g, IrInsn *i)
     if (m) {
         gen_use_flags(g, g->u->insn[m].a);
         int part = part_home(g, i);
-        dst = part >= 0 ? (unsigned)part : dst_from(g, i->a, 0, 0, bytes == 1 ? 4 : bytes);
+        dst = part >= 0 ? (unsigned)part : gen_dst_from(g, i->a, 0, 0, bytes == 1 ? 4 : bytes);
         asm_rr(&g->a, (bytes == 1 ? 0xfeu | O_BM : 0xffu) | asm_size_bits(bytes), i->op == IR_SUB, dst);
         gen_def(g, dst);
         g->fl_cur = m;
@@ -154,7 +154,7 @@ static void gen_addsub(Gen *g, IrInsn *i)
         return;
     }
     gen_clobber_flags(g);
-    dst = dst_from(g, i->a, i->b, 0, bytes);
+    dst = gen_dst_from(g, i->a, i->b, 0, bytes);
     alu(g, alu_digit(i->op), dst, i->b, bytes);
     gen_def(g, dst);
     flags_out(g, i);
@@ -193,7 +193,7 @@ static void gen_logic(Gen *g, IrInsn *i)
         i->a = i->b;
         i->b = t;
     }
-    dst = dst_from(g, i->a, i->b, 0, bytes);
+    dst = gen_dst_from(g, i->a, i->b, 0, bytes);
     alu(g, alu_digit(i->op), dst, i->b, bytes);
     gen_def(g, dst);
     flags_out(g, i);
@@ -214,7 +214,7 @@ static void gen_carry(Gen *g, IrInsn *i)
 {
     unsigned bytes = i->fl ? type_bytes(i->type) : i->type == IRT_I64 ? 8 : 4;
     gen_use_flags(g, i->c);
-    unsigned dst = dst_from(g, i->a, i->b, 0, bytes);
+    unsigned dst = gen_dst_from(g, i->a, i->b, 0, bytes);
     alu(g, alu_digit(i->op), dst, i->b, bytes);
     gen_def(g, dst);
     flags_out(g, i);
@@ -228,7 +228,7 @@ static void gen_negnot(Gen *g, IrInsn *i)
     int part = part_home(g, i);
     if (part >= 0)
         bytes = type_bytes(i->type);
-    unsigned dst = part >= 0 ? (unsigned)part : dst_from(g, i->a, 0, 0, bytes);
+    unsigned dst = part >= 0 ? (unsigned)part : gen_dst_from(g, i->a, 0, 0, bytes);
     asm_rr(&g->a, (bytes == 1 ? 0xf6u | O_BM : 0xf7u) | asm_size_bits(bytes), i->op == IR_NEG ? 3 : 2, dst);
     gen_def(g, dst);
     if (i->op == IR_NEG)
@@ -268,7 +268,7 @@ static void shift_const(Gen *g, IrInsn *i, unsigned bytes, unsigned n)
 {
     bool rot = i->op >= IR_ROL;
     if (!rot && n >= 8 * bytes && bytes >= 4) {    /* the host would mask it */
-        unsigned dst = dst_from(g, i->a, 0, 0, bytes);
+        unsigned dst = gen_dst_from(g, i->a, 0, 0, bytes);
         if (i->op == IR_SAR) {
             asm_rr(&g->a, 0xc1 | asm_size_bits(bytes), 7, dst);
             a8(&g->a, 8 * bytes - 1);
@@ -280,7 +280,7 @@ static void shift_const(Gen *g, IrInsn *i, unsigned bytes, unsigned n)
         return;
     }
     int part = part_home(g, i);
-    unsigned dst = part >= 0 ? (unsigned)part : dst_from(g, i->a, 0, 0, bytes);
+    unsigned dst = part >= 0 ? (unsigned)part : gen_dst_from(g, i->a, 0, 0, bytes);
     unsigned sz = (bytes == 1 ? 0xc0u | O_BM : 0xc1u) | asm_size_bits(bytes);
     if (n == 1) {
         asm_rr(&g->a, (bytes == 1 ? 0xd0u | O_BM : 0xd1u) | asm_size_bits(bytes), shift_digit(i->op), dst);
@@ -300,7 +300,7 @@ static void gen_shift(Gen *g, IrInsn *i)
         return;
     bool is_const = ir_is_const(g->u, i->b, &k);
     if (is_const && !(uint8_t)k && !i->fl) {
-        gen_def(g, dst_from(g, i->a, 0, 0, 8));
+        gen_def(g, gen_dst_from(g, i->a, 0, 0, 8));
         return;
     }
     /* flags in: C for rotates through carry; all of them where the count may be 0 or the operation leaves some alone */
@@ -373,182 +373,6 @@ static void gen_double_shift(Gen *g, IrInsn *i)
     flags_out(g, i);
 }
 
-static void gen_mul_low(Gen *g, IrInsn *i)
-{
-    int32_t imm;
-    Mem m;
-    gen_clobber_flags(g);
-    unsigned w = w_of(i->type);
-    if (gen_imm32(g, i->b, &imm)) {
-        unsigned a = gen_reg(g, i->a), dst = gen_dst(g, i->a);
-        asm_rr(&g->a, (imm == (int8_t)imm ? 0x6bu : 0x69u) | w, dst, a);
-        if (imm == (int8_t)imm)
-            a8(&g->a, (unsigned)imm);
-        else
-            a32(&g->a, (uint32_t)imm);
-        gen_def(g, dst);
-        return;
-    }
-    unsigned dst = dst_from(g, i->a, i->b, 0, 8);
-    if (gen_in_mem(g, i->b, &m))
-        asm_rm(&g->a, 0xaf | M_0F | w, dst, m);
-    else
-        asm_rr(&g->a, 0xaf | M_0F | w, dst, gen_reg(g, i->b));
-    gen_def(g, dst);
-}
-
-/* IMUL r, r/m gives low half and flags in one instruction where nobody wants the high half. */
-static bool imul_two(Gen *g, IrInsn *i)
-{
-    if (i->op != IR_MULS || i->hi || i->type == IRT_I8)
-        return false;
-    int32_t imm;
-    Mem m;
-    unsigned sz = asm_size_bits(type_bytes(i->type)), dst;
-    gen_clobber_flags(g);
-    if (i->type >= IRT_I32 && gen_imm32(g, i->b, &imm)) {
-        unsigned a = gen_reg(g, i->a);
-        dst = gen_dst(g, i->a);
-        asm_rr(&g->a, (imm == (int8_t)imm ? 0x6bu : 0x69u) | sz, dst, a);
-        if (imm == (int8_t)imm)
-            a8(&g->a, (unsigned)imm);
-        else
-            a32(&g->a, (uint32_t)imm);
-    } else {
-        dst = dst_from(g, i->a, i->b, 0, 8);
-        if (i->type == IRT_I64 && gen_in_mem(g, i->b, &m))
-            asm_rm(&g->a, 0xaf | M_0F | sz, dst, m);
-        else
-            asm_rr(&g->a, 0xaf | M_0F | sz, dst, gen_reg(g, i->b));
-    }
-    gen_def(g, dst);
-    flags_out(g, i);
-    return true;
-}
-
-static void gen_mul_wide(Gen *g, IrInsn *i)
-{
-    unsigned bytes = type_bytes(i->type);
-    if (imul_two(g, i))
-        return;
-    gen_clobber_flags(g);
-    gen_take(g, RAX);
-    gen_take(g, RDX);
-    gen_reg_into(g, i->a, RAX, 8);
-    unsigned b = i->b == i->a ? RAX : gen_reg(g, i->b);
-    asm_rr(&g->a, (bytes == 1 ? 0xf6u | O_BM : 0xf7u) | asm_size_bits(bytes), i->op == IR_MULS ? 5 : 4, b);
-    if (bytes == 1) {          /* AX = product: high half moves to DL; MOVZX and LEA-like moves keep flags */
-        a8(&g->a, 0x0f);
-        a8(&g->a, 0xb6);
-        a8(&g->a, 0xd4);       /* movzx edx, ah */
-    }
-    g->reg_val[RAX] = g->reg_val[RDX] = 0;
-    gen_def(g, RAX);
-    if (i->hi)
-        gen_def_val(g, i->hi, RDX);
-    flags_out(g, i);
-}
-
-/* Division without a trap: env->arg in, env->ret/ret2 out, overflow as packed flags in arg[3]. General registers only. */
-static void slow_div(TcgEnv *env, unsigned bits, bool is_signed)
-{
-    uint64_t mask = bits == 64 ? ~0ull : (1ull << bits) - 1;
-    uint64_t lo = env->arg[0] & mask, hi = env->arg[1] & mask, d = env->arg[2] & mask;
-    env->ret = env->ret2 = 0;
-    env->arg[3] = IRFL_V;
-    unsigned __int128 n = (unsigned __int128)hi << bits | lo;
-    if (!d)
-        return;
-    bool neg_n = is_signed && hi >> (bits - 1) & 1, neg_d = is_signed && d >> (bits - 1) & 1;
-    if (neg_n)
-        n = ((~n) + 1) & (bits == 64 ? ~(unsigned __int128)0 : ((unsigned __int128)1 << (2 * bits)) - 1);
-    if (neg_d)
-        d = (~d + 1) & mask;
-    /* quotient fits only if n < d << bits: then schoolbook division bit by bit needs no library */
-    if ((uint64_t)(n >> bits) >= d)
-        return;
-    unsigned __int128 r = n >> bits;
-    uint64_t q = 0;
-    for (unsigned b = bits; b-- > 0;) {
-        r = r << 1 | (n >> b & 1);
-        if (r >= d) {
-            r -= d;
-            q |= 1ull << b;
-        }
-    }
-    if (is_signed && q > (mask >> 1) + (neg_n != neg_d))
-        return;
-    env->ret = (neg_n != neg_d ? ~q + 1 : q) & mask;
-    env->ret2 = (neg_n ? (uint64_t)-(int64_t)(uint64_t)r : (uint64_t)r) & mask;
-    env->arg[3] = 0;
-}
-
-static uint64_t div_helper(void *state, uint64_t env, uint64_t bits, uint64_t is_signed, uint64_t d)
-{
-    (void)state;
-    (void)d;
-    slow_div((TcgEnv *)env, (unsigned)bits, is_signed);
-    return 0;
-}
-
-/* lo in RAX, hi in RDX, divisor in RCX (all taken). Fast path inline where the quotient surely fits, else a call. */
-static void gen_div(Gen *g, IrInsn *i)
-{
-    unsigned bytes = type_bytes(i->type), sz = asm_size_bits(bytes);
-    bool is_signed = i->op == IR_DIVS;
-    gen_clobber_flags(g);
-    gen_spill_temps(g);
-    gen_spill_vectors(g);
-    g->locked |= TEMPS;
-    gen_reg_into(g, i->c, RCX, 8);
-    gen_reg_into(g, i->a, RAX, 8);
-    gen_reg_into(g, i->b, RDX, 8);
-    uint8_t *slow[4];
-    unsigned n = 0;
-    if (bytes >= 4) {
-        if (is_signed) {
-            asm_mov_rr(&g->a, RSI, RAX, bytes == 8);
-            asm_rr(&g->a, 0xc1 | sz, 7, RSI);
-            a8(&g->a, 8 * bytes - 1);
-            asm_rr(&g->a, 0x3b | sz, RSI, RDX);
-            slow[n++] = asm_jcc(&g->a, IRC_NE);
-            asm_lea(&g->a, RSI, mem_bd(RCX, 1), bytes == 8);   /* 0 and -1 go the slow way */
-            asm_alu_ri(&g->a, D_CMP, RSI, 1, bytes);
-            slow[n++] = asm_jcc(&g->a, IRC_BE);
-        } else {
-            asm_rr(&g->a, 0x3b | sz, RDX, RCX);
-            slow[n++] = asm_jcc(&g->a, IRC_AE);
-        }
-        asm_rr(&g->a, 0xf7 | sz, is_signed ? 7 : 6, RCX);
-        asm_rr(&g->a, 0x33, RSI, RSI);
-        uint8_t *done = asm_jmp(&g->a);
-        while (n)
-            asm_patch(&g->a, slow[--n]);
-        slow[3] = done;
-    }
-    asm_store(&g->a, ENV(g, arg[0]), RAX, true);
-    asm_store(&g->a, ENV(g, arg[1]), RDX, true);
-    asm_store(&g->a, ENV(g, arg[2]), RCX, true);
-    asm_lea(&g->a, RSI, ENV(g, ctx_id), true);
-    asm_mov_imm(&g->a, RDX, 8 * bytes);
-    asm_mov_imm(&g->a, RCX, is_signed);
-    gen_count(g, g->isa->n_helpers + COUNT_DIV);
-    asm_mov_imm(&g->a, RAX, (int64_t)(uintptr_t)div_helper);
-    uint8_t *call = (a8(&g->a, 0xe8), a32(&g->a, 0), g->a.p);
-    asm_patch_to(&g->a, call, (uint8_t *)g->ctx->thunks[THUNK_CALL] + (g->ctx->rw - g->ctx->rx));
-    g->xlive = false;
-    asm_load(&g->a, RAX, ENV(g, ret), true);
-    asm_load(&g->a, RDX, ENV(g, ret2), true);
-    asm_load(&g->a, RSI, ENV(g, arg[3]), true);
-    if (bytes >= 4)
-        asm_patch(&g->a, slow[3]);
-    gen_def(g, RAX);
-    if (i->hi)
-        gen_def_val(g, i->hi, RDX);
-    if (i->fl)
-        gen_def_val(g, i->fl, RSI);
-}
-
 static void gen_bits(Gen *g, IrInsn *i)
 {
     unsigned bytes = type_bytes(i->type), w = w_of(i->type), dst, a;
@@ -556,7 +380,7 @@ static void gen_bits(Gen *g, IrInsn *i)
     case IR_BSWAP:
         if (bytes == 2)
             gen_clobber_flags(g);
-        dst = dst_from(g, i->a, 0, 0, 8);
+        dst = gen_dst_from(g, i->a, 0, 0, 8);
         if (bytes == 2) {
             asm_rr(&g->a, 0xc1 | P_66, 0, dst);
             a8(&g->a, 8);
@@ -596,7 +420,7 @@ static void gen_bits(Gen *g, IrInsn *i)
 static void gen_crc32(Gen *g, IrInsn *i)
 {
     unsigned bytes = type_bytes(i->aux);
-    unsigned b = gen_reg(g, i->b), dst = dst_from(g, i->a, i->b, 0, 4);
+    unsigned b = gen_reg(g, i->b), dst = gen_dst_from(g, i->a, i->b, 0, 4);
     if (bytes == 2)
         a8(&g->a, 0x66);
     asm_rr(&g->a, (bytes == 1 ? 0xf0u | O_BM : 0xf1u) | M_38 | P_F2 | (bytes == 8 ? O_W : 0), dst, b);
@@ -657,7 +481,7 @@ static void gen_deposit(Gen *g, IrInsn *i)
     unsigned pos = i->imm & 255, len = (unsigned)i->imm >> 8;
     gen_clobber_flags(g);
     unsigned b = gen_reg(g, i->b);
-    unsigned dst = dst_from(g, i->a, i->b, 0, 8);
+    unsigned dst = gen_dst_from(g, i->a, i->b, 0, 8);
     if (i->a == i->b) {
         b = gen_tmp(g);
         asm_mov_rr(&g->a, b, dst, true);
@@ -837,9 +661,7 @@ bool gen_int(Gen *g, IrInsn *i)
     case IR_NEG: case IR_NOT: gen_negnot(g, i); return true;
     case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_RCL: case IR_RCR: gen_shift(g, i); return true;
     case IR_SHLD: case IR_SHRD: gen_double_shift(g, i); return true;
-    case IR_MUL: gen_mul_low(g, i); return true;
-    case IR_MULU: case IR_MULS: gen_mul_wide(g, i); return true;
-    case IR_DIVU: case IR_DIVS: gen_div(g, i); return true;
+    case IR_MUL: case IR_MULU: case IR_MULS: case IR_DIVU: case IR_DIVS: gen_muldiv(g, i); return true;
     case IR_BSWAP: case IR_PDEP: case IR_PEXT: case IR_CLZ: case IR_CTZ: case IR_POPCNT: gen_bits(g, i); return true;
     case IR_CRC32C: gen_crc32(g, i); return true;
     case IR_ZEXT: case IR_SEXT:

@@ -1,0 +1,193 @@
+/* Multiplication and division. */
+#include "tcg/host/x86_64/gen.h"
+
+enum { CMP = 7 };
+
+static unsigned w_of(IrType t) { return t == IRT_I64 ? O_W : 0; }
+static void flags_out(Gen *g, const IrInsn *i) { g->fl_cur = i->fl; }
+
+static void gen_mul_low(Gen *g, IrInsn *i)
+{
+    int32_t imm;
+    Mem m;
+    gen_clobber_flags(g);
+    unsigned w = w_of(i->type);
+    if (gen_imm32(g, i->b, &imm)) {
+        unsigned a = gen_reg(g, i->a), dst = gen_dst(g, i->a);
+        asm_rr(&g->a, (imm == (int8_t)imm ? 0x6bu : 0x69u) | w, dst, a);
+        if (imm == (int8_t)imm)
+            a8(&g->a, (unsigned)imm);
+        else
+            a32(&g->a, (uint32_t)imm);
+        gen_def(g, dst);
+        return;
+    }
+    unsigned dst = gen_dst_from(g, i->a, i->b, 0, 8);
+    if (gen_in_mem(g, i->b, &m))
+        asm_rm(&g->a, 0xaf | M_0F | w, dst, m);
+    else
+        asm_rr(&g->a, 0xaf | M_0F | w, dst, gen_reg(g, i->b));
+    gen_def(g, dst);
+}
+
+/* IMUL r, r/m gives low half and flags in one instruction where nobody wants the high half. */
+static bool imul_two(Gen *g, IrInsn *i)
+{
+    if (i->op != IR_MULS || i->hi || i->type == IRT_I8)
+        return false;
+    int32_t imm;
+    Mem m;
+    unsigned sz = asm_size_bits(type_bytes(i->type)), dst;
+    gen_clobber_flags(g);
+    if (i->type >= IRT_I32 && gen_imm32(g, i->b, &imm)) {
+        unsigned a = gen_reg(g, i->a);
+        dst = gen_dst(g, i->a);
+        asm_rr(&g->a, (imm == (int8_t)imm ? 0x6bu : 0x69u) | sz, dst, a);
+        if (imm == (int8_t)imm)
+            a8(&g->a, (unsigned)imm);
+        else
+            a32(&g->a, (uint32_t)imm);
+    } else {
+        dst = gen_dst_from(g, i->a, i->b, 0, 8);
+        if (i->type == IRT_I64 && gen_in_mem(g, i->b, &m))
+            asm_rm(&g->a, 0xaf | M_0F | sz, dst, m);
+        else
+            asm_rr(&g->a, 0xaf | M_0F | sz, dst, gen_reg(g, i->b));
+    }
+    gen_def(g, dst);
+    flags_out(g, i);
+    return true;
+}
+
+static void gen_mul_wide(Gen *g, IrInsn *i)
+{
+    unsigned bytes = type_bytes(i->type);
+    if (imul_two(g, i))
+        return;
+    gen_clobber_flags(g);
+    gen_take(g, RAX);
+    gen_take(g, RDX);
+    gen_reg_into(g, i->a, RAX, 8);
+    unsigned b = i->b == i->a ? RAX : gen_reg(g, i->b);
+    asm_rr(&g->a, (bytes == 1 ? 0xf6u | O_BM : 0xf7u) | asm_size_bits(bytes), i->op == IR_MULS ? 5 : 4, b);
+    if (bytes == 1) {          /* AX = product: high half moves to DL; MOVZX and LEA-like moves keep flags */
+        a8(&g->a, 0x0f);
+        a8(&g->a, 0xb6);
+        a8(&g->a, 0xd4);       /* movzx edx, ah */
+    }
+    g->reg_val[RAX] = g->reg_val[RDX] = 0;
+    gen_def(g, RAX);
+    if (i->hi)
+        gen_def_val(g, i->hi, RDX);
+    flags_out(g, i);
+}
+
+/* Division without a trap: env->arg in, env->ret/ret2 out, overflow as packed flags in arg[3]. General registers only. */
+static void slow_div(TcgEnv *env, unsigned bits, bool is_signed)
+{
+    uint64_t mask = bits == 64 ? ~0ull : (1ull << bits) - 1;
+    uint64_t lo = env->arg[0] & mask, hi = env->arg[1] & mask, d = env->arg[2] & mask;
+    env->ret = env->ret2 = 0;
+    env->arg[3] = IRFL_V;
+    unsigned __int128 n = (unsigned __int128)hi << bits | lo;
+    if (!d)
+        return;
+    bool neg_n = is_signed && hi >> (bits - 1) & 1, neg_d = is_signed && d >> (bits - 1) & 1;
+    if (neg_n)
+        n = ((~n) + 1) & (bits == 64 ? ~(unsigned __int128)0 : ((unsigned __int128)1 << (2 * bits)) - 1);
+    if (neg_d)
+        d = (~d + 1) & mask;
+    /* quotient fits only if n < d << bits: then schoolbook division bit by bit needs no library */
+    if ((uint64_t)(n >> bits) >= d)
+        return;
+    unsigned __int128 r = n >> bits;
+    uint64_t q = 0;
+    for (unsigned b = bits; b-- > 0;) {
+        r = r << 1 | (n >> b & 1);
+        if (r >= d) {
+            r -= d;
+            q |= 1ull << b;
+        }
+    }
+    if (is_signed && q > (mask >> 1) + (neg_n != neg_d))
+        return;
+    env->ret = (neg_n != neg_d ? ~q + 1 : q) & mask;
+    env->ret2 = (neg_n ? (uint64_t)-(int64_t)(uint64_t)r : (uint64_t)r) & mask;
+    env->arg[3] = 0;
+}
+
+static uint64_t div_helper(void *state, uint64_t env, uint64_t bits, uint64_t is_signed, uint64_t d)
+{
+    (void)state;
+    (void)d;
+    slow_div((TcgEnv *)env, (unsigned)bits, is_signed);
+    return 0;
+}
+
+/* lo in RAX, hi in RDX, divisor in RCX (all taken). Fast path inline where the quotient surely fits, else a call. */
+static void gen_div(Gen *g, IrInsn *i)
+{
+    unsigned bytes = type_bytes(i->type), sz = asm_size_bits(bytes);
+    bool is_signed = i->op == IR_DIVS;
+    gen_clobber_flags(g);
+    gen_spill_temps(g);
+    gen_spill_vectors(g);
+    g->locked |= TEMPS;
+    gen_reg_into(g, i->c, RCX, 8);
+    gen_reg_into(g, i->a, RAX, 8);
+    gen_reg_into(g, i->b, RDX, 8);
+    uint8_t *slow[4];
+    unsigned n = 0;
+    if (bytes >= 4) {
+        if (is_signed) {
+            asm_mov_rr(&g->a, RSI, RAX, bytes == 8);
+            asm_rr(&g->a, 0xc1 | sz, 7, RSI);
+            a8(&g->a, 8 * bytes - 1);
+            asm_rr(&g->a, 0x3b | sz, RSI, RDX);
+            slow[n++] = asm_jcc(&g->a, IRC_NE);
+            asm_lea(&g->a, RSI, mem_bd(RCX, 1), bytes == 8);   /* 0 and -1 go the slow way */
+            asm_alu_ri(&g->a, CMP, RSI, 1, bytes);
+            slow[n++] = asm_jcc(&g->a, IRC_BE);
+        } else {
+            asm_rr(&g->a, 0x3b | sz, RDX, RCX);
+            slow[n++] = asm_jcc(&g->a, IRC_AE);
+        }
+        asm_rr(&g->a, 0xf7 | sz, is_signed ? 7 : 6, RCX);
+        asm_rr(&g->a, 0x33, RSI, RSI);
+        uint8_t *done = asm_jmp(&g->a);
+        while (n)
+            asm_patch(&g->a, slow[--n]);
+        slow[3] = done;
+    }
+    asm_store(&g->a, ENV(g, arg[0]), RAX, true);
+    asm_store(&g->a, ENV(g, arg[1]), RDX, true);
+    asm_store(&g->a, ENV(g, arg[2]), RCX, true);
+    asm_lea(&g->a, RSI, ENV(g, ctx_id), true);
+    asm_mov_imm(&g->a, RDX, 8 * bytes);
+    asm_mov_imm(&g->a, RCX, is_signed);
+    gen_count(g, g->isa->n_helpers + COUNT_DIV);
+    asm_mov_imm(&g->a, RAX, (int64_t)(uintptr_t)div_helper);
+    uint8_t *call = (a8(&g->a, 0xe8), a32(&g->a, 0), g->a.p);
+    asm_patch_to(&g->a, call, (uint8_t *)g->ctx->thunks[THUNK_CALL] + (g->ctx->rw - g->ctx->rx));
+    g->xlive = false;
+    asm_load(&g->a, RAX, ENV(g, ret), true);
+    asm_load(&g->a, RDX, ENV(g, ret2), true);
+    asm_load(&g->a, RSI, ENV(g, arg[3]), true);
+    if (bytes >= 4)
+        asm_patch(&g->a, slow[3]);
+    gen_def(g, RAX);
+    if (i->hi)
+        gen_def_val(g, i->hi, RDX);
+    if (i->fl)
+        gen_def_val(g, i->fl, RSI);
+}
+
+void gen_muldiv(Gen *g, IrInsn *i)
+{
+    if (i->op == IR_MUL)
+        gen_mul_low(g, i);
+    else if (i->op == IR_MULU || i->op == IR_MULS)
+        gen_mul_wide(g, i);
+    else
+        gen_div(g, i);
+}
