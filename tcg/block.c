@@ -381,6 +381,17 @@ void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len)
     pthread_mutex_unlock(&ctx->lock);
 }
 
+void tcg_release_page(TcgContext *ctx, uint64_t gpa, void (*released)(void *opaque), void *opaque)
+{
+    pthread_mutex_lock(&ctx->lock);
+    CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+    if (p && p->armed && !p->n_live) {
+        __atomic_store_n(&p->armed, false, __ATOMIC_SEQ_CST);
+        released(opaque);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
 /* Bytes of the next page for the unit's first instruction. The unit then consists of that instruction only. */
 void tcg_code_cross(TcgUnitDesc *t)
 {

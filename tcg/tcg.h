@@ -199,6 +199,8 @@ void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child);
 void tcg_flush_mappings(TcgContext *ctx);
 /* Memory [gpa, gpa+len) was written by somebody else (DMA, other engine): drop translations made of it. Any thread. */
 void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len);
+/* If no translation is left of the page at @gpa, its writes are watched no more (page_code's armed = false): @released is called then, under our lock. Any thread. */
+void tcg_release_page(TcgContext *ctx, uint64_t gpa, void (*released)(void *opaque), void *opaque);
 /* Some page got a tracking client: no vCPU writes directly to any page until the next look. Any thread. */
 void tcg_revoke_all_writes(TcgContext *ctx);
 /* Drop every translation. Only while all vCPUs are at a safe point. */

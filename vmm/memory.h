@@ -275,6 +275,8 @@ static inline void mem_pages_stored(RamBlock *b, uint64_t offset, uint64_t len)
     if (mem_pages_any(b, offset, len))
         mem_pages_stored_slow(b, offset, len);
 }
+/* Ask one client to let go of the pages, as if they were about to be written; nobody takes them for written. */
+void mem_pages_release(RamBlock *b, PageClient client, uint64_t offset, uint64_t len);
 /* Engines that log writes instead of asking before them: bring the flags up to date. */
 void mem_pages_sync(RamBlock *b, uint64_t offset, uint64_t len);
 /*

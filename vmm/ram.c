@@ -208,6 +208,16 @@ void mem_pages_written_slow(RamBlock *b, uint64_t offset, uint64_t len)
     span_clear(b, s, (uint8_t)(any & ~(code_hook ? PAGE_CODE : 0)));
 }
 
+void mem_pages_release(RamBlock *b, PageClient client, uint64_t offset, uint64_t len)
+{
+    PublishToken t = publish_read_begin(b->ms->publish);
+    PageHooks *h = atomic_load(&b->ms->hooks);
+    unsigned i = client_index(client);
+    if (h && h->hook[i].fn && span_union(b, page_span(b, offset, len)) & client)
+        h->hook[i].fn(h->hook[i].opaque, b, offset, len);
+    publish_read_end(b->ms->publish, t);
+}
+
 void mem_pages_stored_slow(RamBlock *b, uint64_t offset, uint64_t len)
 {
     span_clear(b, page_span(b, offset, len), PAGE_VGA | PAGE_MIGRATION);

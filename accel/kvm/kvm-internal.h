@@ -86,6 +86,8 @@ void kvm_memory_changed(void *vm, AddressSpace *as, const FlatView *old, const F
 void kvm_pages_revoke(void *vm, PageClient client, uint64_t ram_addr, uint64_t len);
 /* After a write to a read-only page was refused (KVM_RUN: EFAULT) and done by the assistant: pages without translations are writable again. */
 void kvm_release_code(KvmVm *vm);
+/* The same for one page, whose translations go. False: it was writable, or cannot be made so. */
+bool kvm_release_page(KvmVm *vm, AddressSpace *as, uint64_t gpa);
 /* The assistant loses all translations, and all pages are writable. */
 void kvm_forget_code(KvmVm *vm);
 void kvm_memory_fini(KvmVm *vm);

@@ -92,6 +92,28 @@ void kvm_release_code(KvmVm *vm)
     g_mutex_unlock(&c->lock);
 }
 
+static bool is_readonly(KvmCode *c, uint64_t ram_addr)
+{
+    g_mutex_lock(&c->lock);
+    bool yes = g_hash_table_contains(c->pages, GSIZE_TO_POINTER(ram_addr));
+    g_mutex_unlock(&c->lock);
+    return yes;
+}
+
+bool kvm_release_page(KvmVm *vm, AddressSpace *as, uint64_t gpa)
+{
+    KvmCode *c = &vm->code;
+    MemMap map;
+    if (!c->pages || !as_translate(as, gpa & ~(uint64_t)(PAGE_SIZE - 1), true, &map))
+        return false;
+    if (!is_readonly(c, map.ram_addr))
+        return false;
+    mem_pages_release(map.ram, PAGE_CODE, map.ram_addr - ram_block_addr(map.ram), PAGE_SIZE);
+    c->release = true;
+    kvm_release_code(vm);
+    return !is_readonly(c, map.ram_addr);
+}
+
 void kvm_forget_code(KvmVm *vm)
 {
     KvmCode *c = &vm->code;
@@ -101,8 +123,9 @@ void kvm_forget_code(KvmVm *vm)
     g_mutex_unlock(&c->lock);
     for (GList *p = pages; p; p = p->next) {
         const KvmMap *map = find_map(vm, GPOINTER_TO_SIZE(p->data));
-        mem_pages_written(map->ram, GPOINTER_TO_SIZE(p->data) - ram_block_addr(map->ram), PAGE_SIZE);
+        mem_pages_release(map->ram, PAGE_CODE, GPOINTER_TO_SIZE(p->data) - ram_block_addr(map->ram), PAGE_SIZE);
     }
+    c->release = true;
     kvm_release_code(vm);
 }
 
@@ -233,4 +256,6 @@ void kvm_ran_elsewhere(void *opaque)
     KvmVm *vm = opaque;
     if (vm->pvm)
         kvm_drop_shadow(vm);
+    if (vm->pvm && !vm->user_only)      /* such a KVM tells the guest, not us, of a page table that it cannot write */
+        kvm_forget_code(vm);
 }

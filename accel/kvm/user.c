@@ -17,7 +17,11 @@
 
 /* The last page below 2^64: Linux keeps it free for error pointers. CSTAR's is never reached, compatibility mode is the assistant's. */
 #define LSTAR_TRAP 0xfffffffffffff000ull
-enum { SYNC = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS, NO_VECTOR = 255 };
+/* Page tables (SDM 3A 4.5). */
+#define PTE_P 1ull
+#define PTE_PS 0x80ull
+#define PTE_ADDR 0xffffffffff000ull
+enum { SYNC = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS, NO_VECTOR = 255, PF_PRESENT = 1 };
 
 static const char *const vector_names[32] = {
     "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP", "#PF", "15", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
@@ -102,31 +106,67 @@ static void undo_unfinished(KvmEc *ec)
         undo_int3(ec);
 }
 
+/* What was on its way to the guest in KVM is not. */
+static void drop_events(KvmEc *ec)
+{
+    struct kvm_vcpu_events *e = &ec->run->s.regs.events;
+    memset(e, 0, sizeof(*e));
+    e->exception.nr = NO_VECTOR;
+    e->flags = KVM_VCPUEVENT_VALID_SHADOW;
+    ec->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
+}
+
+/*
+ * A processor writes to page tables too: accessed and dirty bits. Where the table lies in a page that is read-only for KVM because of translated
+ * code (a freed page's, or beside it), KVM cannot, and calls the page not present. True: found one and made it writable, so the instruction
+ * runs again.
+ */
+static bool table_was_readonly(KvmEc *ec, uint64_t gva)
+{
+    uint64_t entry, table = ec->run->s.regs.sregs.cr3 & PTE_ADDR;
+    bool found = false;
+    for (int shift = 39; shift >= 12; shift -= 9) {
+        uint64_t at = table + (gva >> shift & 511) * 8;
+        if (as_dma_read(ec->c->mem, at, &entry, sizeof(entry)) != MEM_OK || !(entry & PTE_P))
+            return false;
+        found |= kvm_release_page(ec->vm, ec->c->mem, at);
+        if (shift < 39 && entry & PTE_PS)
+            break;
+        table = entry & PTE_ADDR;
+    }
+    return found;
+}
+
 /*
  * Something that enters the kernel. A fault is delivered as it is: the instruction may be one that the translator does not know (EVEX), and
- * need not be translated. For others the registers go back to where the instruction begins, and the assistant runs it.
+ * need not be translated. For others the registers go back to where the instruction begins, and the assistant runs it. False: KVM goes on.
  */
-static void entry_to_kernel(KvmEc *ec, VmExit *x)
+static bool entry_to_kernel(KvmEc *ec, VmExit *x)
 {
     struct kvm_regs *r = &ec->run->s.regs.regs;
     const struct kvm_vcpu_events *e = &ec->run->s.regs.events;
     unsigned vector = e->exception.nr;
     if (undo_syscall(ec)) {
         failed(ec, x, NULL, true);
-        return;
+        return true;
     }
     r->rflags &= ~(__u64)X86_RF;
+    if (vector == X86_PF_EXC && !(e->exception.error_code & PF_PRESENT) && table_was_readonly(ec, ec->run->s.regs.sregs.cr2)) {
+        drop_events(ec);
+        return false;
+    }
     if (vector == X86_BP)
         undo_int3(ec);
     failed(ec, x, vector < G_N_ELEMENTS(vector_names) && vector_names[vector] ? vector_names[vector] : "exception", true);
     if (!is_final(vector, x))
-        return;
+        return true;
     X86State *s = ec->c->state;
     if (vector == X86_PF_EXC)
         s->cr2 = ec->run->s.regs.sregs.cr2;
     x->events_only = true;
     s->ev.pending = (X86Event){ .kind = X86_EVENT_EXCEPTION, .vector = (uint8_t)vector, .has_error = e->exception.has_error_code,
                                 .error = e->exception.error_code, .has_payload = vector == X86_PF_EXC, .payload = s->cr2 };
+    return true;
 }
 
 /* ---- state ---- */
@@ -214,11 +254,7 @@ static bool state_in(KvmEc *ec, GError **err)
     ec->synced = true;
     if (dirty & X86_GROUP_GPR)
         kvm_regs_from_state(&r->regs, s);
-    struct kvm_vcpu_events *e = &r->events;
-    memset(e, 0, sizeof(*e));
-    e->exception.nr = NO_VECTOR;
-    e->flags = KVM_VCPUEVENT_VALID_SHADOW;
-    ec->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
+    drop_events(ec);
     if (dirty & (X86_GROUP_SEG | X86_GROUP_SYS))
         put_sregs(ec, s, &r->sregs);
     put_msrs(ec, s);
@@ -257,9 +293,7 @@ static bool shutdown(KvmEc *ec, VmExit *x)
 {
     bool late = ec->run->s.regs.events.exception.nr == NO_VECTOR && !ec->late;
     ec->late = late;
-    if (!late)
-        entry_to_kernel(ec, x);
-    return !late;
+    return !late && entry_to_kernel(ec, x);
 }
 
 static bool handle(KvmEc *ec, VmExit *x)

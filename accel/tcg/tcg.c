@@ -82,6 +82,17 @@ static void cb_page_code(void *opaque, uint64_t gpa, bool armed)
         mem_pages_disarm(map.ram, PAGE_CODE, off, TCG_PAGE_SIZE);
 }
 
+typedef struct WholePage { TcgVm *vm; RamBlock *b; uint64_t ram_addr; } WholePage;
+
+static void page_released(void *opaque)
+{
+    const WholePage *w = opaque;
+    g_mutex_lock(&w->vm->lock);
+    g_hash_table_remove(w->vm->code_pages, &w->ram_addr);
+    g_mutex_unlock(&w->vm->lock);
+    mem_pages_disarm(w->b, PAGE_CODE, w->ram_addr - ram_block_addr(w->b), TCG_PAGE_SIZE);
+}
+
 /* Somebody (DMA, another alias of the page, another engine) writes a page with translations. */
 static void code_hook(void *opaque, RamBlock *b, uint64_t offset, uint64_t len)
 {
@@ -96,6 +107,8 @@ static void code_hook(void *opaque, RamBlock *b, uint64_t offset, uint64_t len)
         g_mutex_unlock(&vm->lock);
         if (gpa)
             tcg_invalidate_range(vm->ctx, at, stop - offset);
+        if (gpa && stop - offset == TCG_PAGE_SIZE)     /* nothing of it is left */
+            tcg_release_page(vm->ctx, at, page_released, &(WholePage){ vm, b, page });
         offset = stop;
     }
 }

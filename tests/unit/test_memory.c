@@ -420,6 +420,11 @@ static void test_page_flags(void)
     CHECK(h.runs == 2 && h.bytes == 3 * PAGE_SIZE && h.off == 0xf000);
     mem_pages_collect(b, PAGE_MIGRATION, 0, 16 * PAGE_SIZE, count_run, &h);
     CHECK_EQ(h.runs, 2);
+    mem_pages_arm(b, PAGE_CODE, 0x3000, 1);
+    mem_pages_release(b, PAGE_CODE, 0x3000, PAGE_SIZE);     /* one client lets go; written to is nothing */
+    CHECK(h.code == 3 && h.off == 0x3000 && ram_block_flags(b)[3] == PAGE_MIGRATION);
+    mem_pages_release(b, PAGE_CODE, 0x3000, PAGE_SIZE);
+    CHECK_EQ(h.code, 3);
     mem_listener_remove(ms, &listener, &h);
     as_free(as);
     mem_region_unref(ram);
