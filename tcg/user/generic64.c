@@ -18,6 +18,7 @@ const uint16_t user_generic_syscalls[USER_GENERIC_SYSCALLS] = {
 #include "tcg/user/syscalls.def"
 #undef SYS
 #undef SYSX
+    [38] = USYS_renameat,      /* AArch64 has it, and nobody else another one */
     [259] = USYS_riscv_flush_icache,   /* __NR_arch_specific_syscall + 15; nobody else has the number */
 };
 

@@ -103,7 +103,7 @@ struct UserAbi {
     const UserAbi *(*enter)(UserThread *t, unsigned kind);
     bool (*special)(UserThread *t, unsigned sys, const uint64_t a[6], int64_t *ret);   /* calls that only this guest has */
 };
-extern const UserAbi user_abi_x86_64, user_abi_i386, user_abi_riscv64;
+extern const UserAbi user_abi_x86_64, user_abi_i386, user_abi_riscv64, user_abi_aarch64;
 /* asm-generic/unistd.h's numbers and struct stat (generic64.c), for all newer 64-bit guests; @own: the guest's own numbers, from 244 on. */
 enum { USER_GENERIC_SYSCALLS = 512 };
 extern const uint16_t user_generic_syscalls[USER_GENERIC_SYSCALLS];

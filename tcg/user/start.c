@@ -13,7 +13,7 @@
 
 enum { STACK_DEFAULT = 8 << 20, STACK_MAX = 256 << 20, EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, SCRIPT_DEPTH = 4, SCRIPT_LINE = 256 };
 
-static const UserAbi *const abis[] = { &user_abi_x86_64, &user_abi_i386, &user_abi_riscv64 };
+static const UserAbi *const abis[] = { &user_abi_x86_64, &user_abi_i386, &user_abi_riscv64, &user_abi_aarch64 };
 
 static const UserAbi *find_abi(unsigned machine, unsigned elf_class)
 {
@@ -176,7 +176,8 @@ static void make_auxv(UserProc *p, Stack *s, const UserImage *exe, const UserIma
     aux(p, AT_EGID, getegid());
     aux(p, AT_SECURE, getauxval(AT_SECURE));
     aux(p, AT_CLKTCK, (uint64_t)sysconf(_SC_CLK_TCK));
-    aux(p, AT_HWCAP, abi->hwcap);
+    if (abi->hwcap)
+        aux(p, AT_HWCAP, abi->hwcap);
     aux(p, AT_HWCAP2, abi->hwcap2);
     aux(p, AT_RANDOM, rnd);
     aux(p, AT_EXECFN, name);
