@@ -31,6 +31,17 @@ void a64_state_reset(A64State *s, unsigned el, unsigned index)
     s->groups_valid = s->groups_dirty = A64_GROUP_ALL;
 }
 
+void a64_state_program(A64State *s, const uint64_t random[A64_KEYS][2])
+{
+    a64_state_reset(s, A64_EL0, 0);
+    s->tlb_flush_pending = 0;
+    s->cpacr = 3 << 20;
+    s->sctlr[A64_EL1] |= A64_SCTLR_ENIA | A64_SCTLR_ENIB | A64_SCTLR_ENDA | A64_SCTLR_ENDB | A64_SCTLR_UCT | A64_SCTLR_UCI | A64_SCTLR_DZE |
+                          A64_SCTLR_NTWI | A64_SCTLR_NTWE;
+    s->tcr[A64_EL1] = 16 | 16 << 16 | 1ull << 37;   /* addresses of 48 bits, the top byte ignored */
+    memcpy(s->key, random, sizeof(s->key));
+}
+
 uint32_t a64_nzcv(const A64State *s)
 {
     uint32_t f = s->fl;

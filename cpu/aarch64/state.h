@@ -136,6 +136,8 @@ typedef struct A64State {
 
 /* Reset into EL @el (ARM D1.12); pc is the board's to set. @index: which CPU, in MPIDR. */
 void a64_state_reset(A64State *s, unsigned el, unsigned index);
+/* The state of a Linux program: EL0, FP and pointer authentication on with keys of @random. */
+void a64_state_program(A64State *s, const uint64_t random[A64_KEYS][2]);
 /* MPIDR_EL1 of CPU @index: clusters of 16, as GICv3 targets lists want. */
 uint64_t a64_mpidr(unsigned index);
 

@@ -56,7 +56,11 @@ void a64_align_fault(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((
 bool a64_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);
 void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime) __attribute__((noreturn));
 
-/* pauth.c. Keys as A64_KEY_. */
+/* Regime of data accesses now. */
+static inline unsigned a64_isa_regime(const A64State *s) { return A64M_REGIME(a64_mode_key(s)); }
+
+/* pauth.c. Keys as A64_KEY_; the cipher: ComputePAC of the shared pseudocode. */
+uint64_t a64_qarma5(uint64_t data, uint64_t modifier, uint64_t key0, uint64_t key1);
 uint64_t a64_pauth_sign(const A64State *s, uint64_t ptr, uint64_t modifier, unsigned key);
 uint64_t a64_pauth_check(const A64State *s, uint64_t ptr, uint64_t modifier, unsigned key);
 uint64_t a64_pauth_strip(const A64State *s, uint64_t ptr, bool data);

@@ -9,7 +9,7 @@ void a64_label(A64Tr *t, unsigned label)
 {
     ir_label(t->u, label);
     t->raw_kind = A64FL_NONE;
-    t->raw = 0;
+    t->raw = t->rbit = 0;
 }
 
 /* @fn NULL: go to page offset @to. */
@@ -187,7 +187,7 @@ void a64_translate(TcgUnitDesc *d)
     tr.u = d->u;
     tr.mode = d->mode;
     tr.n_cold = 0;
-    tr.raw = 0;
+    tr.raw = tr.rbit = 0;
     tr.raw_kind = A64FL_NONE;
     tr.end = tr.look = tr.cold_now = false;
     unsigned max = d->mode & A64M_STEP ? 1 : d->max_insns ? d->max_insns : DEFAULT_INSNS, turns = 0;

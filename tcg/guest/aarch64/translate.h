@@ -29,6 +29,7 @@ struct A64Tr {
     IrVal raw, raw_a, raw_b;   /* FCMP: the operands */
     uint8_t raw_kind;
     uint8_t raw_vop;           /* index of the comparison, see flags.c */
+    IrVal rbit, rbit_of;       /* RBIT's last result and operand: CLZ of it is a CTZ */
     unsigned n_cold;
     A64Cold cold[A64_MAX_COLD];
 };
@@ -74,6 +75,26 @@ void a64_leave_goto(A64Tr *t, int64_t off);
 void a64_leave_jmp(A64Tr *t, IrVal va, IrJump hint);
 /* Conditional branch to page offset @to, taken under @cc of @fl (@fl 0: always). */
 void a64_branch(A64Tr *t, int64_t to, IrCond cc, IrVal fl);
+
+/* mem.c. How an address is formed: in the emitter's constant, from bit 8. OFF: immediate in operands' size (pairs). */
+enum { A64EA_UR = 0 << 8, A64EA_POST = 1 << 8, A64EA_UNPRIV = 2 << 8, A64EA_PRE = 3 << 8, A64EA_REG = 4 << 8, A64EA_IMM = 5 << 8, A64EA_OFF = 6 << 8,
+       A64EA_MASK = 7 << 8 };
+typedef struct A64Ea { IrVal addr, back; } A64Ea;      /* back: new value of the base register, 0 = none */
+/* Of the operands rn, imm, rm, opt, scaled and the form in a->k; offsets scaled by 1 << @log2. False: reserved. */
+bool a64_ea(A64Tr *t, const A64Args *a, unsigned log2, A64Ea *ret);
+/* Behind the last access. */
+static inline void a64_ea_back(A64Tr *t, const A64Args *a, A64Ea ea)
+{
+    if (ea.back)
+        a64_put_xsp(t, a->rn, ea.back);
+}
+/* IrMem bits that every access of this mode has. */
+static inline unsigned a64_mem_bits(const A64Tr *t) { return t->mode & A64M_ALIGN ? IRM_ALIGN : 0; }
+/* Rm extended or shifted as the option field says (ARM C6: ExtendReg), not yet shifted left. */
+IrVal a64_extend(A64Tr *t, int option, int rm);
+
+/* hints.c. AUT* of @ptr, as the mode's enable bit of A64_KEY_@key says. */
+IrVal a64_authenticate(A64Tr *t, IrVal ptr, IrVal modifier, unsigned key);
 
 /* flags.c. NZCV: computed flags @fl whose C is of that kind become PSTATE's. */
 void a64_put_flags(A64Tr *t, IrVal fl, A64FlKind kind);
