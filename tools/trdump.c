@@ -4,6 +4,7 @@
  *
  *   trdump [-m 16|32|64] [-c CPL] [-p PC] HEX...        e.g. trdump -m 64 4801d8 7402 c3
  *   trdump -a aarch64 [-p PC] WORD...                   e.g. trdump -a aarch64 d2800020 d65f03c0
+ *   trdump -a riscv64 [-r] [-p PC] WORD|HALFWORD...     e.g. trdump -a riscv64 -r 00e7b023 07a1 fef61ce3; -r: as a region
  */
 #include <glib.h>
 #include <stdio.h>
@@ -11,7 +12,9 @@
 #include <string.h>
 
 #include "cpu/aarch64/state.h"
+#include "cpu/riscv/state.h"
 #include "tcg/guest/aarch64/guest.h"
+#include "tcg/guest/riscv/guest.h"
 #include "tcg/guest/x86/x86.h"
 
 enum { RAM_SIZE = 1 << 20, TABLES = 0x1000, CODE = 0x8000 };
@@ -22,6 +25,7 @@ typedef struct Dump {
     unsigned n;                /* bytes of code */
     unsigned mode;             /* 16, 32, 64 */
     unsigned cpl;
+    gboolean region;
     uint64_t key, pc;
 } Dump;
 
@@ -126,13 +130,21 @@ static void set_a64(void *state, Dump *d)
     s->pc = d->pc;
 }
 
-static const Arch archs[] = { { "x86_64", &x86_isa, set_x86, false }, { "aarch64", &a64_isa, set_a64, true } };
+static void set_riscv(void *state, Dump *d)
+{
+    RiscvState *s = state;
+    riscv_state_reset(s, 0);
+    s->mstatus |= RISCV_FS;
+    s->pc = d->pc;
+}
+
+static const Arch archs[] = { { "x86_64", &x86_isa, set_x86, false }, { "aarch64", &a64_isa, set_a64, true }, { "riscv64", &riscv_isa, set_riscv, true } };
 
 static int dump(Dump *d, const Arch *arch)
 {
     GError *err = NULL;
     Log *log = log_new(line, d);
-    TcgConfig config = { .log = log, .cache_size = 16 << 20 };
+    TcgConfig config = { .log = log, .cache_size = 16 << 20, .tier = d->region ? TCG_TIER_2 : TCG_TIER_AUTO };
     TcgContext *ctx = tcg_new(&config, &err);
     if (!ctx) {
         fprintf(stderr, "trdump: %s\n", err->message);
@@ -166,13 +178,13 @@ static bool add_code(Dump *d, const Arch *arch, const char *hex)
 {
     uint8_t *p = d->ram + d->pc + d->n;
     unsigned n = from_hex(hex, p, 4096 - d->n);
-    if (n * 2 != strlen(hex) || (arch->words && n != 4))
+    if (n * 2 != strlen(hex) || (arch->words && n != 4 && (n != 2 || arch->isa != &riscv_isa)))
         return false;
     if (arch->words)
-        for (unsigned k = 0; k < 2; k++) {
+        for (unsigned k = 0; k < n / 2; k++) {
             uint8_t b = p[k];
-            p[k] = p[3 - k];
-            p[3 - k] = b;
+            p[k] = p[n - 1 - k];
+            p[n - 1 - k] = b;
         }
     d->n += n;
     return true;
@@ -183,8 +195,10 @@ int main(int argc, char **argv)
     int mode = 64, cpl = 0;
     gchar *arch_name = NULL;
     gint64 pc = CODE;
+    gboolean region = FALSE;
     GError *err = NULL;
-    GOptionEntry options[] = { { "arch", 'a', 0, G_OPTION_ARG_STRING, &arch_name, "guest CPU; aarch64 takes words as objdump prints them", "x86_64|aarch64" }, { "mode", 'm', 0, G_OPTION_ARG_INT, &mode, "code width: 16, 32 or 64", "BITS" },
+    GOptionEntry options[] = { { "arch", 'a', 0, G_OPTION_ARG_STRING, &arch_name, "guest CPU; aarch64 and riscv64 take words as objdump prints them", "x86_64|aarch64|riscv64" }, { "mode", 'm', 0, G_OPTION_ARG_INT, &mode, "code width: 16, 32 or 64", "BITS" },
+                               { "region", 'r', 0, G_OPTION_ARG_NONE, &region, "as a region: jumps followed, loops unrolled", NULL },
                                { "cpl", 'c', 0, G_OPTION_ARG_INT, &cpl, "privilege level", "0..3" },
                                { "pc", 'p', 0, G_OPTION_ARG_INT64, &pc, "address of the first byte, 0x4000..0xf0000", "PC" }, { NULL } };
     GOptionContext *oc = g_option_context_new("HEX...");
@@ -198,16 +212,16 @@ int main(int argc, char **argv)
     }
     const Arch *arch = find_arch(arch_name ? arch_name : "x86_64");
     if (!arch) {
-        fprintf(stderr, "trdump: '%s' is no guest CPU of this program; there are x86_64 and aarch64\n", arch_name);
+        fprintf(stderr, "trdump: '%s' is no guest CPU of this program; there are x86_64, aarch64 and riscv64\n", arch_name);
         return 1;
     }
     g_free(arch_name);
-    Dump d = { .mode = (unsigned)mode, .cpl = (unsigned)cpl, .pc = (uint64_t)pc, .ram = g_malloc(RAM_SIZE) };
+    Dump d = { .mode = (unsigned)mode, .cpl = (unsigned)cpl, .pc = (uint64_t)pc, .region = region, .ram = g_malloc(RAM_SIZE) };
     memset(d.ram, 0xcc, RAM_SIZE);
     memset(d.ram + TABLES, 0, 0x3000);
     for (int k = 1; k < argc; k++)
         if (!add_code(&d, arch, argv[k])) {
-            fprintf(stderr, "trdump: '%s' is not a row of hexadecimal bytes (aarch64: a word), or there are too many\n", argv[k]);
+            fprintf(stderr, "trdump: '%s' is not a row of hexadecimal bytes (aarch64, riscv64: a word), or there are too many\n", argv[k]);
             return 1;
         }
     int r = dump(&d, arch);
