@@ -134,6 +134,16 @@ IrVal ir_tri(IrUnit *u, IrOp op, IrType type, IrVal a, IrVal b, IrVal c)
     return ir_emit(u, op, type, a, b, c, 0);
 }
 
+IrVal ir_shift_modulo(IrUnit *u, IrOp op, IrType type, IrVal a, IrVal count)
+{
+    int64_t k;
+    if (ir_is_const(u, count, &k))
+        return ir_tri(u, op, type, a, ir_const(u, IRT_I8, k & (type == IRT_I64 ? 63 : 31)), 0);
+    IrVal v = ir_tri(u, op, type, a, ir_trunc(u, IRT_I8, count), 0);
+    u->insn[v].aux = 1;
+    return v;
+}
+
 IrVal ir_quad(IrUnit *u, IrOp op, IrType type, IrVal a, IrVal b, IrVal c, IrVal d)
 {
     IrVal v = ir_emit(u, op, type, a, b, c, 0);

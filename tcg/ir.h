@@ -108,6 +108,8 @@ IrVal ir_bin(IrUnit *u, IrOp op, IrType type, IrVal a, IrVal b);
 IrVal ir_un(IrUnit *u, IrOp op, IrType type, IrVal a);
 /* ADC SBB and shifts/rotates: c is the flags value (0 = none where ir.def allows). */
 IrVal ir_tri(IrUnit *u, IrOp op, IrType type, IrVal a, IrVal b, IrVal c);
+/* SHL SHR SAR ROL ROR of 32 or 64 bits, no flags; the count's width does not matter, it is taken modulo @type's. */
+IrVal ir_shift_modulo(IrUnit *u, IrOp op, IrType type, IrVal a, IrVal count);
 /* SHLD SHRD */
 IrVal ir_quad(IrUnit *u, IrOp op, IrType type, IrVal a, IrVal b, IrVal c, IrVal d);
 IrVal ir_flags(IrUnit *u, IrVal of);

@@ -56,15 +56,9 @@ bool rv_slt(RiscvTr *t, const RiscvArgs *a) { set_cond(t, a->rd, (IrCond)a->k, r
 bool rv_slti(RiscvTr *t, const RiscvArgs *a) { set_cond(t, a->rd, (IrCond)a->k, rv_x(t, a->rs1), rv_k(t, a->imm)); return true; }
 
 /* ---- shifts: the count is taken modulo the width ---- */
-static IrVal count(RiscvTr *t, int rs, unsigned width)
-{
-    IrVal n = ir_bin(t->u, IR_AND, IRT_I64, rv_x(t, rs), rv_k(t, width - 1));
-    return ir_trunc(t->u, IRT_I8, n);
-}
-
 bool rv_sh(RiscvTr *t, const RiscvArgs *a)
 {
-    rv_put(t, a->rd, ir_tri(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), count(t, a->rs2, 64), 0));
+    rv_put(t, a->rd, ir_shift_modulo(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), rv_x(t, a->rs2)));
     return true;
 }
 
@@ -79,7 +73,7 @@ bool rv_shi(RiscvTr *t, const RiscvArgs *a)
 
 bool rv_shw(RiscvTr *t, const RiscvArgs *a)
 {
-    rv_put_w(t, a->rd, ir_tri(t->u, (IrOp)a->k, IRT_I32, rv_w(t, a->rs1), count(t, a->rs2, 32), 0));
+    rv_put_w(t, a->rd, ir_shift_modulo(t->u, (IrOp)a->k, IRT_I32, rv_w(t, a->rs1), rv_x(t, a->rs2)));
     return true;
 }
 
@@ -236,21 +230,22 @@ bool rv_orc_b(RiscvTr *t, const RiscvArgs *a)
 }
 
 /* ---- Zbs: 0 clear, 1 extract, 2 invert, 3 set ---- */
-static void single_bit(RiscvTr *t, const RiscvArgs *a, IrVal n)
+static bool single_bit(RiscvTr *t, const RiscvArgs *a, IrVal n)
 {
     IrUnit *u = t->u;
     IrVal x = rv_x(t, a->rs1), v;
     if (a->k == 1) {
-        v = ir_bin(u, IR_AND, IRT_I64, ir_tri(u, IR_SHR, IRT_I64, x, n, 0), rv_k(t, 1));
+        v = ir_bin(u, IR_AND, IRT_I64, ir_shift_modulo(u, IR_SHR, IRT_I64, x, n), rv_k(t, 1));
     } else {
-        IrVal bit = ir_tri(u, IR_SHL, IRT_I64, rv_k(t, 1), n, 0);
+        IrVal bit = ir_shift_modulo(u, IR_SHL, IRT_I64, rv_k(t, 1), n);
         v = a->k ? ir_bin(u, a->k == 2 ? IR_XOR : IR_OR, IRT_I64, x, bit) : ir_bin(u, IR_ANDN, IRT_I64, bit, x);
     }
     rv_put(t, a->rd, v);
+    return true;
 }
 
-bool rv_bit(RiscvTr *t, const RiscvArgs *a) { single_bit(t, a, count(t, a->rs2, 64)); return true; }
-bool rv_biti(RiscvTr *t, const RiscvArgs *a) { single_bit(t, a, ir_const(t->u, IRT_I8, a->imm)); return true; }
+bool rv_bit(RiscvTr *t, const RiscvArgs *a) { return single_bit(t, a, rv_x(t, a->rs2)); }
+bool rv_biti(RiscvTr *t, const RiscvArgs *a) { return single_bit(t, a, rv_k(t, a->imm)); }
 
 /* ---- Zicond ---- */
 bool rv_czero(RiscvTr *t, const RiscvArgs *a)

@@ -71,6 +71,7 @@ static void op_shift(Run *r, const IrInsn *i)
 {
     unsigned bits = interp_bits(i->type), n = (uint8_t)r->val[i->b].u, c, v;
     uint64_t a = get(r, i->a, bits), s;
+    n = i->aux ? n % bits : n;
     if (!n) {
         done(r, i, a, (unsigned)r->val[i->c].u);
         return;

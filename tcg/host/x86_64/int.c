@@ -241,11 +241,13 @@ static unsigned shift_digit(unsigned op)
     return d[op];
 }
 
-/* Is the count known to be below the width, so that the host's masking does not show? */
-static bool count_small(const Gen *g, IrVal count, unsigned bits)
+/* Is the host's masking of the count meant, or does it not show because the count is below the width? */
+static bool host_masks(const Gen *g, const IrInsn *i, unsigned bits)
 {
-    const IrInsn *c = &g->u->insn[count];
+    const IrInsn *c = &g->u->insn[i->b];
     int64_t k;
+    if (i->aux)
+        return true;
     if (c->op == IR_CONST)
         return (uint8_t)c->imm < bits;
     return c->op == IR_AND && ir_is_const(g->u, c->b, &k) && k >= 0 && k < bits;
@@ -255,7 +257,7 @@ static bool count_small(const Gen *g, IrVal count, unsigned bits)
 static bool shift_bmi2(Gen *g, IrInsn *i)
 {
     unsigned bits = 8 * type_bytes(i->type);
-    if (i->fl || i->type < IRT_I32 || i->op > IR_SAR || !count_small(g, i->b, bits) || g->u->insn[i->b].op == IR_CONST)
+    if (i->fl || i->type < IRT_I32 || i->op > IR_SAR || !host_masks(g, i, bits) || g->u->insn[i->b].op == IR_CONST)
         return false;
     unsigned pfx = i->op == IR_SHL ? P_66 : i->op == IR_SHR ? P_F2 : P_F3;
     unsigned a = gen_reg(g, i->a), n = gen_reg(g, i->b), dst = gen_dst(g, i->a);
@@ -322,7 +324,7 @@ static void gen_shift(Gen *g, IrInsn *i)
     if (dst == RCX || (i->a != i->b && reg_is(g, i->b, dst)))
         dst = gen_tmp(g);
     gen_reg_into(g, i->a, dst, bytes);
-    if (i->op <= IR_SAR && i->op >= IR_SHL && !i->c && bytes >= 4 && !count_small(g, i->b, 8 * bytes)) {
+    if (i->op <= IR_SAR && i->op >= IR_SHL && !i->c && bytes >= 4 && !host_masks(g, i, 8 * bytes)) {
         /* counts beyond the host's mask: clamp (SAR) or clear */
         unsigned digit = shift_digit(i->op);
         asm_alu_ri(&g->a, D_CMP, RCX, (int)(8 * bytes), 1);
