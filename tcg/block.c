@@ -553,33 +553,23 @@ static void take_over(TcgContext *ctx, TcgBlock *old, TcgBlock *b)
     ctx->host->redirect(ctx, old, b);
 }
 
-/* NULL: the cache is full (flush and come again), or (b too long at one instruction) a bug that is reported. */
-TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, unsigned tier)
+/* @host: the page at @gpa, NULL: nothing is there. @old: what it takes over from. ctx->lock held. */
+static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, unsigned tier, CodePage *p, const uint8_t *host, TcgBlock *old)
 {
     TcgContext *ctx = cpu->ctx;
-    unsigned flags, max = one_insn || ctx->config.one_insn ? 1 : tier == 2 ? REGION_INSNS : UNIT_INSNS;
-
-    pthread_mutex_lock(&ctx->lock);
-    TcgBlock *b = tcg_block_find(ctx, gpa, 0, cpu->mode, one_insn), *old = b;
-    if (b && b->tier >= tier) {
-        pthread_mutex_unlock(&ctx->lock);
-        return b;
-    }
-    CodePage *p = page_hold(cpu, gpa & PAGE_MASK), *p2 = NULL;
-    unsigned off = (unsigned)(gpa & ~PAGE_MASK);
-    __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);
-    const uint8_t *host = cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags), *code = host;
+    unsigned max = one_insn || ctx->config.one_insn ? 1 : tier == 2 ? REGION_INSNS : UNIT_INSNS, off = (unsigned)(gpa & ~PAGE_MASK);
+    const uint8_t *code = host;
+    CodePage *p2 = NULL;
     cpu->fetch_gpa = gpa & PAGE_MASK;
     if (!code)
         code = ctx->no_ram;    /* fetching from a device or nothing: all ones */
     /* a copy, because another vCPU may be writing: what is compared later is what was translated */
     code = memcpy(ctx->code_copy + off, code + off, MIN(TCG_PAGE_SIZE - off, (unsigned)(tier == 2 ? TCG_REGION_BYTES : UNIT_BYTES)));
     code -= off;
-    b = revive(ctx, p, gpa, cpu->mode, one_insn, tier, code + off);
+    TcgBlock *b = revive(ctx, p, gpa, cpu->mode, one_insn, tier, code + off);
     if (b) {
         register_block(ctx, b, p, NULL);
         take_over(ctx, old, b);
-        pthread_mutex_unlock(&ctx->lock);
         return b;
     }
     b = g_new0(TcgBlock, 1);
@@ -600,7 +590,6 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, 
             log_warn(ctx->config.log, "tcg: no code for the instruction at %#llx (mode %#llx): a defect of Tandem, please report",
                      (unsigned long long)va, (unsigned long long)cpu->mode);
         ctx->broken |= r == 1;
-        pthread_mutex_unlock(&ctx->lock);
         return NULL;
     }
     if (b->gpa2 && b->gpa2 != (gpa & PAGE_MASK))
@@ -610,8 +599,37 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, 
     if (!b->gpa2)
         b->bytes = g_memdup2(code + off, b->len);
     g_ptr_array_add(ctx->blocks, b);
+    return b;
+}
+
+/* NULL: the cache is full (flush and come again), or (b too long at one instruction) a bug that is reported. */
+TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, unsigned tier)
+{
+    TcgContext *ctx = cpu->ctx;
+    unsigned flags;
+    pthread_mutex_lock(&ctx->lock);
+    TcgBlock *b = tcg_block_find(ctx, gpa, 0, cpu->mode, one_insn);
+    if (!b || b->tier < tier) {
+        CodePage *p = page_hold(cpu, gpa & PAGE_MASK);
+        __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);
+        b = make(cpu, va, gpa, one_insn, tier, p, cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags), b);
+    }
     pthread_mutex_unlock(&ctx->lock);
     return b;
+}
+
+void tcg_region_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, const uint8_t *host, uint64_t generation)
+{
+    TcgContext *ctx = cpu->ctx;
+    pthread_mutex_lock(&ctx->lock);
+    TcgBlock *old = generation == ctx->generation ? tcg_block_find(ctx, gpa, 0, cpu->mode, false) : NULL;
+    if (old && old->tier < 2) {            /* its page is held and watched */
+        CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+        p->n_live++;
+        __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);
+        make(cpu, va, gpa, false, 2, p, host, old);
+    }
+    pthread_mutex_unlock(&ctx->lock);
 }
 
 static void block_free(gpointer data)

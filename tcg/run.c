@@ -136,6 +136,9 @@ TcgContext *tcg_new(const TcgConfig *config, GError **err)
     ctx->cpus = g_ptr_array_new();
     ctx->blocks = g_ptr_array_new();
     ctx->n_modes = 1;
+    ctx->host_cpus = g_get_num_processors();
+    if (config->worker && !config->direct && config->tier == TCG_TIER_AUTO)
+        ctx->worker = tcg_worker_new();
     if (!map_cache(ctx, err)) {
         tcg_free(ctx);
         return NULL;
@@ -147,6 +150,7 @@ void tcg_free(TcgContext *ctx)
 {
     if (!ctx)
         return;
+    tcg_worker_free(ctx->worker);
     tcg_flush_code(ctx);
     if (ctx->host->free)
         ctx->host->free(ctx);
@@ -615,7 +619,7 @@ static TcgBlock *heat(TcgCpu *cpu, uint64_t va, TcgBlock *b, bool elsewhere)
     *count = b->tier == 2 || b->gpa2 ? HOT_AGAIN : HOT_START;
     if (b->tier == 2 || b->gpa2)
         return b;
-    return tcg_block_make(cpu, va, b->gpa, false, 2);
+    return tcg_worker_ask(cpu, va, b->gpa) ? b : tcg_block_make(cpu, va, b->gpa, false, 2);
 }
 
 /* What is due between two instructions. Returns whether to return to the caller with *why. */
@@ -694,6 +698,8 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
 /* Behind this the whole state is in the struct. */
 static TcgLeave ran(TcgCpu *cpu, TcgLeave why)
 {
+    if (cpu->wishes)
+        tcg_worker_forget(cpu);
     __atomic_store_n(&cpu->inside, false, __ATOMIC_SEQ_CST);
     if (cpu->isa->fpu_settle)
         cpu->isa->fpu_settle(cpu);

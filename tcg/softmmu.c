@@ -265,10 +265,10 @@ static bool only_code(TcgCpu *cpu, uint64_t page)
     return true;
 }
 
-/* The store to watched memory is done: what another vCPU translated meanwhile goes. */
+/* The store to watched memory is done: what another vCPU or the worker translated meanwhile goes. */
 static void note_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
-    if (cpu->ctx->cpus->len > 1)
+    if (cpu->ctx->cpus->len > 1 || cpu->wishes)
         tcg_code_stored(cpu, gpa, len);
 }
 

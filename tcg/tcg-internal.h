@@ -151,6 +151,7 @@ typedef struct HostOps {
 } HostOps;
 extern const HostOps tcg_host_interp, tcg_host_x86_64;
 
+typedef struct TcgWorker TcgWorker;
 struct TcgContext {
     TcgConfig config;
     const HostOps *host;
@@ -173,6 +174,8 @@ struct TcgContext {
     unsigned n_modes;
     IrInsn *ir_buf;
     IrUnit unit;
+    TcgWorker *worker;         /* NULL: vCPUs compile everything themselves */
+    unsigned host_cpus;
     GPtrArray *cpus;
     GPtrArray *blocks;         /* all, for freeing */
     TcgStats stats;
@@ -230,6 +233,7 @@ struct TcgCpu {
     TcgBlock *cur_block;       /* entered last from the run loop */
     jmp_buf leave_jmp;
     bool hot;                  /* the last leave was LEAVE_HOT */
+    bool wishes, impatient;    /* the worker was asked for something since tcg_cpu_run began; the last time it came to nothing */
     int leave_why;             /* -1: look again */
     int fpe_code;              /* si_code of the host's trap */
     uint64_t fault_va;         /* direct memory: what the host's fault named */
@@ -262,6 +266,15 @@ static inline void cpu_set_pc_base(TcgCpu *c, uint64_t v) { *(uint64_t *)((uint8
 /* block.c */
 TcgBlock *tcg_block_find(TcgContext *ctx, uint64_t gpa, uint64_t gpa2, uint64_t mode, bool one_insn);
 TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, unsigned tier);
+/* A region in place of the block at @gpa, if that is still there. For the worker: @cpu is no vCPU, does not fault. */
+void tcg_region_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, const uint8_t *host, uint64_t generation);
+/* worker.c */
+TcgWorker *tcg_worker_new(void);
+void tcg_worker_free(TcgWorker *w);
+/* A region at @va, some time. False: the vCPU must do it itself. */
+bool tcg_worker_ask(TcgCpu *cpu, uint64_t va, uint64_t gpa);
+/* Behind this nothing is done for @cpu any more. */
+void tcg_worker_forget(TcgCpu *cpu);
 static inline unsigned tcg_hot_slot(uint64_t page_off, uint64_t gpa) { return (unsigned)(page_off >> 1 ^ gpa >> TCG_PAGE_BITS) & (HOT_SLOTS - 1); }
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
 /* The same after the store: for what was translated between look and store. Does not leave. */

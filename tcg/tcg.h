@@ -151,9 +151,13 @@ void tcg_code_cross(TcgUnitDesc *t);
 
 /* ---- context and vCPU ---- */
 typedef enum TcgTier { TCG_TIER_AUTO, TCG_TIER_INTERP, TCG_TIER_1, TCG_TIER_2 } TcgTier;
+/* Regions compiled by a thread of the context's own: not, while the host has more processors than there are vCPUs, always (tests). */
+typedef enum TcgWorkerUse { TCG_WORKER_OFF, TCG_WORKER_SPARE, TCG_WORKER_ALWAYS } TcgWorkerUse;
+
 typedef struct TcgConfig {
     size_t cache_size;         /* bytes of code cache; 0 = default */
     TcgTier tier;
+    TcgWorkerUse worker;       /* TCG_TIER_AUTO without direct memory only */
     Log *log;
     bool one_insn;             /* one guest instruction a unit (debugging) */
     /* Direct memory: guest address + base = host address, no soft MMU, the code cache private to the process (fork copies it).

@@ -212,7 +212,7 @@ static bool tcg_probe_host(const AccelConfig *cfg, AccelInfo *ret, GError **err)
 
 static bool tcg_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GError **err)
 {
-    TcgConfig config = { .cache_size = cfg->tb_cache_bytes, .tier = (TcgTier)cfg->tier, .log = machine_log(m) };
+    TcgConfig config = { .cache_size = cfg->tb_cache_bytes, .tier = (TcgTier)cfg->tier, .worker = TCG_WORKER_SPARE, .log = machine_log(m) };
     TcgContext *ctx = tcg_new(&config, err);
     if (!ctx)
         return false;

@@ -5,7 +5,7 @@
  *   x86_random [SEED [ROUNDS [vector|x87] [code32]]] [interp]    prints what was covered; vector: SSE, AVX and MMX instead, with their registers and
  *   MXCSR; x87: x87 and MMX (x86_random_x87.c);
  *   interp: the reference back end instead of the generated code; tier1, tier2: blocks only, regions at first execution;
- *   loops: the program goes round some times, with jumps forward inside
+ *   worker: regions come from another thread, at any time; loops: the program goes round some times, with jumps forward inside
  *   SEED random: a fresh one, printed
  */
 #include <setjmp.h>
@@ -38,7 +38,7 @@ static struct {
     uint8_t *seen;
     unsigned mismatches;
     bool code32;               /* in 32-bit code */
-    bool vector, x87, loops;
+    bool vector, x87, loops, worker;
     uint8_t fxsave[512];       /* of the native program at its fault */
     volatile bool native;
     struct sigaction old;      /* the translator's, of SIGFPE */
@@ -730,6 +730,7 @@ static void take_word(const char *word, TcgTier *tier)
     T.x87 |= !strcmp(word, "x87");
     T.code32 |= !strcmp(word, "code32");
     T.loops |= !strcmp(word, "loops");
+    T.worker |= !strcmp(word, "worker");
     *tier = !strcmp(word, "interp") ? TCG_TIER_INTERP : !strcmp(word, "tier1") ? TCG_TIER_1 : !strcmp(word, "tier2") ? TCG_TIER_2 : *tier;
 }
 
@@ -763,7 +764,7 @@ int main(int argc, char **argv)
     Log *log = log_new(print_line, NULL);
     if (getenv("TCG_LOG"))
         log_set_items(log, getenv("TCG_LOG"), NULL);
-    TcgConfig config = { .log = log, .cache_size = 64 << 20, .tier = tier };
+    TcgConfig config = { .log = log, .cache_size = 64 << 20, .tier = tier, .worker = T.worker ? TCG_WORKER_ALWAYS : TCG_WORKER_OFF };
     TcgContext *ctx = tcg_new(&config, NULL);
     sigaction(SIGFPE, NULL, &T.old);
     struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };

@@ -146,7 +146,8 @@ int main(int argc, char **argv)
     Test t = { .ram = g_aligned_alloc0(1, RAM_SIZE, 4096) };
     gint64 until = argc > 1 ? g_get_monotonic_time() + atoi(argv[1]) * G_USEC_PER_SEC : 0;
     const char *tier = getenv("TCG_TIER");
-    TcgConfig config = { .cache_size = 64 << 20, .tier = tier && !strcmp(tier, "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO };
+    TcgConfig config = { .cache_size = 64 << 20, .tier = tier && !strcmp(tier, "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO,
+                         .worker = tier && !strcmp(tier, "worker") ? TCG_WORKER_ALWAYS : TCG_WORKER_OFF };
     put64(&t, PT, (PT + 0x1000) | 7);
     put64(&t, PT + 0x1000, (PT + 0x2000) | 7);
     for (unsigned n = 0; n < RAM_SIZE >> 21; n++)
