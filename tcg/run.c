@@ -184,6 +184,7 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
     cpu->opaque = opaque;
     memset(cpu->env, 0, sizeof(*cpu->env));
     cpu->env->cpu = cpu;
+    pthread_mutex_init(&cpu->asked_lock, NULL);
     for (unsigned n = 0; n < HOT_SLOTS; n++)
         cpu->env->hot[n] = HOT_START;
     cpu->env->jc = ctx->no_jumps->e;
@@ -221,6 +222,7 @@ void tcg_cpu_free(TcgCpu *cpu)
         cpu->ctx->calls[n] += cpu->env->calls[n];
     g_free(cpu->env->calls);
     pthread_mutex_unlock(&cpu->ctx->lock);
+    pthread_mutex_destroy(&cpu->asked_lock);
     for (unsigned n = 0; n < TLB_SPACES; n++)
         g_aligned_free(cpu->spaces[n]);
     tcg_jumps_free(cpu);
@@ -580,6 +582,7 @@ static void safe_point(TcgCpu *cpu)
     if (__atomic_load_n(&ctx->next_gen, __ATOMIC_RELAXED) >= GEN_LIMIT - 64)
         flush_world(cpu);
     see_generation(cpu);
+    tcg_do_asked(cpu);
 }
 
 /* Enter @b and come back; the pc register is right afterwards. Returns the IR EXIT reason + 1, 0 for ordinary leaving. */

@@ -277,3 +277,65 @@ void tcg_revoke_all_writes(TcgContext *ctx)
     }
     pthread_mutex_unlock(&ctx->lock);
 }
+
+/* ---- flushes on all vCPUs ---- */
+void tcg_flush_here(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag)
+{
+    switch (what) {
+    case TCG_FLUSH_ALL: tcg_flush_all(cpu); break;
+    case TCG_FLUSH_TAG: tcg_flush_tag(cpu, tag); break;
+    case TCG_FLUSH_PAGE: tcg_flush_page(cpu, va, tag); break;
+    }
+}
+
+static void ask(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag)
+{
+    pthread_mutex_lock(&cpu->asked_lock);
+    unsigned n = cpu->n_asked;
+    if (n == MAX_ASKED) {
+        n = 0;
+        what = TCG_FLUSH_ALL;
+    }
+    if (!n || cpu->asked[0].what != TCG_FLUSH_ALL) {
+        cpu->asked[n].what = what;
+        cpu->asked[n].va = va;
+        cpu->asked[n].tag = tag;
+        __atomic_store_n(&cpu->n_asked, n + 1, __ATOMIC_SEQ_CST);
+    }
+    pthread_mutex_unlock(&cpu->asked_lock);
+}
+
+void tcg_do_asked(TcgCpu *cpu)
+{
+    if (!__atomic_load_n(&cpu->n_asked, __ATOMIC_SEQ_CST))
+        return;
+    pthread_mutex_lock(&cpu->asked_lock);
+    for (unsigned i = 0; i < cpu->n_asked; i++)
+        tcg_flush_here(cpu, cpu->asked[i].what, cpu->asked[i].va, cpu->asked[i].tag);
+    __atomic_store_n(&cpu->n_asked, 0, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&cpu->asked_lock);
+}
+
+void tcg_flush_everywhere(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag)
+{
+    const GPtrArray *cpus = cpu->ctx->cpus;
+    tcg_flush_here(cpu, what, va, tag);
+    for (unsigned n = 0; n < cpus->len; n++)
+        if (cpus->pdata[n] != cpu)
+            ask(cpus->pdata[n], what, va, tag);
+}
+
+void tcg_flush_settle(TcgCpu *cpu)
+{
+    const GPtrArray *cpus = cpu->ctx->cpus;
+    bool any = false;
+    for (unsigned n = 0; n < cpus->len; n++) {
+        TcgCpu *c = cpus->pdata[n];         /* one that does not run does what it is asked before it runs */
+        any |= __atomic_load_n(&c->n_asked, __ATOMIC_SEQ_CST) && __atomic_load_n(&c->inside, __ATOMIC_SEQ_CST);
+    }
+    if (!any)
+        return;
+    tcg_need_alone(cpu);
+    for (unsigned n = 0; n < cpus->len; n++)
+        tcg_do_asked(cpus->pdata[n]);
+}

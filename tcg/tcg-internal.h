@@ -193,6 +193,7 @@ struct TcgContext {
 typedef struct PhysEntry { uint64_t gpa; uint8_t *host; uint64_t gen; } PhysEntry;
 enum { PHYS_ENTRIES = 256 };
 
+enum { MAX_ASKED = 32 };
 struct TcgCpu {
     TcgContext *ctx;
     const GuestIsa *isa;
@@ -221,6 +222,10 @@ struct TcgCpu {
     bool (*stop)(void *opaque);  /* tcg_cpu_run_until's */
     void *stop_opaque;
     uint64_t n_steps, n_flushes;
+    /* Flushes that other vCPUs ask for, done at a safe point; too many become one of everything. */
+    pthread_mutex_t asked_lock;
+    struct { TcgFlush what; uint32_t tag; uint64_t va; } asked[MAX_ASKED];
+    uint32_t n_asked;          /* written under the lock, read by the vCPU without */
     bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
     bool want_alone, alone;    /* the next instruction runs while every other vCPU is at a safe point; it does */
     bool inside;               /* tcg_cpu_run: not at a safe point */
@@ -295,6 +300,7 @@ void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host);
 static inline TlbSpace *tcg_cur_space(TcgCpu *cpu) { return cpu->spaces[cpu->space]; }
 /* The entries of all regimes in one row, as filled[] counts them. */
 static inline TlbEntry *tcg_space_entries(TlbSpace *s) { return &s->e[0][0]; }
+void tcg_do_asked(TcgCpu *cpu);                      /* at a safe point, or all others are at theirs */
 void tcg_large_note(LargePages *l, uint64_t va, unsigned page_log2);
 /* The space may have a direct write entry for @gpa: before it is published. */
 void tcg_filter_add(TlbSpace *s, uint64_t gpa);

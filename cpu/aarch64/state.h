@@ -76,7 +76,7 @@ enum { A64_FSC_SIZE = 0, A64_FSC_TRANSLATION = 4, A64_FSC_ACCESS_FLAG = 8, A64_F
 /* Interrupt lines of the CPU, as the machine's sysreg_read(A64_SYSREG_LINES) has them. */
 enum { A64_LINE_IRQ = 1, A64_LINE_FIQ = 2, A64_LINE_SERROR = 4 };
 
-enum { A64_TMPS = 4, A64_XLAT_SIZE = 16384, A64_BREAKPOINTS = 16, A64_KEYS = 5 };
+enum { A64_TMPS = 4, A64_XLAT_SIZE = 16384, A64_BREAKPOINTS = 16, A64_KEYS = 5, A64_ROOTS = 4 };
 enum { A64_KEY_IA, A64_KEY_IB, A64_KEY_DA, A64_KEY_DB, A64_KEY_GA };
 typedef enum A64Power { A64_POWER_ON, A64_POWER_OFF, A64_POWER_ON_PENDING } A64Power;    /* as PSCI's AFFINITY_INFO answers */
 /* Groups of state: x and pc and PSTATE, v and FPCR/FPSR, everything else. */
@@ -113,6 +113,10 @@ typedef struct A64State {
     uint8_t event;             /* the event register of WFE and SEV */
     uint8_t power;             /* A64Power */
     uint8_t tlb_flush_pending; /* somebody else wrote the state */
+    uint8_t step_begun;        /* software step: the instruction that PSTATE.SS allows has begun */
+    /* translator, about what it has cached: addresses with tags, code of EL1 that is not global; the last tables of TTBR1 (+ 1), and which is it now */
+    uint8_t tagged_seen, upper_nonglobal, root_now, next_root;
+    uint64_t root[A64_ROOTS];
     uint16_t daif;             /* A64_PS_DAIF bits */
 
     /* banked by exception level; sp_el[of the one in use] is stale: a64_sp_* */

@@ -6,7 +6,10 @@
 
 /* Register slots of the IR (slots.c): slot n is x[n] for n = 0..30, 31 the stack pointer in use. */
 enum { A64S_X0 = 0, A64S_SP = 31, A64S_PC, A64S_FL, A64S_TMP0, A64S_TPIDR = A64S_TMP0 + A64_TMPS, A64S_TPIDRRO, A64S_EXCL_ADDR, A64S_EXCL_VALUE,
-       A64S_EXCL_VALUE2, A64S_EVENT, A64S_V0, A64S_SLOTS = A64S_V0 + 32 };
+       A64S_EXCL_VALUE2, A64S_EVENT, A64S_V0,
+       /* of EL1, what kernels read and write all the time */
+       A64S_SP_EL0 = A64S_V0 + 32, A64S_TPIDR_EL1, A64S_ELR_EL1, A64S_SPSR_EL1, A64S_ESR_EL1, A64S_FAR_EL1, A64S_TTBR0_EL1, A64S_TTBR1_EL1, A64S_DAIF,
+       A64S_SLOTS };
 extern const IrSlot a64_slots[A64S_SLOTS];
 
 /* Mode key: all that decoding and translation depend on. */
@@ -25,6 +28,10 @@ extern const IrSlot a64_slots[A64S_SLOTS];
 #define A64M_UAO         (1u << 16)            /* LDTR and STTR are LDR and STR */
 #define A64M_STEP        (1u << 17)            /* an instruction at a time, the run loop looks after each */
 #define A64M_IL          (1u << 18)            /* PSTATE.IL: every instruction faults */
+#define A64M_SPSEL       (1u << 19)
+/* EL1: whether the MMU is on, and which table is TTBR1's: instruction addresses mean something else */
+#define A64M_FETCH(m)    ((unsigned)(m) >> 20 & 7)
+#define A64M_FETCH_SHIFT 20
 /* Translation regimes: whose rights data accesses have. HIGH: the tables of EL2 or EL3. */
 enum { A64R_USER, A64R_KERNEL, A64R_KERNEL_PAN, A64R_HIGH };
 
@@ -51,10 +58,22 @@ static inline TcgCpu *a64_cpu(A64State *s) { return tcg_cpu_from_xlat(s->xlat); 
 /* exception.c. From within an instruction: an exception of class A64_EC_@ec with that syndrome and FAR, at that instruction; does not return. */
 void a64_raise(A64State *s, unsigned ec, uint32_t iss, uint64_t far) __attribute__((noreturn));
 bool a64_deliver(TcgCpu *cpu);
+/* Interrupts may be unmasked now: the run loop shall look if one waits. */
+void a64_recheck(A64State *s);
 void a64_align_fault(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
 /* mmu.c */
 bool a64_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);
 void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime) __attribute__((noreturn));
+
+/* Address space and root of TTBR0, TTBR1, TCR after one of them or everything was written. @flush: nothing cached holds. */
+void a64_space_sync(A64State *s, bool flush);
+/* AT: result in PAR_EL1; with the rights of EL0, for a write, with PSTATE.PAN. */
+void a64_at(A64State *s, uint64_t va, bool user, bool write, bool pan);
+/* sysreg.c. Line of cpu/aarch64/sysreg.def of register @n, -1 if there is none. */
+int a64_sysreg_find(uint32_t n);
+/* What lies outside the CPU (cpu/aarch64/sysreg.h); 0 where there is nothing. */
+uint64_t a64_machine_read(A64State *s, uint32_t reg);
+void a64_machine_write(A64State *s, uint32_t reg, uint64_t v);
 
 /* Regime of data accesses now. */
 static inline unsigned a64_isa_regime(const A64State *s) { return A64M_REGIME(a64_mode_key(s)); }

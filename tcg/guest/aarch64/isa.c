@@ -27,6 +27,7 @@ uint64_t a64_mode_key(const void *state)
          (f & A64_FPCR_AHP ? A64M_AHP : 0) | (f & A64_FPCR_FZ16 ? A64M_FZ16 : 0);
     m |= (sctlr & A64_SCTLR_ENIA ? 1ull << (A64M_PAUTH_SHIFT + A64_KEY_IA) : 0) | (sctlr & A64_SCTLR_ENIB ? 1ull << (A64M_PAUTH_SHIFT + A64_KEY_IB) : 0) |
          (sctlr & A64_SCTLR_ENDA ? 1ull << (A64M_PAUTH_SHIFT + A64_KEY_DA) : 0) | (sctlr & A64_SCTLR_ENDB ? 1ull << (A64M_PAUTH_SHIFT + A64_KEY_DB) : 0);
+    m |= (s->spsel ? A64M_SPSEL : 0) | (s->el ? ((uint64_t)s->root_now << 1 | (s->sctlr[A64_EL1] & A64_SCTLR_M)) << A64M_FETCH_SHIFT : 0);
     return m | (s->uao ? A64M_UAO : 0) | (s->il ? A64M_IL : 0) | (s->ss && s->mdscr & 1 ? A64M_STEP : 0);
 }
 
@@ -34,6 +35,8 @@ static uint64_t linear_pc(const void *state) { return ((const A64State *)state)-
 static void set_pc(void *state, uint64_t linear) { ((A64State *)state)->pc = linear; }
 static unsigned mode_regime(uint64_t mode) { return A64M_REGIME(mode); }
 static bool mode_supervisor(uint64_t mode) { return A64M_EL(mode) != A64_EL0; }
+
+static unsigned mode_fetch(uint64_t mode) { return A64M_FETCH(mode); }
 
 const TcgHelper a64_helpers[A64_HELPERS] = {
 #define A64_HELPER(name, ret, flags) { #name, a64_h_##name, ret, flags },
@@ -59,6 +62,7 @@ const GuestIsa a64_isa = {
     .set_pc_from_linear = set_pc,
     .regime = mode_regime,
     .supervisor = mode_supervisor,
+    .fetch_regime = mode_fetch,
     .translate = a64_translate,
     .mmu = a64_mmu,
     .mmu_fault = a64_mmu_fault,

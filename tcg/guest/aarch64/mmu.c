@@ -1,20 +1,242 @@
-/* Address translation (ARM D8). So far: the MMU is off, addresses are physical. */
+/* Address translation, stage 1 of EL1&0 (ARM D8): granules of 4, 16 and 64 KiB, 48 bits. EL2 and EL3 run untranslated. */
 #include "tcg/guest/aarch64/aarch64.h"
 
+enum { DESC_VALID = 1, DESC_TABLE = 2, ATTR_AF = 1 << 10, ATTR_NG = 1 << 11, ATTR_AP_USER = 1 << 6, ATTR_AP_RO = 1 << 7 };
+#define ATTR_PXN (1ull << 53)
+#define ATTR_UXN (1ull << 54)
+#define TABLE_PXN (1ull << 59)
+#define TABLE_UXN (1ull << 60)
+#define TABLE_NO_USER (1ull << 61)
+#define TABLE_RO (1ull << 62)
+/* TCR_EL1 (ARM D17.2.131) */
+#define TCR_T0SZ(t) ((unsigned)(t) & 63)
+#define TCR_EPD0 (1ull << 7)
+#define TCR_TG0(t) ((unsigned)((t) >> 14) & 3)
+#define TCR_T1SZ(t) ((unsigned)((t) >> 16) & 63)
+#define TCR_A1 (1ull << 22)
+#define TCR_EPD1 (1ull << 23)
+#define TCR_TG1(t) ((unsigned)((t) >> 30) & 3)
+#define TCR_IPS(t) ((unsigned)((t) >> 32) & 7)
+#define TCR_AS (1ull << 36)
+#define TCR_TBI0 (1ull << 37)
+#define TCR_TBI1 (1ull << 38)
+
+static const uint64_t ADDR_48 = 0xfffffffff000ull;
+
+/* Who accesses. @user: with EL0's rights. */
+typedef struct Who { bool user, pan; TcgAccess access; } Who;
+typedef struct Walk {
+    unsigned fault, level;      /* A64_FSC_ value without the level; ~0: none */
+    TcgXlate *x;
+} Walk;
+enum { NO_FAULT = ~0u };
+
+static bool fail(Walk *w, unsigned fault, unsigned level)
+{
+    w->fault = fault;
+    w->level = level;
+    return false;
+}
+
+static void all_rights(TcgXlate *x, uint64_t gpa)
+{
+    *x = (TcgXlate){ .gpa = gpa & ~(uint64_t)(TCG_PAGE_SIZE - 1), .readable = 1, .writable = 1, .executable = 1, .global = 1, .page_log2 = TCG_PAGE_BITS };
+}
+
+/* ---- one range of addresses: what TCR says of it ---- */
+typedef struct Range { unsigned bits, page_bits; uint64_t ttbr; bool off, tbi; } Range;
+
+static Range range_of(const A64State *s, uint64_t va)
+{
+    static const uint8_t tg0[4] = { 12, 16, 14, 12 }, tg1[4] = { 12, 14, 12, 16 };
+    uint64_t t = s->tcr[A64_EL1];
+    unsigned sz = va >> 55 & 1 ? TCR_T1SZ(t) : TCR_T0SZ(t);
+    sz = sz < 16 ? 16 : sz > 39 ? 39 : sz;
+    if (va >> 55 & 1)
+        return (Range){ 64 - sz, tg1[TCR_TG1(t)], s->ttbr1[A64_EL1], t & TCR_EPD1, t & TCR_TBI1 };
+    return (Range){ 64 - sz, tg0[TCR_TG0(t)], s->ttbr0[A64_EL1], t & TCR_EPD0, t & TCR_TBI0 };
+}
+
+/* All bits above the range equal bit 55; with TBI the top byte does not count. */
+static bool in_range(const Range *r, uint64_t va)
+{
+    int64_t v = (int64_t)(r->tbi ? (uint64_t)((int64_t)(va << 8) >> 8) : va) >> r->bits;
+    return v == (va >> 55 & 1 ? -1 : 0);
+}
+
+static uint64_t pa_limit(const A64State *s)
+{
+    static const uint8_t bits[8] = { 32, 36, 40, 42, 44, 48, 48, 48 };
+    return 1ull << bits[TCR_IPS(s->tcr[A64_EL1])];
+}
+
+/* ---- the walk ---- */
+/* Rights of a leaf, with what the tables above took away in the same bits of @desc (ARM D8.4). */
+static void rights(const A64State *s, uint64_t desc, Who who, TcgXlate *x)
+{
+    bool user = desc & ATTR_AP_USER, ro = desc & ATTR_AP_RO, wxn = s->sctlr[A64_EL1] & A64_SCTLR_WXN;
+    bool user_w = user && !ro;
+    if (who.user) {
+        x->readable = user;
+        x->writable = user_w;
+        x->executable = !(desc & ATTR_UXN) && !(wxn && user_w);
+    } else {
+        x->readable = !(who.pan && user);
+        x->writable = !ro && !(who.pan && user);
+        x->executable = !(desc & ATTR_PXN) && !user_w && !(wxn && !ro);
+    }
+}
+
+static uint64_t inherit(uint64_t table)
+{
+    return (table & TABLE_PXN ? ATTR_PXN : 0) | (table & TABLE_UXN ? ATTR_UXN : 0) | (table & TABLE_RO ? (uint64_t)ATTR_AP_RO : 0);
+}
+
+static bool allowed(const TcgXlate *x, TcgAccess access)
+{
+    return access == TCG_READ ? x->readable : access == TCG_WRITE ? x->writable : x->executable;
+}
+
+static bool leaf(const A64State *s, const Range *r, uint64_t va, uint64_t desc, unsigned level, Who who, Walk *w)
+{
+    unsigned shift = r->page_bits + (r->page_bits - 3) * (3 - level);
+    uint64_t low = (1ull << shift) - 1, pa = (desc & ADDR_48 & ~low) | (va & low);
+    if (pa >= pa_limit(s))
+        return fail(w, A64_FSC_SIZE, level);
+    if (!(desc & ATTR_AF))
+        return fail(w, A64_FSC_ACCESS_FLAG, level);
+    rights(s, desc, who, w->x);
+    w->x->gpa = pa & ~(uint64_t)(TCG_PAGE_SIZE - 1);
+    w->x->page_log2 = (uint8_t)shift;
+    w->x->global = !(desc & ATTR_NG);
+    return allowed(w->x, who.access) || fail(w, A64_FSC_PERMISSION, level);
+}
+
+static bool walk_tables(TcgCpu *cpu, const Range *r, uint64_t va, Who who, Walk *w)
+{
+    const A64State *s = tcg_cpu_state(cpu);
+    unsigned stride = r->page_bits - 3, level = 4 - (r->bits - r->page_bits + stride - 1) / stride;
+    uint64_t table = r->ttbr & ADDR_48 & ~((1ull << (r->bits - (r->page_bits + stride * (3 - level)) + 3)) - 1), extra = 0, desc;
+    bool no_user = false;
+    unsigned width = r->bits - (r->page_bits + stride * (3 - level));      /* index bits of the first level */
+    for (;; level++, width = stride) {
+        uint64_t at = table + ((va >> (r->page_bits + stride * (3 - level)) & ((1ull << width) - 1)) << 3);
+        if (at >= pa_limit(s))
+            return fail(w, A64_FSC_SIZE, level);
+        if (!tcg_phys_load(cpu, at, 8, &desc))
+            return fail(w, A64_FSC_EXTERNAL_WALK, level);
+        if (!(desc & DESC_VALID) || (level == 3 && !(desc & DESC_TABLE)))
+            return fail(w, A64_FSC_TRANSLATION, level);
+        if (level == 3 || !(desc & DESC_TABLE)) {
+            bool block_ok = level == 3 || level == 2 || (level == 1 && r->page_bits == 12);
+            desc = (desc | extra) & ~(no_user ? (uint64_t)ATTR_AP_USER : 0);
+            return block_ok ? leaf(s, r, va, desc, level, who, w) : fail(w, A64_FSC_TRANSLATION, level);
+        }
+        extra |= inherit(desc);
+        no_user |= desc & TABLE_NO_USER;
+        table = desc & ADDR_48 & ~((1ull << r->page_bits) - 1);
+    }
+}
+
+static bool translate(TcgCpu *cpu, uint64_t va, Who who, Walk *w)
+{
+    const A64State *s = tcg_cpu_state(cpu);
+    w->fault = NO_FAULT;
+    w->level = 0;
+    if (s->el > A64_EL1 || !(s->sctlr[A64_EL1] & A64_SCTLR_M)) {
+        if (va >> 48)
+            return fail(w, A64_FSC_SIZE, 0);
+        all_rights(w->x, va);
+        return true;
+    }
+    Range r = range_of(s, va);
+    if (r.off || !in_range(&r, va))
+        return fail(w, A64_FSC_TRANSLATION, 0);
+    return walk_tables(cpu, &r, va, who, w);
+}
+
+static Who who_of(const A64State *s, TcgAccess access, unsigned regime)
+{
+    if (access == TCG_EXEC)
+        return (Who){ s->el == A64_EL0, false, access };
+    return (Who){ regime == A64R_USER, regime == A64R_KERNEL_PAN, access };
+}
+
+/*
+ * Code of EL1 in the upper range is the same under every ASID while TTBR1 is, and its place among the known ones is in the mode key: so it is kept over
+ * changes of the ASID also where it is marked not global (as kernels do that hide themselves from EL0).
+ */
 bool a64_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret)
 {
-    (void)cpu, (void)access, (void)regime;
-    if (va >> 48)
+    A64State *s = tcg_cpu_state(cpu);
+    Walk w = { .x = ret };
+    if (!translate(cpu, va, who_of(s, access, regime), &w))
         return false;
-    *ret = (TcgXlate){ .gpa = va & ~(uint64_t)(TCG_PAGE_SIZE - 1), .readable = 1, .writable = 1, .executable = 1, .page_log2 = TCG_PAGE_BITS };
+    uint64_t top = va >> 56;
+    s->tagged_seen |= top != (va >> 55 & 1 ? 0xff : 0);
+    if (access == TCG_EXEC && s->el == A64_EL1 && va >> 55 & 1 && !ret->global) {
+        s->upper_nonglobal = 1;
+        ret->global = 1;
+    }
     return true;
 }
 
 void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
 {
     A64State *s = tcg_cpu_state(cpu);
-    (void)regime;
+    TcgXlate x = { .page_log2 = TCG_PAGE_BITS };
+    Walk w = { .x = &x };
+    bool program = tcg_cpu_callbacks(cpu)->exception != NULL;
+    if (program) {
+        w.fault = A64_FSC_TRANSLATION;
+        w.level = 3;
+    } else if (translate(cpu, va, who_of(s, access, regime), &w)) {
+        tcg_sync_pc(cpu);       /* another CPU has mapped it meanwhile */
+        tcg_leave(cpu);
+    }
+    unsigned fsc = w.fault | w.level;
     if (access == TCG_EXEC)
-        a64_raise(s, s->el ? A64_EC_IABT : A64_EC_IABT_LOWER, A64_FSC_TRANSLATION, va);
-    a64_raise(s, s->el ? A64_EC_DABT : A64_EC_DABT_LOWER, A64_FSC_TRANSLATION | (access == TCG_WRITE ? A64_ISS_WNR : 0), va);
+        a64_raise(s, s->el ? A64_EC_IABT : A64_EC_IABT_LOWER, fsc, va);
+    a64_raise(s, s->el ? A64_EC_DABT : A64_EC_DABT_LOWER, fsc | (access == TCG_WRITE ? A64_ISS_WNR : 0), va);
+}
+
+/* ---- address spaces ---- */
+
+/* Place of TTBR1's table among the last four; a new one drives out the oldest, and with it all that is cached. */
+static unsigned root_of(A64State *s, bool *flush)
+{
+    uint64_t base = s->ttbr1[A64_EL1] & 0xfffffffffffeull;
+    for (unsigned n = 0; n < A64_ROOTS; n++)
+        if (s->root[n] == base + 1)
+            return n;
+    unsigned n = s->next_root++ % A64_ROOTS;
+    *flush |= s->root[n] != 0;
+    s->root[n] = base + 1;
+    return n;
+}
+
+void a64_space_sync(A64State *s, bool flush)
+{
+    TcgCpu *cpu = a64_cpu(s);
+    uint64_t tcr = s->tcr[A64_EL1], asid = (tcr & TCR_A1 ? s->ttbr1[A64_EL1] : s->ttbr0[A64_EL1]) >> 48;
+    s->tlb_flush_pending = 0;
+    s->root_now = (uint8_t)root_of(s, &flush);
+    if (flush) {
+        tcg_flush_all(cpu);
+        s->tagged_seen = s->upper_nonglobal = 0;
+    }
+    tcg_set_space(cpu, (s->ttbr0[A64_EL1] & 0xfffffffffffeull) | (uint64_t)s->root_now << 60, (uint32_t)(tcr & TCR_AS ? asid : asid & 0xff));
+    tcg_mode_changed(cpu);
+}
+
+/* ---- AT (ARM C5.4): the result goes to PAR_EL1 ---- */
+void a64_at(A64State *s, uint64_t va, bool user, bool write, bool pan)
+{
+    TcgXlate x = { .page_log2 = TCG_PAGE_BITS };
+    Walk w = { .x = &x };
+    Who who = { user, pan && s->pan && !user, write ? TCG_WRITE : TCG_READ };
+    if (translate(a64_cpu(s), va, who, &w))
+        s->par = x.gpa | 0xffull << 56 | 1 << 11 | 2 << 7 | (x.global ? 0 : 1 << 9);    /* normal, write-back; inner shareable */
+    else
+        s->par = 1 | (uint64_t)(w.fault | w.level) << 1 | 1 << 11;
 }
