@@ -200,12 +200,14 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
         cpu->env->calls = g_new0(uint64_t, isa->n_helpers + COUNTS);
     g_ptr_array_add(ctx->cpus, cpu);
     for (unsigned n = 0; n < TLB_SPACES; n++) {
-        cpu->spaces[n] = g_aligned_alloc0(1, sizeof(TlbSpace), 64);
+        cpu->spaces[n] = g_new0(TlbSpace, 1);   /* memory that is not touched before it is needed */
         cpu->spaces[n]->n_filled = TLB_FILLED + 1;
-        tcg_space_drop(cpu, cpu->spaces[n]);
+        cpu->spaces[n]->regimes = ~0u;
+        cpu->spaces[n]->ctx_gen = tcg_new_gen(ctx);
     }
+    tcg_space_drop(cpu, cpu->spaces[0]);
     cpu->spaces[0]->valid = true;
-    cpu->env->tlb = &cpu->spaces[0]->e[0][0];
+    cpu->env->tlb = tcg_space_entries(cpu->spaces[0]);
     cpu->super_gen = tcg_new_gen(ctx);
     cpu->phys_gen = 1;
     pthread_mutex_unlock(&ctx->lock);
@@ -224,7 +226,7 @@ void tcg_cpu_free(TcgCpu *cpu)
     pthread_mutex_unlock(&cpu->ctx->lock);
     pthread_mutex_destroy(&cpu->asked_lock);
     for (unsigned n = 0; n < TLB_SPACES; n++)
-        g_aligned_free(cpu->spaces[n]);
+        g_free(cpu->spaces[n]);
     tcg_jumps_free(cpu);
     g_free(cpu);
 }

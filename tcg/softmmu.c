@@ -5,10 +5,17 @@
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
 
-static TlbEntry *tlb_at(TcgCpu *cpu, uint64_t va, unsigned regime)
+/* An entry and what is known of it. */
+typedef struct TlbRef { TlbEntry *e; TlbInfo *info; unsigned place; } TlbRef;
+
+static TlbRef tlb_ref(TcgCpu *cpu, uint64_t va, bool write, unsigned regime)
 {
-    return &tcg_cur_space(cpu)->e[regime][va >> TCG_PAGE_BITS & (TLB_SIZE - 1)];
+    TlbSpace *s = tcg_cur_space(cpu);
+    unsigned place = tcg_tlb_place(va, write, regime);
+    return (TlbRef){ tcg_space_entries(s) + place, tcg_space_info(s) + place, place };
 }
+
+static const TlbEntry *tlb_at(TcgCpu *cpu, uint64_t va, bool write, unsigned regime) { return tlb_ref(cpu, va, write, regime).e; }
 
 /* Callbacks are ordinary C: they get the host's FP environment. */
 void tcg_world_enter(TcgCpu *cpu)
@@ -40,120 +47,120 @@ static uint8_t *ram_page(TcgCpu *cpu, uint64_t gpa, unsigned *flags)
     return cpu->cb->page(cpu->opaque, gpa, flags);
 }
 
-static void note_filled(TlbSpace *s, unsigned regime, uint64_t va)
+static void note_filled(TlbSpace *s, unsigned place)
 {
     if (s->n_filled < TLB_FILLED)
-        s->filled[s->n_filled] = (uint16_t)(regime * TLB_SIZE + (va >> TCG_PAGE_BITS & (TLB_SIZE - 1)));
+        s->filled[s->n_filled] = (uint16_t)place;
     s->n_filled++;
+    s->regimes |= 1u << place / (2 * TLB_SIZE);
 }
 
-static unsigned place_of(unsigned regime, uint64_t va) { return regime * TLB_SIZE + (va >> TCG_PAGE_BITS & (TLB_SIZE - 1)) + 1; }
-
-static void victim_add(TcgCpu *cpu, TlbSpace *s, const TlbEntry *e, unsigned place)
+static void victim_add(TcgCpu *cpu, TlbSpace *s, TlbRef r)
 {
-    if ((e->rtag == TLB_NONE && e->wtag == TLB_NONE) || e->gpa & TLB_G_IO)
-        return;
-    s->victim[s->next_victim++ % TLB_VICTIMS] = (TlbVictim){ *e, place, __atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST) };
+    if (r.e->tag != TLB_NONE)
+        s->victim[s->next_victim++ % TLB_VICTIMS] = (TlbVictim){ *r.e, *r.info, r.place + 1, __atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST) };
 }
 
 /*
  * Bring the entry for @page back from among those driven out. Write permission only if no page was armed since: who arms one bumps the
  * generation first and then looks at the table, not here.
  */
-static bool victim_take(TcgCpu *cpu, TlbSpace *s, TlbEntry *e, uint64_t page, TcgAccess access, unsigned place)
+static bool victim_take(TcgCpu *cpu, TlbSpace *s, TlbRef r, uint64_t page)
 {
+    bool write = tcg_place_writes(r.place);
     for (unsigned n = 0; n < TLB_VICTIMS; n++) {
         TlbVictim v = s->victim[n];
-        if (v.place != place || (access == TCG_WRITE ? v.e.wtag : v.e.rtag) != page)
+        if (v.place != r.place + 1 || v.e.tag != page)
             continue;
         uint32_t gen = __atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST);
-        if (v.track_gen != gen && access == TCG_WRITE)
+        if (write && v.track_gen != gen)
             return false;
         s->victim[n].place = 0;
-        victim_add(cpu, s, e, place);
-        uint64_t wtag = v.track_gen == gen ? v.e.wtag : TLB_NONE;
-        v.e.wtag = TLB_NONE;
-        *e = v.e;
-        __atomic_store_n(&e->wtag, wtag, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST) != gen)
-            __atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_SEQ_CST);
-        return (access == TCG_WRITE ? e->wtag : e->rtag) == page;
+        victim_add(cpu, s, r);
+        *r.e = (TlbEntry){ TLB_NONE, v.e.addend };
+        *r.info = v.info;
+        __atomic_store_n(&r.e->tag, page, __ATOMIC_SEQ_CST);
+        if (write && __atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST) != gen)
+            __atomic_store_n(&r.e->tag, TLB_NONE, __ATOMIC_SEQ_CST);
+        return r.e->tag == page;
     }
     return false;
 }
 
-/* Walk and enter; raises the guest's fault if the access is not allowed. */
-static TlbEntry *tlb_fill(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
+/* Enter @gpa (with TLB_G_*), RAM at @host or a device, for one kind of access. @direct: no access has to be seen. */
+static void enter(TcgCpu *cpu, TlbSpace *s, TlbRef r, uint64_t page, uint64_t gpa, uint8_t *host, bool direct)
+{
+    note_filled(s, r.place);
+    if (r.info->va != page)
+        victim_add(cpu, s, r);
+    *r.e = (TlbEntry){ TLB_NONE, host ? (uint64_t)(uintptr_t)host - page : 0 };
+    *r.info = (TlbInfo){ page, gpa | (host ? 0 : TLB_G_IO) };
+    if (!host || !direct)
+        return;
+    if (!tcg_place_writes(r.place)) {
+        r.e->tag = page;
+        return;
+    }
+    tcg_filter_add(s, gpa & PAGE_MASK);
+    /* published before the look: whoever arms the page now revokes this entry */
+    __atomic_store_n(&r.e->tag, page, __ATOMIC_SEQ_CST);
+    if (tcg_page_has_code(cpu->ctx, gpa & PAGE_MASK))
+        r.e->tag = TLB_NONE;
+}
+
+/* The mapping of @va's page from this entry or the other table's, with TLB_G_*; else from the page tables, or the guest's fault. */
+static uint64_t mapping(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TlbRef r, TlbRef other)
 {
     TcgXlate x = { .page_log2 = TCG_PAGE_BITS };
-    TlbEntry *e = tlb_at(cpu, va, regime);
-    TlbSpace *s = tcg_cur_space(cpu);
-    unsigned flags;
-
+    uint64_t page = va & PAGE_MASK, wanted = access == TCG_WRITE ? TLB_G_WRITE : TLB_G_READ, ram = ~(uint64_t)TLB_G_IO;
+    if (r.info->va == page && r.info->gpa & wanted)
+        return r.info->gpa & ram;
+    if (other.info->va == page && other.info->gpa & wanted)
+        return other.info->gpa & ram;
     cpu->stats.tlb_misses++;
     if (!cpu->isa->mmu(cpu, va, access, regime, &x))
         cpu->isa->mmu_fault(cpu, va, access, regime);
-    uint64_t gpa = x.gpa & PAGE_MASK, page = va & PAGE_MASK;
-    uint8_t *host = ram_page(cpu, gpa, &flags);
-    s = tcg_cur_space(cpu);
-    note_filled(s, regime, va);
-    if (e->rtag != page && e->wtag != page)
-        victim_add(cpu, s, e, place_of(regime, va));
-    tcg_large_note(&s->large, va, x.page_log2);
-    e->rtag = e->wtag = TLB_NONE;
-    e->gpa = gpa | (x.writable ? TLB_G_WRITE : 0);
-    if (!host || (flags & TCG_PAGE_RO && access == TCG_WRITE)) {
-        e->gpa |= TLB_G_IO;
-        e->addend = page;
-        return e;
-    }
-    e->addend = (uint64_t)(uintptr_t)host - page;
-    e->rtag = x.readable ? page : TLB_NONE;
-    if (x.writable && !(flags & (TCG_PAGE_RO | TCG_PAGE_TRACK))) {
-        tcg_filter_add(s, gpa);
-        /* published before the look: whoever arms the page now revokes this entry */
-        __atomic_store_n(&e->wtag, page, __ATOMIC_SEQ_CST);
-        if (tcg_page_has_code(cpu->ctx, gpa))
-            e->wtag = TLB_NONE;
-    }
-    return e;
+    tcg_large_note(&tcg_cur_space(cpu)->large, va, x.page_log2);
+    return (x.gpa & PAGE_MASK) | (x.readable ? TLB_G_READ : 0) | (x.writable ? TLB_G_WRITE : 0);
+}
+
+/* Enter what the access needs, and for the other kind of access too where there is a free place. Raises the guest's fault if it is not allowed. */
+static void tlb_fill(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
+{
+    bool write = access == TCG_WRITE;
+    TlbRef r = tlb_ref(cpu, va, write, regime), other = tlb_ref(cpu, va, !write, regime);
+    uint64_t page = va & PAGE_MASK, gpa = mapping(cpu, va, access, regime, r, other);
+    TlbSpace *s = tcg_cur_space(cpu);
+    unsigned flags;
+    uint8_t *host = ram_page(cpu, gpa & PAGE_MASK, &flags);
+    bool store = !(flags & (TCG_PAGE_RO | TCG_PAGE_TRACK));
+    enter(cpu, s, r, page, gpa, write && flags & TCG_PAGE_RO ? NULL : host, write ? store : gpa & TLB_G_READ);
+    if (host && other.info->va == TLB_NONE && gpa & (write ? TLB_G_READ : TLB_G_WRITE) && (write || store))
+        enter(cpu, s, other, page, gpa, host, true);
 }
 
 /* The entry for an access that stays within one page; filled as needed. *ret_io: device. *ret_watched: RAM whose writes are watched. */
-static TlbEntry *tlb_get(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, bool *ret_io, bool *ret_watched)
+static TlbRef tlb_get(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, bool *ret_io, bool *ret_watched)
 {
-    TlbEntry *e = tlb_at(cpu, va, regime);
+    bool write = access == TCG_WRITE;
+    TlbRef r = tlb_ref(cpu, va, write, regime);
     uint64_t page = va & PAGE_MASK;
 
     *ret_io = *ret_watched = false;
-    for (int tries = 0; tries < 2; tries++) {
-        if (access == TCG_READ && e->rtag == page)
-            return e;
-        if (access == TCG_WRITE && e->wtag == page)
-            return e;
-        if (e->gpa & TLB_G_IO && e->addend == page && (access == TCG_READ || e->gpa & TLB_G_WRITE)) {
-            *ret_io = true;
-            return e;
-        }
-        if (access == TCG_WRITE && e->rtag == page && e->gpa & TLB_G_WRITE) {
-            /* readable through the entry, write permission known: either watched, or not looked at since it was */
-            if (tcg_page_has_code(cpu->ctx, e->gpa & PAGE_MASK)) {
-                *ret_watched = true;
-                return e;
-            }
-            if (tries) {
-                *ret_watched = true;
-                return e;
-            }
-        }
-        if (!tries && e->rtag != page && e->wtag != page &&
-            victim_take(cpu, tcg_cur_space(cpu), e, page, access, place_of(regime, va)))
-            return e;
-        e = tlb_fill(cpu, va, access, regime);
+    if (r.e->tag == page)
+        return r;
+    /* write permission is known, the page was watched when last looked at */
+    if (write && r.info->va == page && !(r.info->gpa & TLB_G_IO) && tcg_page_has_code(cpu->ctx, r.info->gpa & PAGE_MASK)) {
+        *ret_watched = true;
+        return r;
     }
-    *ret_watched = access == TCG_WRITE && e->rtag == page;
-    *ret_io = !*ret_watched;
-    return e;
+    if (r.info->va == page ? !(r.info->gpa & TLB_G_IO) : !victim_take(cpu, tcg_cur_space(cpu), r, page))
+        tlb_fill(cpu, va, access, regime);
+    if (r.e->tag != page) {
+        *ret_io = r.info->gpa & TLB_G_IO;
+        *ret_watched = !*ret_io;
+    }
+    return r;
 }
 
 static uint64_t host_get(const uint8_t *p, unsigned size)
@@ -285,26 +292,26 @@ static void note_write(TcgCpu *cpu, uint64_t gpa, unsigned len)
 static uint64_t load_in_page(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, IoHow how)
 {
     bool io, watched;
-    TlbEntry *e = tlb_get(cpu, va, TCG_READ, regime, &io, &watched);
+    TlbRef r = tlb_get(cpu, va, TCG_READ, regime, &io, &watched);
     if (!io)
-        return host_get((uint8_t *)(uintptr_t)(va + e->addend), size);
+        return host_get((uint8_t *)(uintptr_t)(va + r.e->addend), size);
     if (how == IO_RESTART)
         io_alone(cpu);
-    return io_read(cpu, (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK), size, how);
+    return io_read(cpu, (r.info->gpa & PAGE_MASK) | (va & ~PAGE_MASK), size, how);
 }
 
 static void store_in_page(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, IoHow how)
 {
     bool io, watched;
-    TlbEntry *e = tlb_get(cpu, va, TCG_WRITE, regime, &io, &watched);
-    uint64_t gpa = (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
+    TlbRef r = tlb_get(cpu, va, TCG_WRITE, regime, &io, &watched);
+    uint64_t gpa = (r.info->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
     if (io) {
         if (how == IO_RESTART)
             io_alone(cpu);
         io_write(cpu, gpa, v, size, how);
         return;
     }
-    uint8_t *host = (uint8_t *)(uintptr_t)(va + e->addend);
+    uint8_t *host = (uint8_t *)(uintptr_t)(va + r.e->addend);
     if (watched)
         note_write(cpu, gpa, size);
     host_put(host, v, size);
@@ -380,16 +387,16 @@ static uint64_t tag_of(uint64_t va, unsigned size_log2) { return (va + (1u << si
 
 uint64_t tcg_load(TcgCpu *cpu, uint64_t va, unsigned size_log2, unsigned regime)
 {
-    const TlbEntry *e = tlb_at(cpu, va, regime);
-    if (e->rtag == tag_of(va, size_log2) && !cpu_direct(cpu))
+    const TlbEntry *e = tlb_at(cpu, va, false, regime);
+    if (e->tag == tag_of(va, size_log2) && !cpu_direct(cpu))
         return host_get((uint8_t *)(uintptr_t)(va + e->addend), 1u << size_log2);
     return load_any(cpu, va, 1u << size_log2, regime, IO_NOW);
 }
 
 void tcg_store(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime)
 {
-    const TlbEntry *e = tlb_at(cpu, va, regime);
-    if (e->wtag == tag_of(va, size_log2) && !cpu_direct(cpu)) {
+    const TlbEntry *e = tlb_at(cpu, va, true, regime);
+    if (e->tag == tag_of(va, size_log2) && !cpu_direct(cpu)) {
         host_put((uint8_t *)(uintptr_t)(va + e->addend), value, 1u << size_log2);
         return;
     }
@@ -424,11 +431,11 @@ uint8_t *tcg_host(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, u
         *ret_len = TCG_PAGE_SIZE - (unsigned)(va & ~PAGE_MASK);
         return cpu_host(cpu, va);
     }
-    TlbEntry *e = tlb_get(cpu, va, access, regime, &io, &watched);
+    TlbRef r = tlb_get(cpu, va, access, regime, &io, &watched);
     if (io || watched)
         return NULL;
     *ret_len = TCG_PAGE_SIZE - (unsigned)(va & ~PAGE_MASK);
-    return (uint8_t *)(uintptr_t)(va + e->addend);
+    return (uint8_t *)(uintptr_t)(va + r.e->addend);
 }
 
 /* ---- slow paths of translated code: env->arg: address, value, expected (CAS), info ---- */
@@ -459,12 +466,6 @@ void tcg_slow_ld(TcgCpu *cpu)
     }
     env->ret = load_any(cpu, va, size, regime, info & INFO_ONLY ? IO_ONLY : IO_RESTART);
     host_put(env->vspill[15], env->ret, 8);
-    env->ret2 = 0;
-    if (cpu_direct(cpu))
-        return;
-    TlbEntry *e = tlb_at(cpu, va, regime);
-    if (write && !crosses(va, size) && e->wtag == (va & PAGE_MASK))
-        env->ret2 = e->addend;
 }
 
 void tcg_slow_st(TcgCpu *cpu)
@@ -515,12 +516,12 @@ void tcg_slow_native_check(TcgCpu *cpu)
         return;
     for (uint64_t p = va, next; p < end; p = next) {
         bool io, watched;
-        TlbEntry *e = tlb_get(cpu, p, TCG_WRITE, regime, &io, &watched);
+        TlbRef r = tlb_get(cpu, p, TCG_WRITE, regime, &io, &watched);
         next = MIN(end, (p | ~PAGE_MASK) + 1);
         if (io)
             io_alone(cpu);
         else if (watched)
-            tcg_code_written(cpu, (e->gpa & PAGE_MASK) | (p & ~PAGE_MASK), (unsigned)(next - p));
+            tcg_code_written(cpu, (r.info->gpa & PAGE_MASK) | (p & ~PAGE_MASK), (unsigned)(next - p));
     }
 }
 
@@ -603,8 +604,8 @@ void tcg_slow_rmw(TcgCpu *cpu)
         env->ret = old;
         return;
     }
-    TlbEntry *e = tlb_get(cpu, va, TCG_WRITE, regime, &io, &watched);
-    uint64_t gpa = (e->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
+    TlbRef r = tlb_get(cpu, va, TCG_WRITE, regime, &io, &watched);
+    uint64_t gpa = (r.info->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
     if (io) {
         io_alone(cpu);
         uint64_t old = io_read(cpu, gpa, size, IO_RESTART);
@@ -612,7 +613,7 @@ void tcg_slow_rmw(TcgCpu *cpu)
         env->ret = old;
         return;
     }
-    uint8_t *host = (uint8_t *)(uintptr_t)(va + e->addend);
+    uint8_t *host = (uint8_t *)(uintptr_t)(va + r.e->addend);
     if (watched)
         note_write(cpu, gpa, size);
     env->ret = host_rmw(host, what, cas, expect, v, size);

@@ -4,6 +4,7 @@
 #include "tcg/tcg-internal.h"
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
+enum { TLB_PLACES = TCG_REGIMES * 2 * TLB_SIZE };
 
 static bool large_has(const LargePages *l, uint64_t va)
 {
@@ -125,17 +126,21 @@ void tcg_space_drop(TcgCpu *cpu, TlbSpace *s)
     if (cpu_direct(cpu)) {     /* never filled */
         s->n_filled = 0;
     } else if (s->n_filled > TLB_FILLED) {
-        memset(s->e, 0xff, sizeof(s->e));
-        for (unsigned r = 0; r < TCG_REGIMES; r++)
-            for (unsigned n = 0; n < TLB_SIZE; n++)
-                s->e[r][n].gpa = 0;
+        for (unsigned r = 0; r < TCG_REGIMES; r++) {
+            if (!(s->regimes >> r & 1))
+                continue;
+            memset(s->e[r], 0xff, sizeof(s->e[r]));
+            memset(s->info[r], 0xff, sizeof(s->info[r]));
+        }
     } else {
-        for (unsigned n = 0; n < s->n_filled; n++)
-            tcg_space_entries(s)[s->filled[n]] = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
+        for (unsigned n = 0; n < s->n_filled; n++) {
+            tcg_space_entries(s)[s->filled[n]].tag = TLB_NONE;
+            tcg_space_info(s)[s->filled[n]].va = TLB_NONE;
+        }
     }
     if (s->n_filled)
         memset(s->wfilter, 0, sizeof(s->wfilter));
-    s->n_filled = 0;
+    s->n_filled = s->regimes = 0;
     memset(s->victim, 0, sizeof(s->victim));
     s->large.n = 0;
     drop_user_code(cpu, s);
@@ -173,7 +178,7 @@ void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag)
     }
     s->last_use = ++cpu->space_clock;
     cpu->space = pick;
-    cpu->env->tlb = &s->e[0][0];
+    cpu->env->tlb = tcg_space_entries(s);
     if (cpu->super_nonglobal)
         drop_super(cpu);
     tcg_update_ctx(cpu);
@@ -198,7 +203,8 @@ void tcg_flush_nonglobal(TcgCpu *cpu)
 {
     cpu->n_flushes++;
     for (unsigned n = 0; n < TLB_SPACES; n++) {
-        tcg_space_drop(cpu, cpu->spaces[n]);
+        if (cpu->spaces[n]->valid)
+            tcg_space_drop(cpu, cpu->spaces[n]);
         cpu->spaces[n]->valid = n == cpu->space;
     }
     if (cpu->super_nonglobal)
@@ -217,18 +223,19 @@ void tcg_flush_all(TcgCpu *cpu)
 static void flush_page_in(TcgCpu *cpu, TlbSpace *s, uint64_t va)
 {
     uint64_t page = va & PAGE_MASK;
-    unsigned idx = va >> TCG_PAGE_BITS & (TLB_SIZE - 1);
     if (large_has(&s->large, va)) {
         tcg_space_drop(cpu, s);
         return;
     }
-    for (unsigned r = 0; r < TCG_REGIMES; r++) {
-        TlbEntry *e = &s->e[r][idx];
-        if (e->rtag == page || e->wtag == page || (e->gpa & TLB_G_IO && e->addend == page))
-            *e = (TlbEntry){ TLB_NONE, TLB_NONE, 0, 0 };
+    for (unsigned n = 0; n < 2 * TCG_REGIMES; n++) {
+        unsigned place = tcg_tlb_place(va, n & 1, n / 2);
+        if (!(s->regimes >> n / 2 & 1) || tcg_space_info(s)[place].va != page)
+            continue;
+        tcg_space_entries(s)[place].tag = TLB_NONE;
+        tcg_space_info(s)[place].va = TLB_NONE;
     }
     for (unsigned n = 0; n < TLB_VICTIMS; n++)
-        if (s->victim[n].e.rtag == page || s->victim[n].e.wtag == page)
+        if (s->victim[n].info.va == page)
             s->victim[n].place = 0;
     if (xseen_has(&s->x_seen, va))
         drop_user_code(cpu, s);
@@ -255,11 +262,11 @@ void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa)
             unsigned bit = filter_bit(gpa);
             if (!(__atomic_load_n(&s->wfilter[bit >> 6], __ATOMIC_SEQ_CST) >> (bit & 63) & 1))
                 continue;
-            unsigned count = s->n_filled > TLB_FILLED ? TCG_REGIMES * TLB_SIZE : s->n_filled;
+            unsigned count = s->n_filled > TLB_FILLED ? TLB_PLACES : s->n_filled;
             for (unsigned k = 0; k < count; k++) {
-                TlbEntry *e = &tcg_space_entries(s)[s->n_filled > TLB_FILLED ? k : s->filled[k]];
-                if ((e->gpa & PAGE_MASK) == gpa && e->wtag != TLB_NONE)
-                    __atomic_store_n(&e->wtag, TLB_NONE, __ATOMIC_SEQ_CST);
+                unsigned place = s->n_filled > TLB_FILLED ? k : s->filled[k];
+                if (tcg_place_writes(place) && (tcg_space_info(s)[place].gpa & PAGE_MASK) == gpa)
+                    __atomic_store_n(&tcg_space_entries(s)[place].tag, TLB_NONE, __ATOMIC_SEQ_CST);
             }
         }
     }
@@ -272,8 +279,9 @@ void tcg_revoke_all_writes(TcgContext *ctx)
     for (unsigned c = 0; c < ctx->cpus->len; c++) {
         TcgCpu *cpu = ctx->cpus->pdata[c];
         for (unsigned n = 0; n < TLB_SPACES; n++)
-            for (unsigned k = 0; k < TCG_REGIMES * TLB_SIZE; k++)
-                __atomic_store_n(&tcg_space_entries(cpu->spaces[n])[k].wtag, TLB_NONE, __ATOMIC_SEQ_CST);
+            for (unsigned k = 0; cpu->spaces[n]->valid && k < TLB_PLACES; k++)
+                if (tcg_place_writes(k))
+                    __atomic_store_n(&tcg_space_entries(cpu->spaces[n])[k].tag, TLB_NONE, __ATOMIC_SEQ_CST);
     }
     pthread_mutex_unlock(&ctx->lock);
 }

@@ -6,12 +6,16 @@
 
 /* Private to tcg/ (core and hosts). */
 
-/* One entry of the soft TLB; tags are page addresses, or TLB_NONE. A fast-path hit is (va + size - 1) & -4096 == tag. */
-typedef struct TlbEntry { uint64_t rtag, wtag, addend, gpa; } TlbEntry;
+/*
+ * The soft TLB: a table for loads and one for stores, so that a copy between addresses of one index does not drive itself out. An entry's tag is the
+ * page that may be accessed directly, or TLB_NONE; a fast-path hit is (va + size - 1) & -4096 == tag. What else is known is in TlbInfo.
+ */
+typedef struct TlbEntry { uint64_t tag, addend; } TlbEntry;
+typedef struct TlbInfo { uint64_t va, gpa; } TlbInfo;     /* page that the entry is about, or TLB_NONE; guest-physical page | TLB_G_* */
 #define TLB_NONE (~0ull)
-enum { TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS, TLB_FILLED = 1024, TLB_SPACES = 8, XTLB_SIZE = 1024 };
-enum { TLB_G_WRITE = 1,   /* in TlbEntry.gpa: writable, though writes are watched */
-       TLB_G_IO = 2 };     /* not RAM: addend holds the page's va instead */
+enum { TLB_BITS = 11, TLB_SIZE = 1 << TLB_BITS, TLB_FILLED = 2048, TLB_SPACES = 8, XTLB_SIZE = 1024 };
+enum { TLB_G_READ = 1, TLB_G_WRITE = 2,    /* what the page tables allow (write: with the dirty bit set) */
+       TLB_G_IO = 4 };         /* not RAM (or a store to ROM) */
 
 /* Executable pages met; an entry counts while its generation is the current one. */
 typedef struct XEntry { uint64_t va, gpa; uint32_t gen, regime; } XEntry;
@@ -26,11 +30,12 @@ typedef struct LargePages { unsigned n; struct { uint64_t base, mask; } at[LARGE
 
 /* Entries of the soft TLB that others of the same place drove out. */
 enum { TLB_VICTIMS = 8 };
-typedef struct TlbVictim { TlbEntry e; uint32_t place, track_gen; } TlbVictim;   /* place: as in filled[], + 1; track_gen: then, see TcgContext */
+typedef struct TlbVictim { TlbEntry e; TlbInfo info; uint32_t place, track_gen; } TlbVictim;   /* place: as in filled[], + 1; track_gen: then, see TcgContext */
 
 /* What one address space has cached. The array of a space is contiguous, regime after regime: translated code reaches it off one register. */
 typedef struct TlbSpace {
-    TlbEntry e[TCG_REGIMES][TLB_SIZE];
+    TlbEntry e[TCG_REGIMES][2][TLB_SIZE];      /* loads, stores */
+    TlbInfo info[TCG_REGIMES][2][TLB_SIZE];
     XEntry x[XTLB_SIZE];       /* user code */
     XSeen x_seen;
     uint64_t base;
@@ -38,6 +43,7 @@ typedef struct TlbSpace {
     bool valid;
     uint32_t ctx_gen;          /* generation of user code contexts in this space */
     uint64_t last_use;
+    unsigned regimes;          /* which have entries, a bit each */
     unsigned n_filled;         /* > TLB_FILLED: too many to list */
     uint16_t filled[TLB_FILLED];
     TlbVictim victim[TLB_VICTIMS];
@@ -299,7 +305,10 @@ void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host);
 /* spaces.c */
 static inline TlbSpace *tcg_cur_space(TcgCpu *cpu) { return cpu->spaces[cpu->space]; }
 /* The entries of all regimes in one row, as filled[] counts them. */
-static inline TlbEntry *tcg_space_entries(TlbSpace *s) { return &s->e[0][0]; }
+static inline TlbEntry *tcg_space_entries(TlbSpace *s) { return &s->e[0][0][0]; }
+static inline TlbInfo *tcg_space_info(TlbSpace *s) { return &s->info[0][0][0]; }
+static inline unsigned tcg_tlb_place(uint64_t va, bool write, unsigned regime) { return (2 * regime + write) * TLB_SIZE + (va >> TCG_PAGE_BITS & (TLB_SIZE - 1)); }
+static inline bool tcg_place_writes(unsigned place) { return place & TLB_SIZE; }
 void tcg_do_asked(TcgCpu *cpu);                      /* at a safe point, or all others are at theirs */
 void tcg_large_note(LargePages *l, uint64_t va, unsigned page_log2);
 /* The space may have a direct write entry for @gpa: before it is published. */

@@ -8,10 +8,10 @@
  */
 #include "tcg/host/x86_64/gen.h"
 
-enum { ENTRY_LOG2 = 5 };
+enum { ENTRY_LOG2 = 4 };
 _Static_assert(sizeof(TlbEntry) == 1 << ENTRY_LOG2, "index arithmetic");
 
-static int32_t tlb_disp(unsigned regime, size_t field) { return (int32_t)(regime * TLB_SIZE * sizeof(TlbEntry) + field); }
+static int32_t tlb_disp(unsigned regime, bool write, size_t field) { return (int32_t)(tcg_tlb_place(0, write, regime) * sizeof(TlbEntry) + field); }
 
 static Mem mem_add(Mem m, int32_t d) { m.disp += d; return m; }
 
@@ -104,7 +104,7 @@ static void align_check(Gen *g, SlowPath *s, unsigned size, Mem addr, unsigned w
 static SlowPath *lookup_span(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned w, bool write, int64_t lo, int64_t hi)
 {
     unsigned size = i->op == IR_NATIVE ? (unsigned)hi : 1u << (i->mem & IRM_SIZE), regime = access_regime(g, i), first = addr.base;
-    int32_t tag = tlb_disp(regime, write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag));
+    int32_t tag = tlb_disp(regime, write, offsetof(TlbEntry, tag));
     bool alone = lo == 0 && hi == size, align = i->mem & IRM_ALIGN;
 
     if (addr.disp + lo) {
@@ -121,7 +121,7 @@ static SlowPath *lookup_span(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsi
     s->from = asm_jcc(&g->a, IRC_NE);
     if (align && !alone)
         align_check(g, s, size, addr, w);
-    asm_load(&g->a, t, mem_bid(R15, t, 0, tlb_disp(regime, offsetof(TlbEntry, addend))), true);
+    asm_load(&g->a, t, mem_bid(R15, t, 0, tlb_disp(regime, write, offsetof(TlbEntry, addend))), true);
     s->addr = addr;
     s->addr_tmp = (uint8_t)t;
     s->info = (uint32_t)(i->mem | regime << 8 | (unsigned)write << 12) | only_info(g);
@@ -593,10 +593,10 @@ static uint8_t *retry_lookup(Gen *g, const SlowPath *s, Scratch r)
     if (!align)
         asm_lea(&g->a, r.a, mem_bd(r.a, (int32_t)size - 1), true);
     asm_alu_ri(&g->a, 4, r.a, -4096 | (align ? (int32_t)size - 1 : 0), 8);
-    asm_rm(&g->a, 0x3b | O_W, r.a, mem_bid(R15, r.b, 0, tlb_disp(regime, write ? offsetof(TlbEntry, wtag) : offsetof(TlbEntry, rtag))));
+    asm_rm(&g->a, 0x3b | O_W, r.a, mem_bid(R15, r.b, 0, tlb_disp(regime, write, offsetof(TlbEntry, tag))));
     uint8_t *miss = asm_jcc(&g->a, IRC_NE);
     asm_load(&g->a, r.a, ENV(g, arg[0]), true);
-    asm_rm(&g->a, 0x03 | O_W, r.a, mem_bid(R15, r.b, 0, tlb_disp(regime, offsetof(TlbEntry, addend))));
+    asm_rm(&g->a, 0x03 | O_W, r.a, mem_bid(R15, r.b, 0, tlb_disp(regime, write, offsetof(TlbEntry, addend))));
     return miss;
 }
 
