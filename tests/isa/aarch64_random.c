@@ -200,7 +200,13 @@ static void put_pauth(unsigned op)
 {
     const A64OpInfo *i = &a64_op_info[op];
     uint32_t r = plain_register(), key = (uint32_t)i->k & 3, value = (uint32_t)(a64t_rnd() & 0xffff) << 5;
-    if (i->emit == tr_pacga) {
+    if (i->emit == tr_ldra) {  /* mov r, x26; sign; load */
+        uint32_t insn = (uint32_t)(a64t_rnd() & 0xff) << 12 | i->value | r << 5, t = plain_register();
+        put(word(A64_OP_ADD_IMM) | 1u << 31 | BASE << 5 | r);
+        put(word(A64_OP_PACDZA) + (key == A64_KEY_DB ? 1u << 10 : 0) + r);
+        put(insn | (t == r ? t ^ 1 : t));
+        put(word(A64_OP_MOVZ) | 1u << 31 | value | r);
+    } else if (i->emit == tr_pacga) {
         put(i->value | r | r << 5 | r << 16);
         put(word(A64_OP_MOVZ) | 1u << 31 | value | r);
     } else if (i->emit == tr_pac_hint) {

@@ -80,6 +80,17 @@ bool tr_st(A64Tr *t, const A64Args *a)
     return true;
 }
 
+/* LDRAA, LDRAB: of an address that is authenticated with modifier 0. k: key */
+bool tr_ldra(A64Tr *t, const A64Args *a)
+{
+    IrVal addr = plus(t, a64_authenticate(t, a64_xsp(t, a->rn), a64_k(t, 0), (unsigned)a->k & 3), a->imm);
+    IrVal v = ir_ld(t->u, IRT_I64, addr, 3, a64_mem_bits(t), 0);
+    if ((a->k & A64EA_MASK) == A64EA_PRE)
+        a64_put_xsp(t, a->rn, addr);
+    a64_put_x(t, a->rt, v);
+    return true;
+}
+
 bool tr_ldr_lit(A64Tr *t, const A64Args *a)
 {
     IrVal v = ir_ld(t->u, IRT_I64, ir_pc(t->u, t->off + a->imm), (unsigned)a->k & IRM_SIZE, ((unsigned)a->k & IRM_SIGN) | a64_mem_bits(t), 0);
