@@ -85,7 +85,7 @@ void work_leave(Machine *m, Vcpu *c)
 {
     g_mutex_lock(&m->run_lock);
     atomic_store(&c->in_guest, false);
-    if (--m->n_in_guest == 0)
+    if (--m->n_in_guest == 0 && (m->exclusive || !m->allowed))     /* else nobody waits, and a wake-up is a system call */
         g_cond_broadcast(&m->park_cond);
     g_mutex_unlock(&m->run_lock);
 }

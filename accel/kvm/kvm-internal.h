@@ -8,7 +8,7 @@
 #include "vmm/vcpu.h"
 
 /* Private to accel/kvm. */
-enum { KVM_SLOTS = 64, KVM_SHADOW_SLOT = KVM_SLOTS, KVM_STUB_SLOT };      /* slots of guest memory; beyond them our own */
+enum { KVM_XSAVE_COMPONENTS = 20, KVM_SLOTS = 64, KVM_SHADOW_SLOT = KVM_SLOTS, KVM_STUB_SLOT };      /* slots of guest memory; beyond them our own */
 
 /* host: ours; seen: KVM's mapping of the same; @offset in @ram (no reference: the view has one); log: KVM logs writes */
 typedef struct KvmSlot { uint64_t gpa, size; uint8_t *host, *seen; uint32_t flags; bool used, log; RamBlock *ram; uint64_t offset; } KvmSlot;
@@ -35,6 +35,7 @@ typedef struct KvmVm {
     GMutex lock;               /* slots */
     KvmSlot slot[KVM_SLOTS];
     KvmCode code;              /* memory.c */
+    uint32_t xsave_at[KVM_XSAVE_COMPONENTS];       /* where the host's processor has them, 0: nowhere */
     bool user_only;            /* user.c: runs 64-bit ring 3 only */
     GHashTable *refused;       /* MSRs the host refused, each said once */
     KvmEc **ec;                /* by vCPU index */
@@ -67,7 +68,7 @@ struct KvmEc {
     bool synced, msrs_set;
     bool late;                 /* the last exit was a triple fault of before */
     uint64_t xcr0, tsc_aux;
-    struct kvm_xsave xsave;
+    struct kvm_xsave xsave;    /* as kvm_xsave_from_state has it */
 };
 
 /* state.c */
@@ -78,8 +79,9 @@ void kvm_seg_from_state(struct kvm_segment *k, const X86Seg *s);
 struct kvm_segment *kvm_seg_of(struct kvm_sregs *r, int n);
 void kvm_regs_to_state(X86State *s, const struct kvm_regs *r);
 void kvm_regs_from_state(struct kvm_regs *r, const X86State *s);
-void kvm_xsave_to_state(X86State *s, const struct kvm_xsave *x);
-void kvm_xsave_from_state(struct kvm_xsave *x, const X86State *s);
+void kvm_xsave_layout(KvmVm *vm);
+void kvm_xsave_to_state(const KvmVm *vm, X86State *s, const struct kvm_xsave *x);
+void kvm_xsave_from_state(const KvmVm *vm, struct kvm_xsave *x, const X86State *s);
 void kvm_msr_refused(KvmEc *ec, uint32_t index);       /* a warning, once */
 /* memory.c */
 void kvm_memory_changed(void *vm, AddressSpace *as, const FlatView *old, const FlatView *new_view);

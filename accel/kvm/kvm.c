@@ -106,6 +106,7 @@ static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
     vm->pvm = kvm_without_hardware();
     vm->user_only = kvm_user_only(cfg);
     vm->run_size = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    kvm_xsave_layout(vm);
     g_mutex_init(&vm->lock);
     g_mutex_init(&vm->code.lock);
     vm->refused = g_hash_table_new(NULL, NULL);

@@ -129,37 +129,42 @@ static bool sregs_in(KvmEc *ec, X86State *s, GError **err)
     return ioctl(ec->fd, KVM_SET_SREGS, &r) == 0 || kvm_fail(err, "writing system registers");
 }
 
-/* KVM's area has the host processor's offsets (CPUID 0xd), ours those of cpu/x86/xsave.h: AMD has AVX-512 elsewhere than Intel. */
-static uint32_t host_offset(unsigned component)
+/*
+ * KVM's area has the host processor's offsets (CPUID 0xd), ours those of cpu/x86/xsave.h: AMD has AVX-512 elsewhere than Intel. Asked once: CPUID
+ * is slow on a host that is a guest itself.
+ */
+void kvm_xsave_layout(KvmVm *vm)
 {
-    uint32_t a, b, c, d;
-    return __get_cpuid_count(0xd, component, &a, &b, &c, &d) && a ? b : 0;
+    for (unsigned i = 2; i < KVM_XSAVE_COMPONENTS; i++) {
+        uint32_t a, b, c, d;
+        vm->xsave_at[i] = __get_cpuid_count(0xd, i, &a, &b, &c, &d) && a ? b : 0;
+    }
 }
 
-static void move_components(uint64_t mask, uint8_t *to, const uint8_t *from, bool to_host)
+static void move_components(const KvmVm *vm, uint64_t mask, uint8_t *to, const uint8_t *from, bool to_host)
 {
     memcpy(to, from, X86_XSAVE_LEGACY + X86_XSAVE_HEADER);
-    for (unsigned i = 2; i < 63 && mask >> i; i++) {
+    for (unsigned i = 2; i < KVM_XSAVE_COMPONENTS && mask >> i; i++) {
         X86XsaveComponent ours = x86_xsave_component(i);
-        uint32_t host = mask >> i & 1 && ours.size ? host_offset(i) : 0;
+        uint32_t host = mask >> i & 1 && ours.size ? vm->xsave_at[i] : 0;
         if (host && host + ours.size <= X86_XSAVE_MAX)
             memcpy(to + (to_host ? host : ours.offset), from + (to_host ? ours.offset : host), ours.size);
     }
 }
 
-void kvm_xsave_to_state(X86State *s, const struct kvm_xsave *x)
+void kvm_xsave_to_state(const KvmVm *vm, X86State *s, const struct kvm_xsave *x)
 {
     uint8_t area[X86_XSAVE_MAX] = { 0 };
-    move_components(s->xcr0 | 3, area, (const uint8_t *)x->region, false);
+    move_components(vm, s->xcr0 | 3, area, (const uint8_t *)x->region, false);
     x86_xsave_unpack(s, s->xcr0 | 3, area);
 }
 
-void kvm_xsave_from_state(struct kvm_xsave *x, const X86State *s)
+void kvm_xsave_from_state(const KvmVm *vm, struct kvm_xsave *x, const X86State *s)
 {
     uint8_t area[X86_XSAVE_MAX];
     memset(x, 0, sizeof(*x));
     x86_xsave_pack(s, s->xcr0 | 3, area);
-    move_components(s->xcr0 | 3, (uint8_t *)x->region, area, true);
+    move_components(vm, s->xcr0 | 3, (uint8_t *)x->region, area, true);
 }
 
 static bool xsave_out(KvmEc *ec, X86State *s, GError **err)
@@ -170,7 +175,7 @@ static bool xsave_out(KvmEc *ec, X86State *s, GError **err)
         return kvm_fail(err, "reading floating-point state");
     if (ioctl(ec->fd, KVM_GET_XCRS, &c) == 0 && c.nr_xcrs)
         s->xcr0 = c.xcrs[0].value;
-    kvm_xsave_to_state(s, &x);
+    kvm_xsave_to_state(ec->vm, s, &x);
     return true;
 }
 
@@ -179,7 +184,7 @@ static bool xsave_in(KvmEc *ec, X86State *s, GError **err)
     struct kvm_xsave x;
     struct kvm_xcrs c = { .nr_xcrs = 1, .xcrs = { { .xcr = 0, .value = s->xcr0 } } };
     ioctl(ec->fd, KVM_SET_XCRS, &c);
-    kvm_xsave_from_state(&x, s);
+    kvm_xsave_from_state(ec->vm, &x, s);
     return ioctl(ec->fd, KVM_SET_XSAVE, &x) == 0 || kvm_fail(err, "writing floating-point state");
 }
 

@@ -38,15 +38,30 @@ bool kvm_user_can_run(void *opaque)
            e->injected.kind == X86_EVENT_NONE && e->pending.kind == X86_EVENT_NONE && !e->triple_fault;
 }
 
+/* Where the guest's page tables have @gva; @visit (may be NULL) hears of each entry's place first. False: nowhere. Cheaper than KVM_TRANSLATE. */
+static bool walk(KvmEc *ec, uint64_t gva, void (*visit)(KvmEc *ec, uint64_t gpa, bool *ret), bool *visited, uint64_t *ret_gpa)
+{
+    uint64_t entry, table = ec->run->s.regs.sregs.cr3 & PTE_ADDR;
+    for (int shift = 39;; shift -= 9) {
+        uint64_t at = table + (gva >> shift & 511) * 8, below = (1ull << shift) - 1;
+        if (as_dma_read(ec->c->mem, at, &entry, sizeof(entry)) != MEM_OK || !(entry & PTE_P))
+            return false;
+        if (visit)
+            visit(ec, at, visited);
+        table = entry & PTE_ADDR;
+        *ret_gpa = (table & ~below) | (gva & below);
+        if (shift == 12 || (shift < 39 && entry & PTE_PS))
+            return true;
+    }
+}
+
 /* Bytes at @rip, at most @n and not beyond its page; how many. */
 static unsigned fetch(KvmEc *ec, uint64_t rip, uint8_t *buf, unsigned n)
 {
-    struct kvm_translation t = { .linear_address = rip };
     unsigned in_page = PAGE_SIZE - (unsigned)(rip & (PAGE_SIZE - 1));
+    uint64_t gpa;
     n = MIN(n, in_page);
-    if (ioctl(ec->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
-        return 0;
-    return as_dma_read(ec->c->mem, t.physical_address, buf, n) == MEM_OK ? n : 0;
+    return walk(ec, rip, NULL, NULL, &gpa) && as_dma_read(ec->c->mem, gpa, buf, n) == MEM_OK ? n : 0;
 }
 
 static bool bytes_at(KvmEc *ec, uint64_t rip, uint8_t a, uint8_t b)
@@ -116,6 +131,8 @@ static void drop_events(KvmEc *ec)
     ec->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
 }
 
+static void make_writable(KvmEc *ec, uint64_t gpa, bool *ret) { *ret |= kvm_release_page(ec->vm, ec->c->mem, gpa); }
+
 /*
  * A processor writes to page tables too: accessed and dirty bits. Where the table lies in a page that is read-only for KVM because of translated
  * code (a freed page's, or beside it), KVM cannot, and calls the page not present. True: found one and made it writable, so the instruction
@@ -123,18 +140,9 @@ static void drop_events(KvmEc *ec)
  */
 static bool table_was_readonly(KvmEc *ec, uint64_t gva)
 {
-    uint64_t entry, table = ec->run->s.regs.sregs.cr3 & PTE_ADDR;
+    uint64_t gpa;
     bool found = false;
-    for (int shift = 39; shift >= 12; shift -= 9) {
-        uint64_t at = table + (gva >> shift & 511) * 8;
-        if (as_dma_read(ec->c->mem, at, &entry, sizeof(entry)) != MEM_OK || !(entry & PTE_P))
-            return false;
-        found |= kvm_release_page(ec->vm, ec->c->mem, at);
-        if (shift < 39 && entry & PTE_PS)
-            break;
-        table = entry & PTE_ADDR;
-    }
-    return found;
+    return walk(ec, gva, make_writable, &found, &gpa) && found;
 }
 
 /*
@@ -186,9 +194,11 @@ bool kvm_user_state_out(KvmEc *ec, uint32_t groups, GError **err)
             kvm_seg_to_state(&s->seg[data[n]], kvm_seg_of((struct kvm_sregs *)&r->sregs, data[n]));
     }
     if (want & X86_GROUP_XSAVE) {
-        if (ioctl(ec->fd, KVM_GET_XSAVE, &ec->xsave) < 0)
+        struct kvm_xsave x;
+        if (ioctl(ec->fd, KVM_GET_XSAVE, &x) < 0)
             return kvm_fail(err, "reading floating-point state");
-        kvm_xsave_to_state(s, &ec->xsave);
+        kvm_xsave_to_state(ec->vm, s, &x);
+        kvm_xsave_from_state(ec->vm, &ec->xsave, s);   /* not &x: KVM has the same state in more than one form */
     }
     *ec->c->groups_valid |= want | groups;
     return true;
@@ -203,7 +213,7 @@ static bool put_xsave(KvmEc *ec, const X86State *s, GError **err)
             return kvm_fail(err, "writing XCR0");
         ec->xcr0 = s->xcr0;
     }
-    kvm_xsave_from_state(&x, s);
+    kvm_xsave_from_state(ec->vm, &x, s);
     if (!memcmp(&x, &ec->xsave, sizeof(x)))
         return true;
     ec->xsave = x;
