@@ -249,7 +249,8 @@ static void direct_ld(Gen *g, IrInsn *i)
         gen_clobber_flags(g);
     Mem addr = lookup_operand(g, i->a);
     bool legacy = false;
-    unsigned t = gen_tmp(g), dst = vec ? load_register(g, i, &legacy) : t;
+    /* a load that faults leaves its register as it was, which may be a home */
+    unsigned t = align ? gen_tmp(g) : 0, dst = vec ? load_register(g, i, &legacy) : align ? t : gen_dst(g, 0);
     SlowPath *s = direct_align(g, i, addr, t, false);
     if (vec) {
         gen_vec_ld(g, i, direct_mem(g, addr), dst, legacy);
