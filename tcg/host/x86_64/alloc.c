@@ -108,6 +108,7 @@ void gen_setup(Gen *g)
     memset(g->reg_val, 0, sizeof(g->reg_val));
     memset(g->xmm_val, 0, sizeof(g->xmm_val));
     memset(g->n_alias, 0, u->n_slots);
+    memset(g->slot_version, 0, sizeof(g->slot_version));
     g->xlive = false;
     memset(g->upper_zero, 0, u->n);
     g->locked = g->xlocked = 0;
@@ -121,6 +122,7 @@ void gen_setup(Gen *g)
         i->c = g->rep[i->c];
         i->d = g->rep[i->d];
         g->loc[at] = (Loc){ 0 };
+        g->in_slot[at].slot = 0;
         IrVal r = i->op == IR_NOP ? 0 : alias_of(g, at);
         g->rep[at] = r ? r : (uint16_t)at;
         if (r && i->last > u->insn[r].last)
@@ -155,6 +157,29 @@ static int spill_place(Gen *g)
 
 Mem gen_spill_mem(const Gen *g, unsigned n) { return gen_env(g, offsetof(TcgEnv, spill) + 8 * n); }
 
+void gen_note_slot(Gen *g, unsigned slot, IrVal v)
+{
+    g->in_slot[v].slot = (uint16_t)(slot + 1);
+    g->in_slot[v].version = g->slot_version[slot];
+}
+
+void gen_slots_change(Gen *g)
+{
+    for (unsigned s = 0; s < g->u->n_slots; s++)
+        g->slot_version[s]++;
+}
+
+/* @v's place is a slot that holds it anyway. */
+static bool back_to_slot(Gen *g, IrVal v)
+{
+    unsigned slot = g->in_slot[v].slot - 1u;
+    if (!g->in_slot[v].slot || g->in_slot[v].version != g->slot_version[slot] || g->n_alias[slot] == MAX_ALIAS)
+        return false;
+    g->loc[v] = (Loc){ L_SLOT, 0, (uint16_t)slot };
+    gen_alias_add(g, slot, v);
+    return true;
+}
+
 /* Move the value in temporary @reg out to memory. */
 static void spill(Gen *g, unsigned reg)
 {
@@ -166,6 +191,8 @@ static void spill(Gen *g, unsigned reg)
         g->loc[v] = (Loc){ L_CONST, 0, 0 };
         return;
     }
+    if (back_to_slot(g, v))
+        return;
     int n = spill_place(g);
     asm_store(&g->a, gen_spill_mem(g, (unsigned)n), reg, true);
     g->loc[v] = (Loc){ L_SPILL, 0, (uint16_t)n };
@@ -478,6 +505,7 @@ void gen_free_dead(Gen *g)
 static void preserve_slot(Gen *g, unsigned slot, IrVal except, bool operands)
 {
     unsigned first = 0;
+    g->slot_version[slot]++;
     for (unsigned n = 0; n < g->n_alias[slot]; n++) {
         IrVal v = g->alias[slot][n];
         Loc l = g->loc[v];
@@ -518,6 +546,7 @@ void gen_preserve_slot(Gen *g, unsigned slot, IrVal except) { preserve_slot(g, s
 
 void gen_preserve_all(Gen *g)
 {
+    gen_slots_change(g);
     for (unsigned s = 0; s < g->u->n_slots; s++)
         if (g->n_alias[s])
             preserve_slot(g, s, 0, true);

@@ -77,6 +77,8 @@ static void put_mem(Gen *g, IrInsn *i, unsigned slot)
     unsigned r = gen_reg(g, i->a);
     gen_preserve_slot(g, slot, 0);
     asm_rm(&g->a, (bytes == 1 ? 0x88u | O_B : 0x89u) | asm_size_bits(bytes), r, m);
+    if (bytes >= type_bytes(g->u->insn[i->a].type))
+        gen_note_slot(g, slot, i->a);
 }
 
 /* A vector home. A put of half a slot keeps the rest, which instructions without VEX do. */
@@ -133,6 +135,8 @@ static void gen_rget(Gen *g, IrInsn *i)
         g->loc[g->at] = (Loc){ L_HOME, (uint8_t)(g->slot_home[slot] - 1), (uint16_t)slot };
     else
         g->loc[g->at] = (Loc){ L_SLOT, 0, (uint16_t)slot };
+    if (g->loc[g->at].kind == L_SLOT && i->type < IRT_FL)
+        gen_note_slot(g, slot, (IrVal)g->at);
     gen_alias_add(g, slot, (IrVal)g->at);
 }
 

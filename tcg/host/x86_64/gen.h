@@ -85,6 +85,10 @@ typedef struct Gen {
     uint8_t upper_zero[IR_MAX_INSNS];   /* of a V128 value in a register: the rest of the register is 0 */
     uint16_t alias[256][MAX_ALIAS];   /* values that name a slot's (or home's) content */
     uint8_t n_alias[256];
+    /* What a slot in memory holds: a value in a temporary that it holds too needs no other place when the temporary is wanted. Valid while the
+     * version is the slot's; slot + 1, 0 = none. */
+    struct { uint16_t slot, version; } in_slot[IR_MAX_INSNS];
+    uint16_t slot_version[256];
     uint64_t spill_used;
     uint32_t vspill_used;
     struct { uint16_t last, x, y; } defer[IR_MAX_INSNS];   /* of a put of flags: last one who might look, operands (flags.c); last 0: put at once */
@@ -135,6 +139,8 @@ void gen_free_if_dead(Gen *g, IrVal v);
 void gen_free_dead(Gen *g);                      /* operands whose last use this was */
 void gen_preserve_slot(Gen *g, unsigned slot, IrVal except);
 void gen_preserve_all(Gen *g);
+void gen_note_slot(Gen *g, unsigned slot, IrVal v);   /* the slot, in memory, holds integer v */
+void gen_slots_change(Gen *g);                   /* somebody else may write any */
 void gen_spill_temps(Gen *g);
 void gen_spill_vectors(Gen *g);
 void gen_alias_add(Gen *g, unsigned slot, IrVal v);

@@ -140,6 +140,7 @@ void gen_find_groups(Gen *g)
         p->val = (uint16_t)val;
         u->insn[val] = (IrInsn){ .op = IR_NOP, .type = IRT_I64, .uses = 1, .last = p->last };
         g->loc[val] = (Loc){ 0 };
+        g->in_slot[val].slot = 0;
         g->rep[val] = (uint16_t)val;
     }
 }

@@ -69,6 +69,7 @@ bool gen_native(Gen *g, IrInsn *i)
     unsigned code = (unsigned)k & 0xffff, modrm = code & 255, op = code >> 8 & 7;
     ir_is_const(g->u, i->d, &size);
     ensure_live(g);
+    gen_slots_change(g);
     if (modrm >= 0xc0) {
         if (i->c)
             gen_use_flags(g, i->c);
