@@ -271,7 +271,7 @@ static void load_value(Gen *g, IrVal v, unsigned reg)
             asm_mov_rr(&g->a, reg, l.reg, true);
         break;
     case L_SPILL: asm_load(&g->a, reg, gen_spill_mem(g, l.n), true); break;
-    case L_SLOT: load_narrow(g, reg, gen_slot_mem(g, l.n), type_bytes(g->u->insn[v].type)); break;
+    case L_SLOT: load_narrow(g, reg, gen_slot_mem(g, l.n), g->u->insn[v].type == IRT_FL ? 2 : type_bytes(g->u->insn[v].type)); break;
     case L_ADDR: asm_lea(&g->a, reg, gen_addr_mem(g, v), true); break;
     default: GEN_FAIL(g); break;
     }

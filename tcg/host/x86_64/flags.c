@@ -7,13 +7,15 @@
  */
 #include "tcg/host/x86_64/gen.h"
 
-/* Packed form of EFLAGS into RAX (taken). No flags change. */
+/* Packed form of EFLAGS into AX (RAX taken): above its 16 bits a packed value in a register is anything. No flags change. */
 static void emit_pack(Gen *g)
 {
-    asm_mov_imm(&g->a, RAX, 0);
     asm_rr(&g->a, 0x90 | M_0F | O_BM, 0, RAX);   /* seto al */
     a8(&g->a, 0x9f);                             /* lahf */
 }
+
+/* The slot's upper half is 0 and stays so. */
+static void store_packed(Gen *g, unsigned slot, unsigned reg) { asm_rm(&g->a, 0x89 | P_66, reg, gen_slot_mem(g, slot)); }
 
 static void save(Gen *g)
 {
@@ -91,11 +93,11 @@ void gen_put_flags(Gen *g, unsigned slot, IrVal fl)
     if (l.kind == L_NONE && g->fl_cur == fl) {
         gen_take(g, RAX);
         emit_pack(g);
-        asm_store(&g->a, gen_slot_mem(g, slot), RAX, false);
+        store_packed(g, slot, RAX);
         g->locked &= ~(1u << RAX);
         g->reg_val[RAX] = 0;
     } else {
-        asm_store(&g->a, gen_slot_mem(g, slot), gen_reg(g, fl), false);
+        store_packed(g, slot, gen_reg(g, fl));
         if (g->loc[fl].kind == L_TEMP)
             g->reg_val[g->loc[fl].reg] = 0;
     }
@@ -231,7 +233,7 @@ void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps)
         }
     }
     emit_pack(g);
-    asm_store(&g->a, gen_slot_mem(g, f->slot), RAX, false);
+    store_packed(g, f->slot, RAX);
     if (keep_temps) {
         asm_load(&g->a, RAX, a, true);
         asm_load(&g->a, RCX, c, true);

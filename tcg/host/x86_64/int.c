@@ -619,7 +619,7 @@ static void gen_flmerge(Gen *g, IrInsn *i)
 static void gen_flpack(Gen *g, IrInsn *i)
 {
     unsigned p = gen_pack_flags(g, i->a), dst = gen_tmp(g);
-    asm_mov_rr(&g->a, dst, p, false);
+    asm_rr(&g->a, 0xb7 | M_0F, dst, p);
     gen_def(g, dst);
 }
 
