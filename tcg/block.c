@@ -455,6 +455,24 @@ static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mod
     return NULL;
 }
 
+unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to)
+{
+    TcgContext *ctx = d->cpu->ctx;
+    CodePage *p = page_find(ctx, d->cpu->fetch_gpa);
+    unsigned last = (unsigned)(next - 1) >> 6, seen = 0;
+    for (unsigned g = last < p->span ? 0 : last - p->span; g <= last; g++)
+        for (const TcgBlock *b = p->at[g]; b; b = *page_link((TcgBlock *)b, p)) {
+            if (b->mode != d->mode || b->tier > 1 || b->gpa + b->len != p->gpa + (uint64_t)next)
+                continue;
+            for (unsigned n = 0; n < b->n_links; n++) {
+                const TcgLink *l = &ctx->links[b->first_link + n];
+                if (l->tries)
+                    seen |= l->off == next ? 1 : l->off == to ? 2 : 0;
+            }
+        }
+    return seen;
+}
+
 static void log_unit(TcgCpu *cpu, const TcgUnitDesc *t, LogItem item)
 {
     Log *log = cpu->ctx->config.log;

@@ -624,7 +624,28 @@ static TcgBlock *heat(TcgCpu *cpu, uint64_t va, TcgBlock *b, bool elsewhere)
     *count = b->tier == 2 || b->gpa2 ? HOT_AGAIN : HOT_START;
     if (b->tier == 2 || b->gpa2)
         return b;
+    b->heat = HEAT_START;
     return tcg_worker_ask(cpu, va, b->gpa) ? b : tcg_block_make(cpu, va, b->gpa, false, 2);
+}
+
+/* Where indirect jumps enter @b: counted as long as a region may come of it. */
+static void *arrival(TcgCpu *cpu, TcgBlock *b)
+{
+    TcgContext *ctx = cpu->ctx;
+    bool near_by = false;
+    if (ctx->config.tier != TCG_TIER_AUTO || !ctx->host->count || b->tier == 2 || b->gpa2)
+        return b->host;
+    for (unsigned n = 0; n < b->n_links; n++)
+        near_by |= !ctx->links[b->first_link + n].cross;
+    if (!near_by)
+        return b->host;
+    pthread_mutex_lock(&ctx->lock);
+    if (!b->counted) {
+        b->heat = HEAT_START;
+        b->counted = ctx->host->count(ctx, b);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+    return b->counted ? b->counted : b->host;
 }
 
 /* What is due between two instructions. Returns whether to return to the caller with *why. */
@@ -686,7 +707,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
             leave_dead(cpu, cpu->link & ~(unsigned)LINK_DEAD, cpu->code_generation);
         else if (cpu->link)
             link_jump(cpu, cpu->link, b, cpu->code_generation);
-        tcg_jumps_enter(cpu, va, b->host);
+        tcg_jumps_enter(cpu, va, arrival(cpu, b));
     }
     unsigned left = run_block(cpu, b, va);
     cpu->one_insn = cpu->want_alone = false;

@@ -57,7 +57,7 @@ typedef struct JumpEntry { uint64_t va; void *host; } JumpEntry;
 enum { JC_BITS = 13, JC_SIZE = 1 << JC_BITS, JC_FILLED = 512, JC_TABLES = 16 };
 typedef struct JumpTable { JumpEntry e[JC_SIZE]; uint16_t filled[JC_FILLED]; unsigned n_filled; } JumpTable;   /* n_filled > JC_FILLED: too many to list */
 
-enum { HOT_SLOTS = 256, HOT_START = 300, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
+enum { HOT_SLOTS = 256, HOT_START = 300, HEAT_START = 1500, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
 /* The guest-neutral area inside the guest's state (GuestIsa.xlat_offset), addressed by translated code. */
 typedef struct TcgEnv {
     uint32_t ctx_id;           /* context (mode, address space generation) of the running code; 0 = somebody wants the run loop */
@@ -92,6 +92,8 @@ typedef struct TcgBlock {
     uint8_t dead_hits;         /* arrivals after its death */
     uint32_t index;            /* in ctx->blocks, + 1 */
     uint32_t in_links;         /* first of the links that lead here */
+    int32_t heat;              /* arrivals by indirect jumps until it is worth a region */
+    void *counted;             /* where those enter who count: executable view; NULL: not made yet */
     struct TcgBlock *replaced; /* the block a region took over from: its entry jumps here */
     void *host;                /* entry in the executable view (JIT hosts) */
     uint32_t host_len, stub;   /* stub: bytes before the entry where a killed block continues */
@@ -147,6 +149,8 @@ typedef struct HostOps {
     void (*kill)(TcgContext *ctx, TcgBlock *b);
     void (*revive)(TcgContext *ctx, TcgBlock *b);
     void (*redirect)(TcgContext *ctx, TcgBlock *from, const TcgBlock *to);   /* whoever enters @from goes to @to */
+    /* An entry of @b that counts its heat down and leaves as LEAVE_HOT when that is used up; NULL: no room. ctx->lock held. */
+    void *(*count)(TcgContext *ctx, TcgBlock *b);
     void (*free)(TcgContext *ctx);
     /* Direct memory: the host fault of @ucontext is in @cpu's translated code: guest registers to the state, *ret_off = the instruction's page
      * offset. False: not in translated code (then both are in their places already). NULL: never is. */

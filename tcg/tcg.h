@@ -95,6 +95,9 @@ typedef struct TcgUnitDesc {
     unsigned n_insns, len;     /* instructions; bytes from the first one to behind the last, with what a region left out */
 } TcgUnitDesc;
 
+/* Which ways the branch before page offset @next went so far: 1 on behind it, 2 to @to. While translating. */
+unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to);
+
 typedef struct TcgXlate {
     uint64_t gpa;              /* of the page frame's byte that va names, page aligned */
     uint8_t readable, writable, executable;   /* for this regime, writable only if D is already set */

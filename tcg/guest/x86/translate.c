@@ -138,11 +138,13 @@ bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
     if (!t->t->region || !direct || to < 0 || to >= page || t->next >= page)
         return false;
     bool back = to == t->t->page_off;
-    if (!back && to <= t->off)     /* the loop of another region */
+    unsigned seen = fl && !back ? tcg_branch_seen(t->t, t->next, to) : 0;
+    bool taken = back || seen == 2;
+    if (!back && to <= t->off && seen != 1)        /* the loop of another region */
         return false;
     if (!fl)
         t->follow = to;
-    else if (back) {
+    else if (taken) {
         ir_brcond(t->u, cc ^ 1, fl, cold_goto(t, t->next));
         t->follow = to;
     } else {

@@ -458,6 +458,29 @@ static void host_vectors(TcgCpu *cpu, const void *ucontext)
     cpu->env->vec_live = 0;
 }
 
+static void *host_count(TcgContext *ctx, TcgBlock *b)
+{
+    ptrdiff_t rw = ctx->rw - ctx->rx;
+    Thunks t = { .a = { ctx->rw + ctx->used, ctx->rw + ctx->size }, .ctx = ctx, .isa = ctx->isa };
+    uint8_t *start = t.a.p;
+    asm_mov_imm(&t.a, RAX, (int64_t)(uintptr_t)&b->heat);
+    asm_alu_mi(&t.a, 5, mem_bd(RAX, 0), 1, 4);
+    uint8_t *on = asm_jcc(&t.a, IRC_NS);
+    asm_patch_to(&t.a, on, (uint8_t *)b->host + rw);
+    asm_rm(&t.a, 0xc7 | O_W, 0, TENV(&t, leave));
+    a32(&t.a, LEAVE_HOT);
+    asm_rm(&t.a, 0xc7, 0, TENV(&t, cur_off));
+    a32(&t.a, (uint32_t)b->gpa & (TCG_PAGE_SIZE - 1));
+    asm_rm(&t.a, 0xc7, 0, TENV(&t, link));
+    a32(&t.a, 0);
+    uint8_t *j = asm_jmp(&t.a);
+    asm_patch_to(&t.a, j, (uint8_t *)ctx->thunks[THUNK_EXIT] + rw);
+    if (asm_full(&t.a))
+        return NULL;
+    ctx->used = (size_t)(t.a.p - ctx->rw + 7) & ~(size_t)7;
+    return start - rw;
+}
+
 static void host_free(TcgContext *ctx)
 {
     g_free(ctx->host_data);
@@ -465,6 +488,6 @@ static void host_free(TcgContext *ctx)
 }
 
 const HostOps tcg_host_x86_64 = {
-    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .unlink = host_unlink, .kill = host_kill, .revive = host_revive, .redirect = host_redirect, .free = host_free, .fault = host_fault,
+    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .unlink = host_unlink, .kill = host_kill, .revive = host_revive, .redirect = host_redirect, .count = host_count, .free = host_free, .fault = host_fault,
     .vectors = host_vectors,
 };
