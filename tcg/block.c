@@ -8,10 +8,12 @@ static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
 
 enum { UNIT_INSNS = 64, UNIT_BYTES = UNIT_INSNS * 16, REGION_INSNS = 96 };
 
+/* Neighbours in the code are neighbours in the table: a short process touches little of it. */
 static unsigned block_hash(uint64_t gpa, uint64_t mode)
 {
-    uint64_t h = (gpa ^ mode * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
-    return (unsigned)(h >> 40) & (BLOCK_HASH - 1);
+    enum { SLOT_BITS = 7 };    /* for each page of code */
+    uint64_t page = (gpa >> TCG_PAGE_BITS) + (gpa >> 30) + (mode * 0x9e3779b97f4a7c15ull >> 40), slot = (gpa >> 1 ^ gpa >> 8) & ((1 << SLOT_BITS) - 1);
+    return (unsigned)(page << SLOT_BITS | slot) & (BLOCK_HASH - 1);
 }
 
 static unsigned page_hash(uint64_t gpa) { return (unsigned)((gpa >> TCG_PAGE_BITS) * 0x9e3779b1u >> 8) & (PAGE_HASH - 1); }

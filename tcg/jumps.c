@@ -8,15 +8,15 @@
 
 static unsigned place(uint64_t va) { return (unsigned)(va ^ va >> TCG_PAGE_BITS) >> 1 & (JC_SIZE - 1); }
 
-/* Nobody finds an entry whose address belongs to another place. */
-static JumpEntry nothing(unsigned at) { return (JumpEntry){ .va = at ? ~0ull : 2 }; }
+/* Nobody finds an entry whose address belongs to another place: address 0 belongs to the first, 2 does not. A new table is all zeros but for that one. */
+static JumpEntry nothing(unsigned at) { return (JumpEntry){ .va = at ? 0 : 2 }; }
 
 static void table_clear(JumpTable *t)
 {
     for (unsigned n = 0; n < t->n_filled && t->n_filled <= JC_FILLED; n++)
         t->e[t->filled[n]] = nothing(t->filled[n]);
     if (t->n_filled > JC_FILLED) {
-        memset(t->e, 0xff, sizeof(t->e));
+        memset(t->e, 0, sizeof(t->e));
         t->e[0] = nothing(0);
     }
     t->n_filled = 0;
@@ -24,9 +24,8 @@ static void table_clear(JumpTable *t)
 
 JumpTable *tcg_jumps_new(void)
 {
-    JumpTable *t = g_new(JumpTable, 1);
-    t->n_filled = JC_FILLED + 1;
-    table_clear(t);
+    JumpTable *t = g_new0(JumpTable, 1);     /* of memory that is not touched before it is used */
+    t->e[0] = nothing(0);
     return t;
 }
 
