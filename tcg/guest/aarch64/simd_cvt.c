@@ -1,0 +1,173 @@
+/* AdvSIMD conversions. */
+#include "tcg/guest/aarch64/simd.h"
+
+void av_cvt_helper(A64Tr *t, const A64Args *a, unsigned flags, int fbits)
+{
+    av_know(t, a->rd, false, false);
+    a64_call(t, A64H_fcvtv, a64_k(t, av_what(av_op(a), AVS_SAME, (unsigned)a->arr, flags)), a64_k(t, av_regs(a, 0, 0, fbits)), 0, 0);
+}
+
+static void slow_v(A64Tr *t, const A64Args *a) { av_cvt_helper(t, a, 0, 0); }
+static void slow_s(A64Tr *t, const A64Args *a) { av_cvt_helper(t, a, AVD_SCALAR, 0); }
+
+/* ---- float and integer, four or two singles ---- */
+static IrVal singles_to_int(A64Tr *t, unsigned op, IrVal x, unsigned slow)
+{
+    static const uint8_t mode[] = { [FPR_NEAREST] = 0, [FPR_UP] = 2, [FPR_DOWN] = 1, [FPR_ZERO] = 3 };
+    unsigned how = (op - A64V_FCVTNS) / 2;
+    bool sign = !((op - A64V_FCVTNS) & 1);
+    if (how == FPR_AWAY)
+        return 0;
+    IrVal r = how == FPR_ZERO ? x : av_op1(t, VOP_ROUNDPS, x, mode[how] | 8);
+    if (!sign) {               /* 0 <= x < 2^31, by the encoding */
+        IrVal k = ir_vconst(t->u, 0x4f0000004f000000ull, 0x4f0000004f000000ull);
+        av_any_to(t, av_op2(t, VOP_PCMPEQD, av_op2(t, VOP_PMAXUD, r, k), r), slow);
+    }
+    IrVal v = av_op1(t, VOP_CVTTPS2DQ, r, 0);
+    if (sign)
+        av_any_to(t, av_op2(t, VOP_PCMPEQD, v, av_splat(t, 2, 1ull << 31)), slow);
+    if (how != FPR_ZERO)
+        av_op1(t, VOP_ROUNDPS, x, mode[how]);      /* only for the inexact flag */
+    return v;
+}
+
+static IrVal singles_from_int(A64Tr *t, bool sign, IrVal x, unsigned slow)
+{
+    if (!sign)
+        av_any_to(t, av_op1(t, VOP_PSRLDI, x, 31), slow);
+    return av_op1(t, VOP_CVTDQ2PS, x, 0);
+}
+
+/* Two doubles, one after the other. */
+static IrVal doubles(A64Tr *t, unsigned op, IrVal x, unsigned slow)
+{
+    IrVal r[2];
+    for (unsigned n = 0; n < 2; n++) {
+        if (op >= A64V_SCVTF) {
+            IrVal i = n ? ir_vop(t->u, IRT_I64, VOP_PEXTRD, x, 0, 0, 1) : ir_vop(t->u, IRT_I64, VOP_MOVDTOI, x, 0, 0, 0);
+            r[n] = av_from_int(t, op == A64V_SCVTF, true, true, i, slow);
+        } else {
+            IrVal i = av_to_int(t, op, true, true, n ? av_op1(t, VOP_PSHUFD, x, 0xee) : x, slow);
+            if (!i)
+                return 0;
+            r[n] = av_op1(t, VOP_MOVD, i, 0);
+        }
+    }
+    return av_op2(t, VOP_PUNPCKLQDQ, r[0], r[1]);
+}
+
+static bool away(unsigned op) { return op == A64V_FCVTAS || op == A64V_FCVTAU; }
+
+bool v_fcvt(A64Tr *t, const A64Args *in)
+{
+    A64Args a;
+    int ret = av_begin(t, in, &a);
+    if (ret >= 0)
+        return ret;
+    unsigned op = av_op(&a);
+    bool q = av_q(&a);
+    if (away(op) || av_fp_exact(t, av_log2(&a))) {
+        slow_v(t, &a);
+        return true;
+    }
+    unsigned slow = a64_cold(t, slow_v, &a);
+    IrVal x = av_get(t, a.rn);
+    if (!q)
+        x = av_low(t, x);
+    IrVal r = av_log2(&a) == 3 ? doubles(t, op, x, slow) : op >= A64V_SCVTF ? singles_from_int(t, op == A64V_SCVTF, x, slow) : singles_to_int(t, op, x, slow);
+    av_put_q(t, a.rd, r, q);
+    return true;
+}
+
+bool s_fcvt(A64Tr *t, const A64Args *in)
+{
+    A64Args a;
+    int ret = av_begin(t, in, &a);
+    if (ret >= 0)
+        return ret;
+    unsigned op = av_op(&a), log2 = av_log2(&a);
+    bool dbl = log2 == 3;
+    if (away(op) || av_fp_exact(t, log2)) {
+        slow_s(t, &a);
+        return true;
+    }
+    unsigned slow = a64_cold(t, slow_s, &a);
+    IrVal x = av_get(t, a.rn), r;
+    if (op >= A64V_SCVTF)
+        r = av_from_int(t, op == A64V_SCVTF, dbl, dbl, ir_vop(t->u, a64_type(dbl), VOP_MOVDTOI, x, 0, 0, 0), slow);
+    else
+        r = av_op1(t, VOP_MOVD, av_to_int(t, op, dbl, dbl, x, slow), 0);
+    av_put_zeroed(t, a.rd, r, log2);
+    return true;
+}
+
+static bool fixed(A64Tr *t, const A64Args *in, bool scalar)
+{
+    A64Args a;
+    int ret = av_begin(t, in, &a);
+    if (ret >= 0)
+        return ret;
+    av_cvt_helper(t, &a, scalar ? AVD_SCALAR : 0, (int)((16u << av_log2(&a)) - (unsigned)a.immhb));
+    return true;
+}
+
+bool v_fixed(A64Tr *t, const A64Args *a) { return fixed(t, a, false); }
+bool s_fixed(A64Tr *t, const A64Args *a) { return fixed(t, a, true); }
+
+/* ---- between formats ---- */
+enum { HOW_SCALAR = 0, HOW_NARROW = 1 << 9, HOW_LONG = 2 << 9, TO_ODD = 1 << 8 };
+
+static void convert(A64Tr *t, const A64Args *a, unsigned from, unsigned to, unsigned how)
+{
+    av_know(t, a->rd, false, false);
+    a64_call(t, A64H_fcvt, a64_k(t, (int64_t)(from | to << 4 | how | (a->q ? 1u << 11 : 0))), a64_k(t, av_regs(a, 0, 0, 0)), 0, 0);
+}
+
+static void slow_narrow(A64Tr *t, const A64Args *a) { convert(t, a, a->size2 ? FP_DOUBLE : FP_SINGLE, a->size2 ? FP_SINGLE : FP_HALF, HOW_NARROW); }
+static void slow_long(A64Tr *t, const A64Args *a) { convert(t, a, a->size2 ? FP_SINGLE : FP_HALF, a->size2 ? FP_DOUBLE : FP_SINGLE, HOW_LONG); }
+
+bool v_fcvtn(A64Tr *t, const A64Args *a)
+{
+    if (a64_fp_trapped(t))
+        return true;
+    if (!a->size2 || t->mode & A64M_FZ) {
+        slow_narrow(t, a);
+        return true;
+    }
+    IrVal r = av_op1(t, VOP_CVTPD2PS, av_get(t, a->rn), 0);
+    av_check_all(t, r, false, true, a64_cold(t, slow_narrow, a));
+    av_put(t, a->rd, a->q ? av_op2(t, VOP_PUNPCKLQDQ, av_get(t, a->rd), r) : r);
+    av_know(t, a->rd, !a->q, false);
+    return true;
+}
+
+bool v_fcvtl(A64Tr *t, const A64Args *a)
+{
+    if (a64_fp_trapped(t))
+        return true;
+    if (t->mode & (A64M_FZ | A64M_AHP)) {
+        slow_long(t, a);
+        return true;
+    }
+    IrVal n = av_get(t, a->rn);
+    if (a->q)
+        n = av_op1(t, VOP_PSHUFD, n, 0xee);
+    IrVal r = av_op1(t, a->size2 ? VOP_CVTPS2PD : VOP_VCVTPH2PS, n, 0);
+    av_check_all(t, r, a->size2, false, a64_cold(t, slow_long, a));
+    av_put(t, a->rd, r);
+    return true;
+}
+
+bool v_fcvtxn(A64Tr *t, const A64Args *a)
+{
+    if (!a64_fp_trapped(t))
+        convert(t, a, FP_DOUBLE, FP_SINGLE, TO_ODD | HOW_NARROW);
+    return true;
+}
+
+bool s_fcvtxn(A64Tr *t, const A64Args *a)
+{
+    if (!a64_fp_trapped(t))
+        convert(t, a, FP_DOUBLE, FP_SINGLE, TO_ODD | HOW_SCALAR);
+    return true;
+}
