@@ -60,7 +60,7 @@ static const A64Operand *operand(const A64OpInfo *i, const char *name)
 static bool writes_back(const A64OpInfo *i)
 {
     unsigned how = (unsigned)i->k & A64EA_MASK;
-    return (operand(i, "imm9") || operand(i, "imm7")) && (how == A64EA_POST || how == A64EA_PRE);
+    return a64t_moves_base(i) || ((operand(i, "imm9") || operand(i, "imm7")) && (how == A64EA_POST || how == A64EA_PRE));
 }
 
 /* Registers that keep their meaning are written by nobody. */

@@ -35,3 +35,5 @@ extern A64Test T;
 uint64_t a64t_rnd(void);
 /* Options of the other parts; false: none of theirs. */
 bool a64t_option(const char *name);
+/* Post-indexed in another way than by imm7 or imm9. */
+bool a64t_moves_base(const A64OpInfo *i);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tcg/guest/aarch64/translate.h"
+#include "tcg/guest/aarch64/simd.h"
 
 #include "tcg/a64_opcodes_tab.h"
 

@@ -42,7 +42,7 @@ void av_any_to(A64Tr *t, IrVal v, unsigned slow)
     ir_brcond(t->u, IRC_NE, ir_vop(t->u, IRT_FL, VOP_PTEST, v, v, 0, 0), slow);
 }
 
-enum { CMP_EQ = 0, CMP_LT = 1, CMP_LE = 2, CMP_UNORD = 3, CMP_EQ_UQ = 8, CMP_GE = 13, CMP_GT = 14 };   /* SDM 2A, CMPPS */
+enum { CMP_EQ = 0, CMP_LT = 1, CMP_LE = 2, CMP_UNORD = 3, CMP_EQ_UQ = 8, CMP_GE = 13, CMP_GT = 14, CMP_NLT_UQ = 21 };   /* SDM 2A, CMPPS */
 
 void av_check_all(A64Tr *t, IrVal v, bool dbl, bool tiny, unsigned slow)
 {
@@ -109,7 +109,7 @@ static IrVal round_away(A64Tr *t, bool dbl, bool scalar, IrVal x, unsigned slow)
     if (scalar)
         ir_brcond(t->u, IRC_BE, ucomis(t, dbl, big, mag), slow);
     else
-        av_any_to(t, av_op2i(t, dbl ? VOP_CMPPD : VOP_CMPPS, mag, big, 5 /* not less, or unordered */), slow);
+        av_any_to(t, av_op2i(t, dbl ? VOP_CMPPD : VOP_CMPPS, mag, big, CMP_NLT_UQ), slow);
     IrVal whole = scalar ? av_op2i(t, round, mag, mag, 11) : av_op1(t, round, mag, 11);
     IrVal rest = av_op2(t, scalar ? dbl ? VOP_SUBSD : VOP_SUBSS : dbl ? VOP_SUBPD : VOP_SUBPS, mag, whole);
     IrVal up = av_op2i(t, scalar ? dbl ? VOP_CMPSD : VOP_CMPSS : dbl ? VOP_CMPPD : VOP_CMPPS, rest, konst(t, dbl, scalar, fk[dbl].half), CMP_GE);

@@ -199,7 +199,7 @@ uint64_t a64_h_fjcvtzs(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
     }
     if (!exp && frac && s->fpcr & A64_FPCR_FZ) {
         s->fpsr |= A64_IDC;
-        return 0;
+        return (uint64_t)!sign << 32;
     }
     int shift = (int)exp - 1023 - 52;
     uint64_t m = exp ? frac | 1ull << 52 : frac;

@@ -9,6 +9,13 @@ static IrType int_type(unsigned log2)
 
 static IrVal plus(A64Tr *t, IrVal base, int64_t disp) { return ir_lea(t->u, IRT_I64, base, 0, 0, disp); }
 
+static IrVal indexed(A64Tr *t, IrVal base, IrVal index, unsigned shift)
+{
+    if (shift > 3)             /* of 128-bit registers */
+        return ir_lea(t->u, IRT_I64, base, ir_tri(t->u, IR_SHL, IRT_I64, index, ir_const(t->u, IRT_I8, shift), 0), 0, 0);
+    return ir_lea(t->u, IRT_I64, base, index, shift, 0);
+}
+
 bool a64_ea(A64Tr *t, const A64Args *a, unsigned log2, A64Ea *ret)
 {
     IrVal base = a64_xsp(t, a->rn);
@@ -20,7 +27,7 @@ bool a64_ea(A64Tr *t, const A64Args *a, unsigned log2, A64Ea *ret)
     case A64EA_REG:
         if (!(a->opt & 2))
             return false;
-        ret->addr = ir_lea(t->u, IRT_I64, base, a64_extend(t, a->opt, a->rm), a->scaled ? log2 : 0, 0);
+        ret->addr = indexed(t, base, a64_extend(t, a->opt, a->rm), a->scaled ? log2 : 0);
         return true;
     default: ret->addr = plus(t, base, a->imm); return true;
     }

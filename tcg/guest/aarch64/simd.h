@@ -34,8 +34,8 @@ enum { VARR_B = 3, VARR_BH = 0xf, VARR_H = 0xc, VARR_HX = 0xc, VARR_S = 0x30, VA
        VARR_HSD = 0xbc, VARR_S4 = 0x20, VARR_ACROSS = 0x2f };
 #define V(op, m) (A64V_##op | VARR_##m << 16)
 #define F(op, m) (FPO_##op | VARR_##m << 16)
-/* Of loads and stores, beside the number they have. */
-enum { VM_LOAD = 0x1000, VM_SCALED = 0x2000, VM_POST = 0x4000, VM_PRE = 0x8000 };
+/* Of loads and stores, beside what they have of A64EA_: post-indexed is of structures. */
+enum { VM_LOAD = 0x1000, VM_POST = 0x4000 };
 
 static inline unsigned av_op(const A64Args *a) { return (unsigned)a->k & 0xffff; }
 static inline unsigned av_log2(const A64Args *a) { return (unsigned)a->arr >> 1; }
@@ -104,7 +104,7 @@ unsigned av_elem(const A64Args *a, unsigned *ret_reg);
 /* The whole instruction by helper: of integer operations, of floating-point ones (FPO_), of conversions. */
 void av_int_helper(A64Tr *t, const A64Args *a, A64Shape shape, unsigned flags, int shift);
 
-/* An operation in line. slow: the instruction out of line, where the operation finds that it cannot do it. */
+/* Where an operation is done in line: on elements of 2^log2 bytes, 128 bits of them with q. */
 typedef struct Av { A64Tr *t; const A64Args *a; unsigned log2; bool q; } Av;
 /* simd_int.c. On vectors: of elements of 2^log2 bytes; 0: there is no such code. @d: the destination's old value. */
 IrVal av_inline(const Av *v, unsigned op, IrVal n, IrVal m, IrVal d);

@@ -22,8 +22,6 @@ static bool copy_legal(const A64Args *a)
 static bool memory_legal(const A64Args *a)
 {
     A64Emit *e = a64_op_info[a->op].emit;
-    if (e == vm_reg)
-        return a->opt & 2;
     if (e == vm_multi)
         return (a->k >> 4 & 15) == 1 || a->arr != 6;
     if (e == vm_single) {
@@ -40,6 +38,18 @@ static bool complex_legal(const A64Args *a)
     return av_log2(a) == 1 ? av_q(a) || !(a->hlm & 4) : av_log2(a) == 2 && av_q(a) && !(a->hlm & 2);
 }
 
+/* Emitters whose constant lists the arrangements. */
+static bool by_arrangement(A64Emit *e)
+{
+    static A64Emit *const list[] = { v_same, s_same, v_pair, s_pair, v_long, s_long, v_wide, v_hn, v_un, s_un, v_addlp, v_narrow, s_narrow, v_shll, v_across, v_same_elem,
+                                     s_same_elem, v_long_elem, s_long_elem, v_fp, s_fp, v_fp_pair, s_fp_pair, v_fp_across, v_fp_un, s_fp_un, v_fp_zero, s_fp_zero, v_fcvt,
+                                     s_fcvt, v_perm };
+    for (unsigned n = 0; n < sizeof(list) / sizeof(list[0]); n++)
+        if (list[n] == e)
+            return true;
+    return false;
+}
+
 bool a64_simd_legal(A64Args *a)
 {
     A64Emit *e = a64_op_info[a->op].emit;
@@ -48,10 +58,7 @@ bool a64_simd_legal(A64Args *a)
         arr_of_shift(a, e == s_shift || e == s_shrn || e == s_fixed || a->q);
         return arr_in(a);
     }
-    if (e == v_same || e == s_same || e == v_pair || e == s_pair || e == v_long || e == s_long || e == v_wide || e == v_hn || e == v_un || e == s_un || e == v_addlp ||
-        e == v_narrow || e == s_narrow || e == v_shll || e == v_across || e == v_same_elem || e == s_same_elem || e == v_long_elem || e == s_long_elem || e == v_fp ||
-        e == s_fp || e == v_fp_pair || e == s_fp_pair || e == v_fp_across || e == v_fp_un || e == s_fp_un || e == v_fp_zero || e == s_fp_zero || e == v_fcvt || e == s_fcvt ||
-        e == v_perm)
+    if (by_arrangement(e))
         return arr_in(a);
     if (e == v_fp_elem || e == s_fp_elem)
         return arr_in(a) && (av_log2(a) != 3 || !(a->hlm & 2));

@@ -1,23 +1,21 @@
 /* Loads and stores of vector registers: one, pairs, structures. All of an instruction's loads come before the first register is written. */
 #include "tcg/guest/aarch64/simd.h"
 
-static unsigned flags_of(const A64Tr *t) { return t->mode & A64M_ALIGN ? IRM_ALIGN : 0; }
-
 static IrVal load(A64Tr *t, IrVal addr, unsigned log2)
 {
     if (log2 > 1)
-        return ir_ld(t->u, IRT_V128, addr, log2, flags_of(t), 0);
-    return av_op1(t, VOP_MOVD, ir_ld(t->u, IRT_I32, addr, log2, flags_of(t), 0), 0);
+        return ir_ld(t->u, IRT_V128, addr, log2, a64_mem_bits(t), 0);
+    return av_op1(t, VOP_MOVD, ir_ld(t->u, IRT_I32, addr, log2, a64_mem_bits(t), 0), 0);
 }
 
 static void store(A64Tr *t, IrVal addr, IrVal v, unsigned log2)
 {
     if (log2 > 1) {
-        ir_st(t->u, IRT_V128, addr, v, log2, flags_of(t), 0);
+        ir_st(t->u, IRT_V128, addr, v, log2, a64_mem_bits(t), 0);
         return;
     }
     IrType type = log2 ? IRT_I16 : IRT_I8;
-    ir_st(t->u, type, addr, ir_trunc(t->u, type, ir_vop(t->u, IRT_I32, VOP_MOVDTOI, v, 0, 0, 0)), log2, flags_of(t), 0);
+    ir_st(t->u, type, addr, ir_trunc(t->u, type, ir_vop(t->u, IRT_I32, VOP_MOVDTOI, v, 0, 0, 0)), log2, a64_mem_bits(t), 0);
 }
 
 static IrVal plus(A64Tr *t, IrVal addr, int64_t n) { return ir_lea(t->u, IRT_I64, addr, 0, 0, n); }
@@ -39,27 +37,12 @@ static void transfer(A64Tr *t, const A64Args *a, IrVal addr, IrVal back)
 
 bool vm_one(A64Tr *t, const A64Args *a)
 {
+    A64Ea ea;
+    if (!a64_ea(t, a, (unsigned)a->k & 15, &ea))
+        return false;
     if (a64_fp_trapped(t))
         return true;
-    IrVal base = a64_xsp(t, a->rn), at = plus(t, base, (int64_t)a->imm * (a->k & VM_SCALED ? 1 << (a->k & 15) : 1));
-    transfer(t, a, a->k & VM_POST ? base : at, a->k & (VM_POST | VM_PRE) ? at : 0);
-    return true;
-}
-
-bool vm_reg(A64Tr *t, const A64Args *in)
-{
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    IrUnit *u = t->u;
-    unsigned log2 = (unsigned)a.k & 15, shift = a.scaled ? log2 : 0;
-    IrVal x = a.opt & 1 ? a64_x(t, a.rm) : a.opt & 4 ? ir_sext(u, IRT_I64, IRT_I32, a64_r(t, 0, a.rm)) : ir_zext(u, IRT_I64, IRT_I32, a64_r(t, 0, a.rm));
-    if (shift > 3) {
-        x = ir_tri(u, IR_SHL, IRT_I64, x, ir_const(u, IRT_I8, shift), 0);
-        shift = 0;
-    }
-    transfer(t, &a, ir_lea(u, IRT_I64, a64_xsp(t, a.rn), x, shift, 0), 0);
+    transfer(t, a, ea.addr, ea.back);
     return true;
 }
 
@@ -71,24 +54,29 @@ bool vm_literal(A64Tr *t, const A64Args *a)
     return true;
 }
 
-bool vm_pair(A64Tr *t, const A64Args *a)
+bool vm_pair(A64Tr *t, const A64Args *in)
 {
+    A64Args a = *in;
+    unsigned log2 = (unsigned)a.k & 15;
+    A64Ea ea;
+    if ((a.k & A64EA_MASK) != A64EA_OFF)
+        a.imm *= 1 << log2;
+    if (!a64_ea(t, &a, log2, &ea))
+        return false;
     if (a64_fp_trapped(t))
         return true;
-    unsigned log2 = (unsigned)a->k & 15;
-    IrVal base = a64_xsp(t, a->rn), at = plus(t, base, (int64_t)a->imm * (1 << log2)), addr = a->k & VM_POST ? base : at, v = 0, w = 0;
-    if (a->k & VM_LOAD) {
-        v = load(t, addr, log2);
-        w = load(t, plus(t, addr, 1 << log2), log2);
+    IrVal v = 0, w = 0;
+    if (a.k & VM_LOAD) {
+        v = load(t, ea.addr, log2);
+        w = load(t, plus(t, ea.addr, 1 << log2), log2);
     } else {
-        store(t, addr, av_get(t, a->rt), log2);
-        store(t, plus(t, addr, 1 << log2), av_get(t, a->rt2), log2);
+        store(t, ea.addr, av_get(t, a.rt), log2);
+        store(t, plus(t, ea.addr, 1 << log2), av_get(t, a.rt2), log2);
     }
-    if (a->k & (VM_POST | VM_PRE))
-        a64_put_xsp(t, a->rn, at);
+    a64_ea_back(t, &a, ea);
     if (v) {
-        av_put_zeroed(t, a->rt, v, log2);
-        av_put_zeroed(t, a->rt2, w, log2);
+        av_put_zeroed(t, a.rt, v, log2);
+        av_put_zeroed(t, a.rt2, w, log2);
     }
     return true;
 }
@@ -222,7 +210,7 @@ bool vm_multi(A64Tr *t, const A64Args *in)
 }
 
 /* One element, as an integer. */
-static IrVal load_elem(A64Tr *t, IrVal addr, unsigned log2) { return ir_ld(t->u, log2 == 3 ? IRT_I64 : IRT_I32, addr, log2, flags_of(t), 0); }
+static IrVal load_elem(A64Tr *t, IrVal addr, unsigned log2) { return ir_ld(t->u, log2 == 3 ? IRT_I64 : IRT_I32, addr, log2, a64_mem_bits(t), 0); }
 
 static void store_elem(A64Tr *t, IrVal addr, IrVal v, unsigned log2, unsigned index)
 {

@@ -2,7 +2,7 @@
 
 #define AT(f) offsetof(A64State, f)
 #define X(n, r) [n] = { "x" #n, AT(x) + 8 * (n), IRT_I64, r }
-#define V(n) [A64S_V0 + n] = { "v" #n, AT(v) + sizeof(A64Vec) * (n), IRT_V128, 0 }
+#define V(n, r) [A64S_V0 + n] = { "v" #n, AT(v) + sizeof(A64Vec) * (n), IRT_V128, r }
 #define T(n) [A64S_TMP0 + n] = { "tmp" #n, AT(tmp) + 8 * (n), IRT_I64, 0 }
 
 /* rank: what compilers use most: arguments and results, the first callee-saved registers, the stack pointer. */
@@ -18,8 +18,8 @@ const IrSlot a64_slots[A64S_SLOTS] = {
     [A64S_EXCL_ADDR] = { "excl_addr", AT(excl_addr), IRT_I64, 0 },
     [A64S_EXCL_VALUE] = { "excl_value", AT(excl_value[0]), IRT_I64, 0 },
     [A64S_EXCL_VALUE2] = { "excl_value2", AT(excl_value[1]), IRT_I64, 0 },
+    [A64S_FPSR] = { "fpsr", AT(fpsr), IRT_I32, 0 },
     [A64S_EVENT] = { "event", AT(event), IRT_I8, 0 },
-    V(0), V(1), V(2), V(3), V(4), V(5), V(6), V(7), V(8), V(9), V(10), V(11), V(12), V(13), V(14), V(15),
     [A64S_SP_EL0] = { "sp_el0", AT(sp_el[A64_EL0]), IRT_I64, 0 },
     [A64S_TPIDR_EL1] = { "tpidr_el1", AT(tpidr[A64_EL1]), IRT_I64, 0 },
     [A64S_ELR_EL1] = { "elr_el1", AT(elr[A64_EL1]), IRT_I64, 0 },
@@ -29,5 +29,6 @@ const IrSlot a64_slots[A64S_SLOTS] = {
     [A64S_TTBR0_EL1] = { "ttbr0_el1", AT(ttbr0[A64_EL1]), IRT_I64, 0 },
     [A64S_TTBR1_EL1] = { "ttbr1_el1", AT(ttbr1[A64_EL1]), IRT_I64, 0 },
     [A64S_DAIF] = { "daif", AT(daif), IRT_I16, 0 },
-    V(16), V(17), V(18), V(19), V(20), V(21), V(22), V(23), V(24), V(25), V(26), V(27), V(28), V(29), V(30), V(31),
+    V(0, 1), V(1, 2), V(2, 3), V(3, 4), V(4, 5), V(5, 6), V(6, 7), V(7, 8), V(8, 0), V(9, 0), V(10, 0), V(11, 0), V(12, 0), V(13, 0), V(14, 0), V(15, 0),
+    V(16, 9), V(17, 10), V(18, 11), V(19, 0), V(20, 0), V(21, 0), V(22, 0), V(23, 0), V(24, 0), V(25, 0), V(26, 0), V(27, 0), V(28, 0), V(29, 0), V(30, 0), V(31, 12),
 };

@@ -30,6 +30,7 @@ struct A64Tr {
     uint8_t raw_kind;
     uint8_t raw_vop;           /* index of the comparison, see flags.c */
     IrVal rbit, rbit_of;       /* RBIT's last result and operand: CLZ of it is a CTZ */
+    uint32_t zero64, zero32;   /* vector registers known to be 0 above their low 64, 32 bits */
     unsigned n_cold;
     A64Cold cold[A64_MAX_COLD];
 };
