@@ -1,24 +1,42 @@
 /* Which guest CPU and which machine: -arch, the program's name, or what the kernel image says. */
 #include <elf.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "tools/keys.h"
 #include "tools/setup.h"
 #include "util/bits.h"
 
-/* ELF by e_machine; Linux "Image" files by their magic at byte 56 (Linux Documentation/riscv/boot-image-header.rst). */
+/*
+ * ELF by e_machine; Linux "Image" files, packed or not, by their magic at byte 56 (Linux Documentation/riscv/boot-image-header.rst,
+ * arch/arm64/booting.rst).
+ */
 static const char *arch_of_image(const char *path)
 {
     uint8_t h[64] = { 0 };
-    FILE *f = path ? fopen(path, "rbe") : NULL;
-    size_t n = f ? fread(h, 1, sizeof(h), f) : 0;
+    gzFile f = path ? gzopen(path, "rbe") : NULL;
+    int n = f ? gzread(f, h, sizeof(h)) : 0;
     if (f)
-        fclose(f);
-    if (n < sizeof(h))
+        gzclose(f);
+    if (n < (int)sizeof(h))
         return NULL;
     if (!memcmp(h, ELFMAG, SELFMAG))
-        return load_le16(h + 18) == EM_RISCV ? "riscv64" : NULL;
-    return !memcmp(h + 56, "RSC\x05", 4) ? "riscv64" : NULL;
+        return load_le16(h + 18) == EM_RISCV ? "riscv64" : load_le16(h + 18) == EM_AARCH64 ? "aarch64" : NULL;
+    return !memcmp(h + 56, "RSC\x05", 4) ? "riscv64" : !memcmp(h + 56, "ARM\x64", 4) ? "aarch64" : NULL;
+}
+
+static bool check_options(const Board *b, const GPtrArray *options, GError **err)
+{
+    for (unsigned i = 0; i < options->len; i++) {
+        const char *given = g_ptr_array_index(options, i);
+        size_t n = strcspn(given, "=");
+        const char *const *known = b->options;
+        while (known && *known && (strlen(*known) != n || strncmp(*known, given, n)))
+            known++;
+        if (!known || !*known)
+            return opt_fail(err, "the %s %s machine has no option '%.*s'", b->arch, b->machine, (int)n, given);
+    }
+    return true;
 }
 
 bool tandem_choose_board(Tandem *t, GError **err)
@@ -43,7 +61,7 @@ bool tandem_choose_board(Tandem *t, GError **err)
         if (o->serials->len > (*b)->max_serials)
             return opt_fail(err, "the %s %s machine has at most %u serial ports, -serial is given %u times", arch, (*b)->machine, (*b)->max_serials,
                             o->serials->len);
-        return true;
+        return check_options(*b, o->machine_options, err);
     }
     g_autoptr(GString) have = g_string_new(NULL);
     for (const Board *const *b = board_registry; *b; b++)

@@ -5,7 +5,7 @@
 #include "tools/setup.h"
 
 typedef struct Drive {
-    const char *file, *format, *bus, *id, *media, *serial, *index;
+    const char *file, *format, *bus, *id, *media, *serial, *index, *unit;
     bool readonly, temporary, discard_auto;
     BlockOpenOpts opts;         /* what is known before opening */
     BlockOnError rerror, werror;
@@ -81,14 +81,14 @@ static bool imply_device(Tandem *t, const Drive *d, const char *id, GError **err
 {
     g_autofree char *serial = d->serial ? g_strdup_printf(",serial=%s", d->serial) : g_strdup("");
     bool cdrom = d->media && !strcmp(d->media, "cdrom");
-    if (!strcmp(d->bus, "none"))
+    if (!strcmp(d->bus, "none") || !strcmp(d->bus, "pflash"))
         return true;
     if (!strcmp(d->bus, "virtio")) {
         g_ptr_array_add(t->device_args, g_strdup_printf("virtio-blk-pci,drive=%s%s", id, serial));
         return true;
     }
     if (strcmp(d->bus, "ide") || (t->board && strncmp(t->board->disk, "ide", 3)))
-        return opt_fail(err, "-drive if=%s does not exist; use ide, virtio or none", d->bus);
+        return opt_fail(err, "-drive if=%s does not exist; use ide, virtio, pflash or none", d->bus);
     g_autofree char *unit = d->index ? g_strdup_printf(",bus=ide.%u,unit=%u", (unsigned)(*d->index - '0') / 2, (unsigned)(*d->index - '0') % 2) : g_strdup("");
     g_ptr_array_add(t->device_args, g_strdup_printf("%s,drive=%s%s%s", cdrom ? "ide-cd" : "ide-hd", id, unit, serial));
     return true;
@@ -140,12 +140,28 @@ static BlockNode *open_image(Tandem *t, Drive *d, GError **err)
     return NULL;
 }
 
+/* The boards look for banks of flash by name; without a number: the next one. */
+static bool name_flash(Tandem *t, Drive *d, GError **err)
+{
+    static const char *const names[] = { "pflash0", "pflash1", "pflash2", "pflash3" };
+    unsigned n = d->index ? (unsigned)(*d->index - '0') : 0, banks = t->board ? MIN(t->board->flash_banks, (unsigned)G_N_ELEMENTS(names)) : 0;
+    while (!d->index && n < banks && id_taken(t, names[n]))
+        n++;
+    if (n >= banks)
+        return banks ? opt_fail(err, "the %s machine has %u banks of flash", t->board->machine, banks)
+                     : opt_fail(err, "-drive if=pflash: this machine has no flash; use ide, virtio or none");
+    d->id = names[n];
+    return true;
+}
+
 static bool add_drive(Tandem *t, Drive *d, GError **err)
 {
     if (d->index && (strlen(d->index) != 1 || *d->index < '0' || *d->index > '3'))
         return opt_fail(err, "-drive index= takes 0 to 3, not '%s'", d->index);
     if (d->media && strcmp(d->media, "disk") && strcmp(d->media, "cdrom"))
         return opt_fail(err, "-drive media= takes disk or cdrom, not '%s'", d->media);
+    if (!strcmp(d->bus, "pflash") && !name_flash(t, d, err))
+        return false;
     g_autofree char *id = d->id ? g_strdup(d->id) : g_strdup_printf("%s%u", strcmp(d->bus, "none") ? d->bus : "drive", t->drives->len);
     if (id_taken(t, id))
         return opt_fail(err, "two drives have the id '%s'; give each its own", id);
@@ -185,10 +201,12 @@ static bool parse_drive(Tandem *t, const char *text, GError **err)
 {
     g_autoptr(Keys) k = keys_new(text, "file");
     Drive d = { .file = keys_take(k, "file"), .format = keys_take(k, "format"), .bus = keys_take(k, "if"), .id = keys_take(k, "id"),
-                .media = keys_take(k, "media"), .serial = keys_take(k, "serial"), .index = keys_take(k, "index"), .temporary = t->o.snapshot };
+                .media = keys_take(k, "media"), .serial = keys_take(k, "serial"), .index = keys_take(k, "index"), .unit = keys_take(k, "unit"), .temporary = t->o.snapshot };
     const char *driver = keys_take(k, "driver"), *filename = keys_take(k, "file.filename");
     if (d.file && filename)
         return opt_fail(err, "-drive %s: file= and file.filename= mean the same; give one", text);
+    if (d.unit && !d.index)
+        d.index = d.unit;
     d.file = d.file ? d.file : filename;
     d.format = d.format ? d.format : driver;
     if (!d.bus)

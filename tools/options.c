@@ -142,8 +142,15 @@ static bool set_machine(TandemOptions *o, const OptionDesc *d, const char *arg, 
     if ((accel && !take_accel(o, accel, "-machine accel", err)) || !set_irqchip(o, keys_take(k, "kernel-irqchip"), err) ||
         !parse_bool(keys_take(k, "smm"), "-machine smm", &smm, err))
         return false;
+    /* what some board calls its own: the chosen one is asked when it is known */
+    static const char *const boards[] = { "gic-version", "secure", "virtualization", "mte", "highmem", "its", "ras", "iommu" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(boards); i++) {
+        const char *value = keys_take(k, boards[i]);
+        if (value)
+            g_ptr_array_add(o->machine_options, g_strdup_printf("%s=%s", boards[i], value));
+    }
     o->smm_off = !smm;
-    return keys_all_used(k, "machine", "pc, virt or none, accel=, kernel-irqchip=, smm=", err);
+    return keys_all_used(k, "machine", "pc, virt or none, accel=, kernel-irqchip=, smm=, gic-version=", err);
 }
 
 static bool set_smp(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
@@ -252,8 +259,8 @@ static bool set_boot(TandemOptions *o, const OptionDesc *d, const char *arg, GEr
 static const OptionDesc options[] = {
     CALL("accel", "kvm|tcg|auto[,kernel-irqchip=on|off|split][,ring0=kvm|tcg][,tb-size=SIZE][,tier=interp|1|2]", set_accel, "engine; a list (kvm:tcg) takes the first that works; default auto"),
     CALL("enable-kvm", NULL, set_enable_kvm, "as -accel kvm"),
-    TEXT("arch", "x86_64|riscv64", arch, "guest CPU; default: as the program's name (qemu-system-riscv64) or the kernel image says, else x86_64"),
-    CALL("machine", "pc|virt|none[,accel=NAME][,kernel-irqchip=...][,smm=on|off]", set_machine, "what to emulate; default pc, for other CPUs virt"),
+    TEXT("arch", "x86_64|aarch64|riscv64", arch, "guest CPU; default: as the program's name (qemu-system-aarch64) or the kernel image says, else x86_64"),
+    CALL("machine", "pc|virt|none[,accel=NAME][,kernel-irqchip=...][,smm=on|off][,gic-version=2|3]", set_machine, "what to emulate; default pc, for other CPUs virt"),
     CALL("M", "...", set_machine, "as -machine"),
     TEXT("cpu", "MODEL[,+FEATURE][,-FEATURE]", cpu, "CPU model: qemu64, max, host, x86-64-v2, x86-64-v3; help lists them"),
     CALL("smp", "N[,maxcpus=N][,sockets=N][,cores=N][,threads=N]", set_smp, "number of CPUs, 1 to 255; default 1"),
@@ -261,7 +268,7 @@ static const OptionDesc options[] = {
     TEXT("kernel", "FILE", kernel, "boot this bzImage, vmlinux, PVH or multiboot image directly"),
     TEXT("initrd", "FILE[ ARGS][,FILE...]", initrd, "initial ram disk, or multiboot modules"),
     TEXT("append", "TEXT", append, "kernel command line"),
-    LIST("drive", "file=FILE[,format=raw|qcow2][,if=ide|virtio|none][,id=ID][,cache=...][,readonly=on][,media=disk|cdrom]"
+    LIST("drive", "file=FILE[,format=raw|qcow2][,if=ide|virtio|pflash|none][,id=ID][,cache=...][,readonly=on][,media=disk|cdrom]"
          "[,snapshot=on][,discard=unmap][,detect-zeroes=on][,rerror=...][,werror=stop][,throttling.iops-total=N]...", drives, "a drive"),
     CALL("hda", "FILE", set_disk, "first IDE disk"),
     CALL("hdb", "FILE", set_disk, "second IDE disk"),
@@ -361,7 +368,7 @@ static bool unknown(const char *arg, const char *name, GError **err)
 
 static void init(TandemOptions *o)
 {
-    GPtrArray **lists[] = { &o->drives, &o->devices, &o->netdevs, &o->nics, &o->chardevs, &o->serials, &o->monitors, &o->qmps };
+    GPtrArray **lists[] = { &o->drives, &o->devices, &o->netdevs, &o->nics, &o->chardevs, &o->serials, &o->monitors, &o->qmps, &o->machine_options };
     *o = (TandemOptions){ .ram_bytes = RAM_DEFAULT, .n_vcpus = 1, .max_vcpus = 1 };
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         *lists[i] = g_ptr_array_new_with_free_func(g_free);
@@ -370,7 +377,7 @@ static void init(TandemOptions *o)
 
 void options_clear(TandemOptions *o)
 {
-    GPtrArray *lists[] = { o->drives, o->devices, o->netdevs, o->nics, o->chardevs, o->serials, o->monitors, o->qmps };
+    GPtrArray *lists[] = { o->drives, o->devices, o->netdevs, o->nics, o->chardevs, o->serials, o->monitors, o->qmps, o->machine_options };
     char *texts[] = { o->machine, o->arch, o->accel, o->accel_option, o->cpu, o->kernel, o->initrd, o->append, o->bios, o->boot, o->name, o->log_items,
                       o->log_file, o->display, o->vga, o->uuid, o->debugcon, o->disks[0], o->disks[1], o->disks[2], o->disks[3], o->cdrom, o->disk };
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
@@ -397,12 +404,12 @@ static bool check(const TandemOptions *o, GError **err)
     return true;
 }
 
-/* Started as qemu-system-riscv64 or tandem-riscv64: that is the guest. */
+/* Started as qemu-system-aarch64 or tandem-riscv64: that is the guest. */
 static void arch_from_name(TandemOptions *o, const char *program)
 {
     g_autofree char *base = g_path_get_basename(program ? program : "");
     const char *dash = strrchr(base, '-');
-    static const char *const known[] = { "x86_64", "riscv64" };
+    static const char *const known[] = { "x86_64", "aarch64", "riscv64" };
     for (unsigned i = 0; dash && i < G_N_ELEMENTS(known); i++)
         if (!strcmp(dash + 1, known[i]))
             o->arch = g_strdup(known[i]);

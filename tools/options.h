@@ -8,7 +8,7 @@
 /* The command line of tandem, parsed. What names other things (drives, devices) stays text until the machine is made. */
 typedef struct TandemOptions {
     char *machine;              /* "pc", "virt", "none" */
-    char *arch;                 /* guest CPU: "x86_64", "riscv64"; NULL: by the kernel image, else x86_64 */
+    char *arch;                 /* guest CPU: "x86_64", "aarch64", "riscv64"; NULL: by the kernel image, else x86_64 */
     bool machine_given;
     char *accel;                /* "kvm:tcg", "auto"; NULL = auto */
     char *accel_option;         /* how the engine was named, for messages: "-accel", "-enable-kvm" */
@@ -20,6 +20,7 @@ typedef struct TandemOptions {
     uint64_t switch_us;         /* test option: move to the other engine every so often */
     bool enable_kvm, nographic, nodefaults, no_reboot, no_shutdown, paused, no_acpi, smm_off, snapshot;
     bool sandbox_on, sandbox_off;       /* asked for by name */
+    GPtrArray *machine_options; /* char *, "name=value": of -machine, for the board */
     GPtrArray *drives, *devices, *netdevs, *nics, *chardevs, *serials, *monitors, *qmps;     /* char *, in order */
     char *disks[4], *cdrom;     /* -hda ... -hdd */
     char *disk;                 /* the one argument without a dash */

@@ -71,6 +71,8 @@ static bool make_board(Tandem *t, GError **err)
         return false;
     for (unsigned i = 0; i < t->board->max_serials; i++)
         cfg.serial[i] = t->serial_ids[i];
+    g_ptr_array_add(t->o.machine_options, NULL);
+    cfg.options = (const char *const *)t->o.machine_options->pdata;
     return t->board->init(t->machine, &cfg, err);
 }
 

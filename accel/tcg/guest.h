@@ -15,5 +15,5 @@ typedef struct TcgGuest {
 } TcgGuest;
 
 extern const AccelOps accel_tcg;
-extern const TcgGuest tcg_guest_x86, tcg_guest_riscv;
+extern const TcgGuest tcg_guest_x86, tcg_guest_riscv, tcg_guest_aarch64;
 const TcgGuest *tcg_guest_find(const char *cpu_type);

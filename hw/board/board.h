@@ -18,6 +18,7 @@ typedef struct BoardConfig {
     bool boot_menu;
     const char *uuid;                   /* text, or NULL */
     const char *name;
+    const char *const *options;         /* of -machine, "name=value", NULL-terminated; only names that the board lists */
     bool no_smm;                        /* SMM is presented as already set up and locked */
 } BoardConfig;
 
@@ -26,6 +27,8 @@ typedef struct Board {
     const char *summary;
     unsigned max_vcpus, max_serials;
     const CpuType *cpu;
+    const char *const *options;         /* names of -machine's options that are its own; NULL: none */
+    unsigned flash_banks;               /* -drive if=pflash: drives "pflash0"... that it looks for */
     const char *engine;                 /* the only engine that can run it; NULL: any */
     /*
      * Build the board's own devices into @m (state CREATED). Devices of the user are added afterwards, then finish, then machine_complete. @cfg's strings

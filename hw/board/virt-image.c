@@ -1,6 +1,7 @@
 /* Kernels and firmware of the `virt` boards: ELF files or raw images, placed in RAM at every reset. */
 #include <elf.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "hw/board/boot-internal.h"
 #include "hw/board/virt.h"
@@ -74,20 +75,68 @@ static bool load_elf(VirtImages *v, const char *what, GBytes *image, uint64_t *r
     return true;
 }
 
-bool virt_images_load(VirtImages *v, const char *path, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err)
+/* ---- gzip (RFC 1952) ---- */
+
+enum { UNPACKED_MAX = 1 << 30, UNPACK_STEP = 1 << 20 };
+
+static GBytes *unpack(GBytes *packed, const char *path, GError **err)
+{
+    gsize len;
+    z_stream z = { .next_in = (Bytef *)g_bytes_get_data(packed, &len) };
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    z.avail_in = (uInt)len;
+    int r = len <= UINT32_MAX ? inflateInit2(&z, 16 + MAX_WBITS) : Z_BUF_ERROR;
+    if (r != Z_OK)
+        return boot_fail(err, "%s cannot be unpacked", path), NULL;
+    while (r == Z_OK && out->len < UNPACKED_MAX) {
+        guint at = out->len;
+        g_byte_array_set_size(out, at + UNPACK_STEP);
+        z.next_out = out->data + at;
+        z.avail_out = UNPACK_STEP;
+        r = inflate(&z, Z_NO_FLUSH);
+        g_byte_array_set_size(out, at + UNPACK_STEP - z.avail_out);
+    }
+    inflateEnd(&z);
+    if (r != Z_STREAM_END)
+        return boot_fail(err, "%s is damaged (gzip), or longer than 1 GiB", path), NULL;
+    return g_byte_array_free_to_bytes(g_steal_pointer(&out));
+}
+
+GBytes *virt_image_open(const char *path, const char *what, GError **err)
 {
     g_autoptr(GBytes) image = boot_file_open(path, what, err);
     gsize len;
     if (!image)
-        return false;
+        return NULL;
+    const uint8_t *p = g_bytes_get_data(image, &len);
+    return len >= 2 && p[0] == 0x1f && p[1] == 0x8b ? unpack(image, path, err) : g_steal_pointer(&image);
+}
+
+bool virt_images_load_bytes(VirtImages *v, GBytes *image, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err)
+{
+    gsize len;
     const uint8_t *p = g_bytes_get_data(image, &len);
     if (elf_is(p, len))
         return load_elf(v, what, image, ret_entry, ret_end, err);
-    if (len >= 2 && p[0] == 0x1f && p[1] == 0x8b)
-        return boot_fail(err, "%s is compressed (gzip); unpack it first", path);
     *ret_entry = gpa;
     *ret_end = gpa + len;
     return virt_images_add(v, what, gpa, image, err);
+}
+
+bool virt_images_load(VirtImages *v, const char *path, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err)
+{
+    g_autoptr(GBytes) image = virt_image_open(path, what, err);
+    return image && virt_images_load_bytes(v, image, what, gpa, ret_entry, ret_end, err);
+}
+
+const char *virt_option(const BoardConfig *cfg, const char *name)
+{
+    size_t n = strlen(name);
+    const char *found = NULL;
+    for (const char *const *o = cfg->options; o && *o; o++)
+        if (!strncmp(*o, name, n) && (*o)[n] == '=')
+            found = *o + n + 1;
+    return found;
 }
 
 void virt_images_place(const VirtImages *v, Machine *m)

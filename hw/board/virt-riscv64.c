@@ -10,7 +10,6 @@
 #include "hw/board/virt.h"
 #include "hw/intc/aclint.h"
 #include "hw/intc/plic.h"
-#include "hw/pci/ecam.h"
 #include "hw/virtio/virtio-mmio.h"
 #include "util/bits.h"
 
@@ -30,7 +29,7 @@
 #define PCI_HIGH 0x400000000ull
 #define PCI_HIGH_SIZE 0x400000000ull
 #define DRAM 0x80000000ull
-enum { UART_IRQ = 10, RTC_IRQ = 11, PCI_IRQ = 32, VIRTIO_IRQ = 1, N_VIRTIO = 8, MAX_HARTS = 8, FDT_ALIGN = 2 << 20 };
+enum { UART_IRQ = 10, RTC_IRQ = 11, PCI_IRQ = 32, VIRTIO_IRQ = 1, N_VIRTIO = 8, VIRTIO_STRIDE = 0x1000, MAX_HARTS = 8, FDT_ALIGN = 2 << 20 };
 
 typedef struct Virt {
     Machine *m;
@@ -85,13 +84,6 @@ static const CpuType riscv64_cpu_type = {
 
 static void map(Virt *v, uint64_t at, MemRegion *mr) { mem_region_add(machine_mem_root(v->m), at, mr, 1); }
 
-static void window(Virt *v, const char *name, MemRegion *target, uint64_t offset, uint64_t at, uint64_t size)
-{
-    MemRegion *w = mem_region_new_alias(machine_mem(v->m), name, target, offset, size);
-    map(v, at, w);
-    mem_region_unref(w);
-}
-
 static bool make_intc(Virt *v, GError **err)
 {
     unsigned n = machine_n_vcpus(v->m);
@@ -134,24 +126,17 @@ static bool make_chips(Virt *v, GError **err)
 
 static bool make_buses(Virt *v, GError **err)
 {
-    IrqWire *wires[4];
-    v->pci = device_new(v->m, &ecam_class, "pcie", err);
-    if (!v->pci)
-        return false;
-    ecam_setup(v->pci, &(EcamSetup){ .machine = v->m, .size = ECAM_SIZE, .dma = machine_as_mem(v->m) });
-    if (!device_realize(v->pci, NULL, err))
-        return false;
+    static const VirtPci pci = { .ecam = ECAM, .ecam_size = ECAM_SIZE, .mmio = PCI_MMIO, .mmio_size = PCI_MMIO_SIZE, .high = PCI_HIGH, .high_size = PCI_HIGH_SIZE,
+                                 .pio = PCI_PIO };
+    IrqWire *wires[4], *virtio[N_VIRTIO];
     for (unsigned i = 0; i < 4; i++)
         wires[i] = device_input(v->plic, PCI_IRQ + i);
-    pci_bus_set_intx(ecam_bus(v->pci), wires);
-    IrqWire *virtio[N_VIRTIO];
     for (unsigned i = 0; i < N_VIRTIO; i++)
         virtio[i] = device_input(v->plic, VIRTIO_IRQ + i);
-    virtio_mmio_bus_new(v->m, VIRTIO, virtio, N_VIRTIO);
-    map(v, ECAM, device_mmio(v->pci, 0));
-    window(v, "pci-mmio", ecam_mem(v->pci), PCI_MMIO, PCI_MMIO, PCI_MMIO_SIZE);
-    window(v, "pci-mmio-high", ecam_mem(v->pci), PCI_HIGH, PCI_HIGH, PCI_HIGH_SIZE);
-    window(v, "pci-pio", ecam_io(v->pci), 0, PCI_PIO, 0x10000);
+    v->pci = virt_pci_new(v->m, &pci, wires, err);
+    if (!v->pci)
+        return false;
+    virtio_mmio_bus_new(v->m, VIRTIO, VIRTIO_STRIDE, virtio, N_VIRTIO);
     return true;
 }
 
@@ -294,9 +279,9 @@ static void fdt_soc(Virt *v, Fdt *f)
     fdt_strs(f, "compatible", "sifive,test1", "sifive,test0", "syscon", NULL);
     fdt_end(f);
     for (unsigned i = 0; i < N_VIRTIO; i++) {
-        fdt_node(f, "virtio_mmio@%llx", VIRTIO + i * VIRTIO_MMIO_STRIDE);
+        fdt_node(f, "virtio_mmio@%llx", VIRTIO + i * VIRTIO_STRIDE);
         fdt_irq(f, VIRTIO_IRQ + i);
-        fdt_reg(f, VIRTIO + i * VIRTIO_MMIO_STRIDE, VIRTIO_MMIO_STRIDE);
+        fdt_reg(f, VIRTIO + i * VIRTIO_STRIDE, VIRTIO_STRIDE);
         fdt_str(f, "compatible", "virtio,mmio");
         fdt_end(f);
     }

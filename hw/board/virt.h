@@ -14,6 +14,10 @@ void virt_images_init(VirtImages *v, uint64_t ram_base, uint64_t ram_bytes, unsi
 void virt_images_clear(VirtImages *v);
 /* An ELF file at its physical addresses, anything else as it is at @gpa. *ret_end: first free address behind it. */
 bool virt_images_load(VirtImages *v, const char *path, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err);
+/* The same for what is in memory already. */
+bool virt_images_load_bytes(VirtImages *v, GBytes *image, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err);
+/* A file; one compressed by gzip unpacked. */
+GBytes *virt_image_open(const char *path, const char *what, GError **err);
 bool virt_images_add(VirtImages *v, const char *what, uint64_t gpa, GBytes *data, GError **err);
 /* Copy everything into guest memory: at every reset. */
 void virt_images_place(const VirtImages *v, Machine *m);
@@ -44,3 +48,9 @@ void fdt_chosen(Fdt *f, const char *stdout_path, const char *cmdline, uint64_t i
 
 /* A board device: new, properties, realize; NULL with @err. */
 Device *virt_device(Machine *m, const char *klass, const char *id, const char *const *props, GError **err);
+/* What -machine says of @name, one of the board's options; NULL if nothing. */
+const char *virt_option(const BoardConfig *cfg, const char *name);
+
+/* ---- PCI: host bridge "pcie", its windows in the machine's memory ---- */
+typedef struct VirtPci { uint64_t ecam, ecam_size, mmio, mmio_size, high, high_size, pio; } VirtPci;
+Device *virt_pci_new(Machine *m, const VirtPci *p, IrqWire *const intx[4], GError **err);

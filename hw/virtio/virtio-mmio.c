@@ -130,7 +130,7 @@ bool virtio_mmio_realize(Device *dev, GError **err)
     }
     if (!virtio_init(v, ((const VirtioMmioClass *)dev->klass)->type, &mmio_transport, err))
         return false;
-    device_init_mmio(dev, 0, "virtio", &mmio_ops, VIRTIO_MMIO_STRIDE);
+    device_init_mmio(dev, 0, "virtio", &mmio_ops, VIRTIO_MMIO_SIZE);
     device_init_irqs(dev, 1);
     return true;
 }
@@ -162,7 +162,7 @@ const DeviceSection virtio_mmio_base_state[] = {
 
 typedef struct MmioBus {
     Bus bus;
-    uint64_t base;
+    uint64_t base, stride;
     IrqWire *wire[VIRTIO_MMIO_SLOTS];
     Device *slot[VIRTIO_MMIO_SLOTS];
     unsigned n;
@@ -171,7 +171,7 @@ typedef struct MmioBus {
 
 static uint64_t empty_read(void *opaque, uint64_t off, unsigned size)
 {
-    unsigned reg = off % VIRTIO_MMIO_STRIDE;
+    uint64_t reg = off % ((MmioBus *)opaque)->stride;
     return reg == VIRTIO_MMIO_MAGIC_VALUE ? MAGIC : reg == VIRTIO_MMIO_VERSION ? VERSION : 0;
 }
 
@@ -203,7 +203,7 @@ static void mmio_plug(Bus *b, Device *dev)
 {
     MmioBus *bus = (MmioBus *)b;
     unsigned i = slot_of(bus, dev);
-    mem_region_add(machine_mem_root(b->machine), bus->base + (uint64_t)i * VIRTIO_MMIO_STRIDE, device_mmio(dev, 0), 2);
+    mem_region_add(machine_mem_root(b->machine), bus->base + i * bus->stride, device_mmio(dev, 0), 2);
     irq_connect(dev->irq[0], bus->wire[i]);
 }
 
@@ -232,15 +232,16 @@ static void mmio_bus_free(void *opaque)
     g_free(bus);
 }
 
-Bus *virtio_mmio_bus_new(Machine *m, uint64_t base, IrqWire *const *wires, unsigned n)
+Bus *virtio_mmio_bus_new(Machine *m, uint64_t base, uint64_t stride, IrqWire *const *wires, unsigned n)
 {
     MmioBus *bus = g_new0(MmioBus, 1);
     bus->base = base;
+    bus->stride = stride;
     bus->n = MIN(n, (unsigned)VIRTIO_MMIO_SLOTS);
     for (unsigned i = 0; i < bus->n; i++)
         bus->wire[i] = wires[i];
     bus_init(&bus->bus, &mmio_bus_ops, "virtio-mmio", NULL, m);
-    bus->empty = mem_region_new_mmio(machine_mem(m), "virtio-mmio-empty", &empty_ops, bus, (uint64_t)bus->n * VIRTIO_MMIO_STRIDE, NULL);
+    bus->empty = mem_region_new_mmio(machine_mem(m), "virtio-mmio-empty", &empty_ops, bus, bus->n * stride, NULL);
     mem_region_add(machine_mem_root(m), base, bus->empty, 1);
     machine_own(m, bus, mmio_bus_free);
     return &bus->bus;

@@ -2,7 +2,7 @@
 #include "hw/virtio/virtio.h"
 
 /*
- * Virtio over MMIO (virtio 1.2, 4.2), register layout version 2. A board has one bus of slots, each a page with an interrupt; empty slots answer with
+ * Virtio over MMIO (virtio 1.2, 4.2), register layout version 2. A board has one bus of slots, each with an interrupt; empty slots answer with
  * device id 0. Devices "virtio-*-device" plug into it.
  */
 typedef struct VirtioMmioClass {
@@ -10,7 +10,7 @@ typedef struct VirtioMmioClass {
     const VirtioType *type;
 } VirtioMmioClass;
 
-enum { VIRTIO_MMIO_SLOTS = 32, VIRTIO_MMIO_STRIDE = 0x1000 };
+enum { VIRTIO_MMIO_SLOTS = 32, VIRTIO_MMIO_SIZE = 0x200 };
 
 bool virtio_mmio_realize(Device *dev, GError **err);
 void virtio_mmio_unrealize(Device *dev);
@@ -22,5 +22,5 @@ extern const DeviceSection virtio_mmio_base_state[];
     { .name = n, .summary = sum, .size = sizeof(instance), .bus = BUS_VIRTIO, .base_state = virtio_mmio_base_state,              \
       .realize = virtio_mmio_realize, .unrealize = virtio_mmio_unrealize, .reset = virtio_mmio_reset, __VA_ARGS__ }
 
-/* "virtio-mmio", owned by the machine: @n slots at @base in its memory, slot i drives @wires[i]. */
-Bus *virtio_mmio_bus_new(Machine *m, uint64_t base, IrqWire *const *wires, unsigned n);
+/* "virtio-mmio", owned by the machine: @n slots at @base in its memory, @stride bytes each, slot i drives @wires[i]. */
+Bus *virtio_mmio_bus_new(Machine *m, uint64_t base, uint64_t stride, IrqWire *const *wires, unsigned n);

@@ -106,7 +106,7 @@ static bool make(Drive *d, const DeviceClass *k, GError **err)
     add_objects(&d->rig);
     add_isa_bus(&d->rig);
     if (k->bus == BUS_VIRTIO)
-        virtio_mmio_bus_new(d->rig.m, 0xd8000000, (IrqWire *[VIRTIO_MMIO_SLOTS]){ NULL }, VIRTIO_MMIO_SLOTS);
+        virtio_mmio_bus_new(d->rig.m, 0xd8000000, 0x1000, (IrqWire *[VIRTIO_MMIO_SLOTS]){ NULL }, VIRTIO_MMIO_SLOTS);
     if (k->bus == BUS_IDE)
         d->host = add(&d->rig, &piix3_ide_class.dev, "ide", NULL, NULL);
     Device *dev = device_new(d->rig.m, k, "dut", err);

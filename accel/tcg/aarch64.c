@@ -1,0 +1,39 @@
+/* AArch64 under the translator: what lies outside the CPU is its CpuIntc's "registers" (cpu/aarch64/sysreg.h). */
+#include "accel/tcg/guest.h"
+#include "cpu/aarch64/state.h"
+#include "cpu/aarch64/sysreg.h"
+#include "tcg/guest/aarch64/guest.h"
+
+static int64_t no_offset(const void *state) { return 0; }
+
+static bool sysreg_read(Vcpu *c, uint32_t reg, uint64_t *ret)
+{
+    const CpuIntcOps *ops = c->intc.ops;
+    return ops && ops->msr_read(c->intc.opaque, reg, ret);
+}
+
+static bool sysreg_write(Vcpu *c, uint32_t reg, uint64_t value)
+{
+    const CpuIntcOps *ops = c->intc.ops;
+    return ops && ops->msr_write(c->intc.opaque, reg, value);
+}
+
+/* VCPU_EV_SIPI: PSCI switched the CPU on. It starts as from reset but for entry point and x0 (DEN 0022D 5.6). */
+static void take_events(Vcpu *c, uint32_t events)
+{
+    A64State *s = c->state;
+    uint64_t pc, x0;
+    if (!(events & VCPU_EV_SIPI) || !sysreg_read(c, A64_MACHINE_START_PC, &pc) || !sysreg_read(c, A64_MACHINE_START_X0, &x0))
+        return;
+    c->type->reset(s, c->index, true);
+    s->power = A64_POWER_ON;
+    s->pc = pc;
+    s->x[0] = x0;
+}
+
+static void state_written(Vcpu *c) { ((A64State *)c->state)->tlb_flush_pending = 1; }
+
+const TcgGuest tcg_guest_aarch64 = {
+    .name = "aarch64", .isa = &a64_isa, .tsc_offset = no_offset, .sysreg_read = sysreg_read, .sysreg_write = sysreg_write,
+    .take_events = take_events, .state_written = state_written,
+};

@@ -1,0 +1,617 @@
+/*
+ * The AArch64 `virt` machine, at the addresses that QEMU publishes in its device tree (docs/system/arm/virt.rst): Linux, U-Boot and EDK II know them.
+ * Without EL2 and EL3: firmware and kernels start in EL1, PSCI is behind HVC.
+ */
+#include <elf.h>
+#include <string.h>
+
+#include "cpu/aarch64/state.h"
+#include "hw/board/boot-internal.h"
+#include "hw/board/virt.h"
+#include "hw/gpio/pl061.h"
+#include "hw/intc/armcpu.h"
+#include "hw/intc/gic.h"
+#include "hw/misc/fw_cfg.h"
+#include "hw/pci/ecam.h"
+#include "hw/storage/cfi-flash.h"
+#include "hw/virtio/virtio-mmio.h"
+#include "util/bits.h"
+#include "util/random.h"
+
+#define FLASH 0x0ull
+#define FLASH_BANK 0x4000000ull
+#define GICD 0x8000000ull
+#define GICC 0x8010000ull
+#define V2M 0x8020000ull
+#define GICR 0x80a0000ull
+#define GICR_WINDOW 0xf60000ull
+#define UART 0x9000000ull
+#define RTC 0x9010000ull
+#define FW_CFG 0x9020000ull
+#define GPIO 0x9030000ull
+#define VIRTIO 0xa000000ull
+#define PCI_MMIO 0x10000000ull
+#define PCI_MMIO_SIZE 0x2eff0000ull
+#define PCI_PIO 0x3eff0000ull
+#define RAM 0x40000000ull
+#define ECAM 0x4010000000ull
+#define ECAM_SIZE 0x10000000ull
+#define PCI_HIGH 0x8000000000ull
+#define PCI_HIGH_SIZE 0x8000000000ull
+#define MB 0x100000ull
+/* SPIs */
+enum { UART_IRQ = 1, RTC_IRQ = 2, PCI_IRQ = 3, GPIO_IRQ = 7, VIRTIO_IRQ = 16, V2M_IRQ = 48, N_VIRTIO = 32, VIRTIO_STRIDE = 0x200, N_MSI = 64 };
+enum { KEY_PIN = 3, POWER_KEY = 116, FDT_ALIGN = 2 << 20, MAX_CPUS = 8 };
+
+typedef struct Virt {
+    Machine *m;
+    BoardConfig cfg;
+    MemRegion *ram;
+    Device *cpus, *gic, *v2m, *pci, *flash[2], *key, *fw_cfg;
+    bool v3;
+    const char *cpu_compatible;
+    VirtImages images;
+    uint64_t start, fdt, initrd, initrd_len;
+    bool direct;                /* the kernel is entered, not firmware */
+} Virt;
+
+/* ---- CPUs ---- */
+
+typedef struct CpuModel { const char *name, *compatible; uint64_t midr; } CpuModel;
+static const CpuModel cpu_models[] = {      /* the first is the default */
+    { "cortex-a72", "arm,cortex-a72", 0x410fd083 }, { "cortex-a53", "arm,cortex-a53", 0x410fd034 }, { "max", "arm,armv8", 0x000f0510 },
+};
+
+/* What the CPU is stays. PSCI starts all but the first. */
+static void cpu_reset(void *state, unsigned index, bool init)
+{
+    A64State *s = state;
+    uint64_t midr = s->midr ? s->midr : cpu_models[0].midr;
+    a64_state_reset(s, A64_EL1, index);
+    s->midr = s->vpidr = midr;
+    s->power = index ? A64_POWER_OFF : A64_POWER_ON;
+}
+
+static uint64_t cpu_pc(const void *state) { return ((const A64State *)state)->pc; }
+static bool cpu_in_user(const void *state) { return ((const A64State *)state)->el == A64_EL0; }
+
+static const FieldDesc cpu_fields[] = {
+    FIELD_ARRAY(A64State, x), FIELD(A64State, pc), FIELD(A64State, tpidr_el0), FIELD(A64State, tpidrro_el0), FIELD(A64State, excl_addr),
+    FIELD_ARRAY(A64State, excl_value), FIELD(A64State, fl), FIELD(A64State, mxcsr), FIELD(A64State, fpcr), FIELD(A64State, fpsr), FIELD_RAW(A64State, v),
+    FIELD(A64State, el), FIELD(A64State, spsel), FIELD(A64State, pan), FIELD(A64State, uao), FIELD(A64State, il), FIELD(A64State, ss),
+    FIELD(A64State, halted), FIELD(A64State, event), FIELD(A64State, power), FIELD(A64State, step_begun), FIELD(A64State, daif),
+    FIELD_ARRAY(A64State, sp_el), FIELD_ARRAY(A64State, elr), FIELD_ARRAY(A64State, spsr), FIELD_ARRAY(A64State, esr), FIELD_ARRAY(A64State, far),
+    FIELD_ARRAY(A64State, vbar), FIELD_ARRAY(A64State, sctlr), FIELD_ARRAY(A64State, actlr), FIELD_ARRAY(A64State, tcr), FIELD_ARRAY(A64State, ttbr0),
+    FIELD_ARRAY(A64State, ttbr1), FIELD_ARRAY(A64State, mair), FIELD_ARRAY(A64State, amair), FIELD_ARRAY(A64State, afsr0), FIELD_ARRAY(A64State, afsr1),
+    FIELD_ARRAY(A64State, tpidr), FIELD(A64State, cpacr), FIELD(A64State, contextidr), FIELD(A64State, par), FIELD(A64State, csselr), FIELD(A64State, cntfrq),
+    FIELD(A64State, cntkctl), FIELD_RAW(A64State, timer), FIELD(A64State, mdscr), FIELD(A64State, oslsr), FIELD(A64State, osdlr), FIELD(A64State, mdccint),
+    FIELD_ARRAY(A64State, dbgbvr), FIELD_ARRAY(A64State, dbgbcr), FIELD_ARRAY(A64State, dbgwvr), FIELD_ARRAY(A64State, dbgwcr), FIELD(A64State, dbgclaim),
+    FIELD_RAW(A64State, key), FIELD(A64State, midr), FIELD(A64State, mpidr), { 0 }
+};
+
+/* Hostile: what translated code relies on is put right. */
+static bool cpu_post_load(void *state, GError **err)
+{
+    A64State *s = state;
+    if (s->el > A64_EL1 || s->spsel > 1 || (!s->el && s->spsel) || s->power > A64_POWER_ON_PENDING) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "the saved state of a CPU is damaged");
+        return false;
+    }
+    a64_set_nzcv(s, a64_nzcv(s));
+    s->mxcsr = (s->mxcsr & 0x3f) | 0x1f80;
+    a64_set_fpcr(s, s->fpcr);
+    for (unsigned i = 0; i < ARRAY_LEN(s->v); i++)
+        s->v[i].d[2] = s->v[i].d[3] = 0;
+    s->pan = s->pan != 0;
+    s->uao = s->uao != 0;
+    s->daif &= A64_PS_DAIF;
+    memset(s->root, 0, sizeof(s->root));
+    s->tlb_flush_pending = 1;
+    s->groups_valid = s->groups_dirty = A64_GROUP_ALL;
+    return true;
+}
+
+static const CpuType aarch64_cpu_type = {
+    .name = "aarch64", .state_size = sizeof(A64State), .state_align = _Alignof(A64State), .groups_all = A64_GROUP_ALL,
+    .groups_valid_offset = offsetof(A64State, groups_valid), .groups_dirty_offset = offsetof(A64State, groups_dirty),
+    .reset = cpu_reset, .pc = cpu_pc, .in_user = cpu_in_user, .state_fields = cpu_fields, .post_load = cpu_post_load,
+};
+
+/* ---- devices ---- */
+
+static void map(Virt *v, uint64_t at, MemRegion *mr) { mem_region_add(machine_mem_root(v->m), at, mr, 1); }
+static IrqWire *spi(Virt *v, unsigned n) { return device_input(v->gic, n); }
+
+static void got_msi(void *opaque, uint64_t addr, uint32_t data)
+{
+    Virt *v = opaque;
+    if (addr == V2M + GICV2M_SETSPI)
+        gicv2m_msi(v->v2m, data);
+}
+
+static bool make_intc(Virt *v, GError **err)
+{
+    static const uint8_t ppi[A64_TIMERS] = { [A64_TIMER_PHYS] = 30, [A64_TIMER_VIRT] = 27, [A64_TIMER_HYP] = 26, [A64_TIMER_SEC] = 29 };
+    unsigned n = machine_n_vcpus(v->m);
+    Vcpu *cpus[MAX_CPUS];
+    for (unsigned i = 0; i < n; i++)
+        cpus[i] = machine_vcpu(v->m, i);
+    g_autofree char *count = g_strdup_printf("%u", n);
+    v->gic = device_new(v->m, v->v3 ? &gicv3_class : &gicv2_class, "gic", err);
+    if (!v->gic)
+        return false;
+    gic_setup(v->gic, &(GicSetup){ .cpus = cpus, .n = n });
+    v->cpus = device_set_prop(v->gic, "cpus", count, err) && device_realize(v->gic, NULL, err) ? device_new(v->m, &arm_cpus_class, "cpus", err) : NULL;
+    if (!v->cpus)
+        return false;
+    arm_cpus_setup(v->cpus, cpus, n, v->v3 ? v->gic : NULL);
+    v->v2m = device_realize(v->cpus, NULL, err) ? virt_device(v->m, "arm-gicv2m", "v2m", NULL, err) : NULL;
+    if (!v->v2m)
+        return false;
+    map(v, GICD, device_mmio(v->gic, 0));
+    map(v, v->v3 ? GICR : GICC, device_mmio(v->gic, 1));
+    map(v, V2M, device_mmio(v->v2m, 0));
+    for (unsigned i = 0; i < 2 * n; i++)
+        irq_connect(v->gic->irq[i], device_input(v->cpus, i));
+    for (unsigned i = 0; i < A64_TIMERS * n; i++)
+        irq_connect(v->cpus->irq[i], device_input(v->gic, GIC_SPIS + 32 * (i / A64_TIMERS) + ppi[i % A64_TIMERS]));
+    for (unsigned i = 0; i < N_MSI; i++)
+        irq_connect(v->v2m->irq[i], spi(v, V2M_IRQ + i));
+    irq_fabric_set_msi(machine_fabric(v->m), got_msi, v);
+    return true;
+}
+
+static bool make_chips(Virt *v, GError **err)
+{
+    const char *props[] = { v->cfg.serial[0] ? "chardev" : NULL, v->cfg.serial[0], NULL };
+    Device *uart = virt_device(v->m, "pl011", "uart", props, err);
+    Device *rtc = uart ? virt_device(v->m, "pl031", "rtc", NULL, err) : NULL;
+    Device *gpio = rtc ? virt_device(v->m, "pl061", "gpio", NULL, err) : NULL;
+    v->key = gpio ? virt_device(v->m, "gpio-key", "power-key", NULL, err) : NULL;
+    v->fw_cfg = v->key ? virt_device(v->m, "fw_cfg", "fw_cfg", NULL, err) : NULL;
+    if (!v->fw_cfg)
+        return false;
+    map(v, UART, device_mmio(uart, 0));
+    map(v, RTC, device_mmio(rtc, 0));
+    map(v, GPIO, device_mmio(gpio, 0));
+    map(v, FW_CFG, device_mmio(v->fw_cfg, 0));
+    irq_connect(uart->irq[0], spi(v, UART_IRQ));
+    irq_connect(rtc->irq[0], spi(v, RTC_IRQ));
+    irq_connect(gpio->irq[0], spi(v, GPIO_IRQ));
+    irq_connect(v->key->irq[0], device_input(gpio, KEY_PIN));
+    machine_set_powerdown_hook(v->m, gpio_key_press, v->key);
+    fw_cfg_setup(v->fw_cfg, v->m);
+    return true;
+}
+
+/* Two banks; a drive "pflash0" or "pflash1" (-drive if=pflash) keeps what is in one. */
+static bool make_flash(Virt *v, GError **err)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        g_autofree char *id = g_strdup_printf("flash%u", i), *drive = g_strdup_printf("pflash%u", i);
+        bool kept = machine_find_object(v->m, "drive", drive) != NULL;
+        v->flash[i] = virt_device(v->m, "cfi-flash", id, (const char *[]){ "size", "64M", kept ? "drive" : NULL, drive, NULL }, err);
+        if (!v->flash[i])
+            return false;
+        map(v, FLASH + i * FLASH_BANK, device_mmio(v->flash[i], 0));
+    }
+    return true;
+}
+
+static bool make_buses(Virt *v, GError **err)
+{
+    IrqWire *intx[4], *virtio[N_VIRTIO];
+    for (unsigned i = 0; i < 4; i++)
+        intx[i] = spi(v, PCI_IRQ + i);
+    for (unsigned i = 0; i < N_VIRTIO; i++)
+        virtio[i] = spi(v, VIRTIO_IRQ + i);
+    static const VirtPci pci = { .ecam = ECAM, .ecam_size = ECAM_SIZE, .mmio = PCI_MMIO, .mmio_size = PCI_MMIO_SIZE, .high = PCI_HIGH, .high_size = PCI_HIGH_SIZE,
+                                 .pio = PCI_PIO };
+    v->pci = virt_pci_new(v->m, &pci, intx, err);
+    if (!v->pci)
+        return false;
+    virtio_mmio_bus_new(v->m, VIRTIO, VIRTIO_STRIDE, virtio, N_VIRTIO);
+    return true;
+}
+
+/* ---- device tree ---- */
+
+enum { PH_CLOCK = 0x8000, PH_GIC = 0x8003, PH_MSI, PH_GPIO, PH_CPU = 0x8010, SPI = 0, PPI = 1, EDGE = 1, LEVEL = 4 };
+
+static void fdt_spi(Fdt *f, unsigned n, unsigned how) { fdt_cells(f, "interrupts", SPI, n, how); }
+
+static void fdt_cpus(Virt *v, Fdt *f)
+{
+    unsigned n = machine_n_vcpus(v->m);
+    fdt_node(f, "cpus");
+    fdt_cells(f, "#address-cells", 1);
+    fdt_cells(f, "#size-cells", 0);
+    for (unsigned i = 0; i < n; i++) {
+        fdt_node(f, "cpu@%x", i);
+        fdt_cells(f, "phandle", PH_CPU + i);
+        fdt_cells(f, "reg", i);
+        if (n > 1)
+            fdt_str(f, "enable-method", "psci");
+        fdt_str(f, "compatible", v->cpu_compatible);
+        fdt_str(f, "device_type", "cpu");
+        fdt_end(f);
+    }
+    fdt_node(f, "cpu-map");
+    fdt_node(f, "socket0");
+    fdt_node(f, "cluster0");
+    for (unsigned i = 0; i < n; i++) {
+        fdt_node(f, "core%u", i);
+        fdt_cells(f, "cpu", PH_CPU + i);
+        fdt_end(f);
+    }
+    fdt_end(f);
+    fdt_end(f);
+    fdt_end(f);
+    fdt_end(f);
+}
+
+static void fdt_intc(Virt *v, Fdt *f)
+{
+    fdt_node(f, "intc@%llx", GICD);
+    fdt_cells(f, "phandle", PH_GIC);
+    if (v->v3) {
+        fdt_cells(f, "reg", 0, (uint32_t)GICD, 0, GICD_SIZE, 0, (uint32_t)GICR, 0, (uint32_t)GICR_WINDOW);
+        fdt_cells(f, "#redistributor-regions", 1);
+    } else {
+        fdt_cells(f, "reg", 0, (uint32_t)GICD, 0, GICD_SIZE, 0, (uint32_t)GICC, 0, 0x10000);
+    }
+    fdt_str(f, "compatible", v->v3 ? "arm,gic-v3" : "arm,cortex-a15-gic");
+    fdt_flag(f, "ranges");
+    fdt_cells(f, "#size-cells", 2);
+    fdt_cells(f, "#address-cells", 2);
+    fdt_flag(f, "interrupt-controller");
+    fdt_cells(f, "#interrupt-cells", 3);
+    fdt_node(f, "v2m@%llx", V2M);
+    fdt_cells(f, "phandle", PH_MSI);
+    fdt_reg(f, V2M, 0x1000);
+    fdt_flag(f, "msi-controller");
+    fdt_str(f, "compatible", "arm,gic-v2m-frame");
+    fdt_end(f);
+    fdt_end(f);
+    /* secure, non-secure physical, virtual, hypervisor; GICv2: the mask of CPUs in bits 15:8 */
+    uint32_t how = v->v3 ? LEVEL : LEVEL | (uint32_t)bits_mask(machine_n_vcpus(v->m)) << 8;
+    fdt_node(f, "timer");
+    fdt_cells(f, "interrupts", PPI, 13, how, PPI, 14, how, PPI, 11, how, PPI, 10, how);
+    fdt_flag(f, "always-on");
+    fdt_strs(f, "compatible", "arm,armv8-timer", "arm,armv7-timer", NULL);
+    fdt_end(f);
+}
+
+static void fdt_pci(Fdt *f)
+{
+    uint32_t cells[16 * 10];
+    for (unsigned slot = 0; slot < 4; slot++)
+        for (unsigned pin = 0; pin < 4; pin++) {
+            uint32_t *c = &cells[10 * (4 * slot + pin)];
+            memcpy(c, (uint32_t[]){ slot << 11, 0, 0, pin + 1, PH_GIC, 0, 0, SPI, PCI_IRQ + (slot + pin) % 4, LEVEL }, 40);
+        }
+    fdt_node(f, "pcie@%llx", PCI_MMIO);
+    fdt_cells(f, "interrupt-map-mask", 0x1800, 0, 0, 7);
+    fdt_u32s(f, "interrupt-map", cells, ARRAY_LEN(cells));
+    fdt_cells(f, "#interrupt-cells", 1);
+    fdt_cells(f, "ranges", 0x1000000, 0, 0, 0, (uint32_t)PCI_PIO, 0, 0x10000, 0x2000000, 0, (uint32_t)PCI_MMIO, 0, (uint32_t)PCI_MMIO, 0, (uint32_t)PCI_MMIO_SIZE,
+              0x3000000, PCI_HIGH >> 32, 0, PCI_HIGH >> 32, 0, PCI_HIGH_SIZE >> 32, 0);
+    fdt_reg(f, ECAM, ECAM_SIZE);
+    fdt_cells(f, "msi-map", 0, PH_MSI, 0, 0x10000);
+    fdt_flag(f, "dma-coherent");
+    fdt_cells(f, "bus-range", 0, 255);
+    fdt_cells(f, "linux,pci-domain", 0);
+    fdt_cells(f, "#size-cells", 2);
+    fdt_cells(f, "#address-cells", 3);
+    fdt_str(f, "device_type", "pci");
+    fdt_str(f, "compatible", "pci-host-ecam-generic");
+    fdt_end(f);
+}
+
+/* A PrimeCell; the caller ends the node. */
+static void fdt_primecell(Fdt *f, const char *name, uint64_t at, unsigned irq)
+{
+    g_autofree char *compatible = g_strdup_printf("arm,%s", name);
+    fdt_node(f, "%s@%llx", name, (unsigned long long)at);
+    fdt_reg(f, at, 0x1000);
+    fdt_strs(f, "compatible", compatible, "arm,primecell", NULL);
+    fdt_spi(f, irq, LEVEL);
+}
+
+static void fdt_chips(Fdt *f)
+{
+    fdt_node(f, "apb-pclk");
+    fdt_cells(f, "phandle", PH_CLOCK);
+    fdt_str(f, "clock-output-names", "clk24mhz");
+    fdt_cells(f, "clock-frequency", 24000000);
+    fdt_cells(f, "#clock-cells", 0);
+    fdt_str(f, "compatible", "fixed-clock");
+    fdt_end(f);
+    fdt_primecell(f, "pl011", UART, UART_IRQ);
+    fdt_cells(f, "clocks", PH_CLOCK, PH_CLOCK);
+    fdt_strs(f, "clock-names", "uartclk", "apb_pclk", NULL);
+    fdt_end(f);
+    fdt_primecell(f, "pl031", RTC, RTC_IRQ);
+    fdt_cells(f, "clocks", PH_CLOCK);
+    fdt_str(f, "clock-names", "apb_pclk");
+    fdt_end(f);
+    fdt_primecell(f, "pl061", GPIO, GPIO_IRQ);
+    fdt_cells(f, "phandle", PH_GPIO);
+    fdt_cells(f, "clocks", PH_CLOCK);
+    fdt_str(f, "clock-names", "apb_pclk");
+    fdt_flag(f, "gpio-controller");
+    fdt_cells(f, "#gpio-cells", 2);
+    fdt_end(f);
+    fdt_node(f, "gpio-keys");
+    fdt_str(f, "compatible", "gpio-keys");
+    fdt_node(f, "poweroff");
+    fdt_cells(f, "gpios", PH_GPIO, KEY_PIN, 0);
+    fdt_cells(f, "linux,code", POWER_KEY);
+    fdt_str(f, "label", "GPIO Key Poweroff");
+    fdt_end(f);
+    fdt_end(f);
+    fdt_node(f, "flash@%llx", FLASH);
+    fdt_cells(f, "bank-width", 4);
+    fdt_cells(f, "reg", 0, (uint32_t)FLASH, 0, (uint32_t)FLASH_BANK, 0, (uint32_t)(FLASH + FLASH_BANK), 0, (uint32_t)FLASH_BANK);
+    fdt_str(f, "compatible", "cfi-flash");
+    fdt_end(f);
+    fdt_node(f, "fw-cfg@%llx", FW_CFG);
+    fdt_flag(f, "dma-coherent");
+    fdt_reg(f, FW_CFG, 0x18);
+    fdt_str(f, "compatible", "qemu,fw-cfg-mmio");
+    fdt_end(f);
+    for (unsigned i = 0; i < N_VIRTIO; i++) {
+        fdt_node(f, "virtio_mmio@%llx", VIRTIO + i * VIRTIO_STRIDE);
+        fdt_flag(f, "dma-coherent");
+        fdt_spi(f, VIRTIO_IRQ + i, EDGE);
+        fdt_reg(f, VIRTIO + i * VIRTIO_STRIDE, VIRTIO_STRIDE);
+        fdt_str(f, "compatible", "virtio,mmio");
+        fdt_end(f);
+    }
+}
+
+static void fdt_psci(Fdt *f)
+{
+    fdt_node(f, "psci");
+    fdt_cells(f, "migrate", 0xc4000005);
+    fdt_cells(f, "cpu_on", 0xc4000003);
+    fdt_cells(f, "cpu_off", 0x84000002);
+    fdt_cells(f, "cpu_suspend", 0xc4000001);
+    fdt_str(f, "method", "hvc");
+    fdt_strs(f, "compatible", "arm,psci-1.0", "arm,psci-0.2", "arm,psci", NULL);
+    fdt_end(f);
+}
+
+static GBytes *make_fdt(Virt *v, GError **err)
+{
+    Fdt fdt, *f = &fdt;
+    g_autofree char *uart = g_strdup_printf("/pl011@%llx", UART);
+    fdt_open(f);
+    fdt_cells(f, "interrupt-parent", PH_GIC);
+    fdt_str(f, "model", "linux,dummy-virt");
+    fdt_cells(f, "#size-cells", 2);
+    fdt_cells(f, "#address-cells", 2);
+    fdt_str(f, "compatible", "linux,dummy-virt");
+    fdt_chosen(f, uart, v->direct ? v->cfg.append : NULL, v->initrd, v->initrd_len);
+    fdt_psci(f);
+    fdt_node(f, "memory@%llx", RAM);
+    fdt_reg(f, RAM, machine_config(v->m)->ram_bytes);
+    fdt_str(f, "device_type", "memory");
+    fdt_end(f);
+    fdt_cpus(v, f);
+    fdt_intc(v, f);
+    fdt_chips(f);
+    fdt_pci(f);
+    return fdt_close(f, err);
+}
+
+/* ---- boot ---- */
+
+/* Where Debian puts EDK II (package qemu-efi-aarch64). */
+static const char *const firmware[] = { "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd" };
+
+static const char *firmware_path(Virt *v, GError **err)
+{
+    if (v->cfg.bios && strcmp(v->cfg.bios, "default"))
+        return v->cfg.bios;
+    for (unsigned i = 0; i < ARRAY_LEN(firmware); i++)
+        if (g_file_test(firmware[i], G_FILE_TEST_EXISTS))
+            return firmware[i];
+    g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOENT, "no firmware found (%s); install it with: apt-get install qemu-efi-aarch64, or name one with -bios, or a -kernel",
+                firmware[0]);
+    return NULL;
+}
+
+/* Firmware runs from the first bank of flash: the drive's, or an image file. */
+static bool load_firmware(Virt *v, GError **err)
+{
+    v->start = FLASH;
+    v->fdt = RAM;
+    if (machine_find_object(v->m, "drive", "pflash0")) {
+        if (v->cfg.bios)
+            g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-bios and -drive if=pflash,unit=0 are the same bank of flash; give one of them");
+        return !v->cfg.bios;
+    }
+    const char *path = firmware_path(v, err);
+    g_autoptr(GBytes) image = path ? boot_file_open(path, "the firmware (-bios)", err) : NULL;
+    gsize len;
+    if (!image)
+        return false;
+    const void *p = g_bytes_get_data(image, &len);
+    if (cfi_flash_fill(v->flash[0], p, len))
+        return true;
+    g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s does not fit into a bank of flash (64 MiB)", path);
+    return false;
+}
+
+/* Linux Documentation/arch/arm64/booting.rst: header of an Image; images before it said how long they are want 512 KiB of offset. */
+static uint64_t image_offset(const uint8_t *p, gsize len, uint64_t *ret_size)
+{
+    *ret_size = len;
+    if (len < 64 || memcmp(p + 56, "ARM\x64", 4))
+        return 2 * MB;
+    uint64_t offset = load_le64(p + 8), size = load_le64(p + 16);
+    if (!size)
+        return 0x80000;
+    *ret_size = MAX(size, len);
+    return offset < 0x1000 ? offset + 2 * MB : offset;
+}
+
+static bool load_kernel(Virt *v, uint64_t *ret_end, GError **err)
+{
+    g_autoptr(GBytes) image = virt_image_open(v->cfg.kernel, "the kernel", err);
+    gsize len;
+    uint64_t size;
+    if (!image)
+        return false;
+    const uint8_t *p = g_bytes_get_data(image, &len);
+    if (elf_is(p, len))
+        return virt_images_load_bytes(&v->images, image, "the kernel", RAM, &v->start, ret_end, err);
+    uint64_t at = RAM + image_offset(p, len, &size);
+    v->start = at;
+    *ret_end = at + size;
+    if (*ret_end < at || *ret_end > v->images.ram_end)
+        return boot_fail(err, "the kernel does not fit into the guest's memory; give more with -m");
+    return virt_images_add(&v->images, "the kernel", at, image, err);
+}
+
+/* What firmware finds in fw_cfg: a kernel to start. */
+static bool offer_kernel(Virt *v, GError **err)
+{
+    static const struct { unsigned size, data; } items[] = { { FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA }, { FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA } };
+    const char *paths[] = { v->cfg.kernel, v->cfg.initrd };
+    uint8_t le[4];
+    for (unsigned i = 0; i < 2; i++) {
+        g_autoptr(GBytes) data = paths[i] ? i ? boot_file_open(paths[i], "the initrd", err) : virt_image_open(paths[i], "the kernel", err) : NULL;
+        gsize len;
+        if (paths[i] && !data)
+            return false;
+        if (!data)
+            continue;
+        const void *p = g_bytes_get_data(data, &len);
+        store_le32(le, (uint32_t)len);
+        fw_cfg_set_item(v->fw_cfg, items[i].size, le, 4);
+        fw_cfg_set_item(v->fw_cfg, items[i].data, p, len);
+    }
+    if (v->cfg.append) {
+        store_le32(le, (uint32_t)strlen(v->cfg.append) + 1);
+        fw_cfg_set_item(v->fw_cfg, FW_CFG_CMDLINE_SIZE, le, 4);
+        fw_cfg_set_item(v->fw_cfg, FW_CFG_CMDLINE_DATA, v->cfg.append, strlen(v->cfg.append) + 1);
+    }
+    return true;
+}
+
+/* The initrd in the middle of memory or at 128 MiB, the device tree behind it. */
+static bool place_tables(Virt *v, uint64_t kernel_end, GError **err)
+{
+    uint64_t at = MAX(RAM + MIN(machine_config(v->m)->ram_bytes / 2, 128 * MB), align_up(kernel_end, FDT_ALIGN));
+    if (v->direct && v->cfg.initrd) {
+        g_autoptr(GBytes) data = boot_file_open(v->cfg.initrd, "the initrd", err);
+        if (!data || !virt_images_add(&v->images, "the initrd", at, data, err))
+            return false;
+        v->initrd = at;
+        v->initrd_len = g_bytes_get_size(data);
+        at += v->initrd_len;
+    }
+    if (v->direct)
+        v->fdt = align_up(at, FDT_ALIGN);
+    g_autoptr(GBytes) tree = make_fdt(v, err);
+    return tree && virt_images_add(&v->images, "the device tree", v->fdt, tree, err);
+}
+
+static void virt_reset(void *opaque)
+{
+    Virt *v = opaque;
+    virt_images_place(&v->images, v->m);
+    for (unsigned i = 0; i < machine_n_vcpus(v->m); i++) {
+        Vcpu *c = machine_vcpu(v->m, i);
+        A64State *s = c->state;
+        s->pc = v->start;
+        s->x[0] = v->direct && !i ? v->fdt : 0;
+        vcpu_state_changed(c, A64_GROUP_ALL);
+    }
+}
+
+static void virt_free(void *opaque)
+{
+    Virt *v = opaque;
+    virt_images_clear(&v->images);
+    mem_region_unref(v->ram);
+    g_free(v);
+}
+
+/* ---- options ---- */
+
+static bool choose_cpu(Virt *v, GError **err)
+{
+    const char *name = v->cfg.cpu ? v->cfg.cpu : cpu_models[0].name;
+    for (unsigned i = 0; i < ARRAY_LEN(cpu_models); i++) {
+        if (strcmp(name, cpu_models[i].name))
+            continue;
+        v->cpu_compatible = cpu_models[i].compatible;
+        for (unsigned k = 0; k < machine_n_vcpus(v->m); k++)
+            ((A64State *)machine_vcpu(v->m, k)->state)->midr = cpu_models[i].midr;
+        return true;
+    }
+    return boot_fail(err, "-cpu %s: the aarch64 virt machine has the models cortex-a72, cortex-a53 and max", name);
+}
+
+static bool choose_options(Virt *v, GError **err)
+{
+    const char *gic = virt_option(&v->cfg, "gic-version");
+    if (gic && strcmp(gic, "2") && strcmp(gic, "3") && strcmp(gic, "max"))
+        return boot_fail(err, "-machine gic-version= takes 2, 3 or max, not '%s'", gic);
+    v->v3 = gic && strcmp(gic, "2");
+    static const char *const absent[] = { "secure", "virtualization", "mte" };
+    for (unsigned i = 0; i < ARRAY_LEN(absent); i++) {
+        const char *value = virt_option(&v->cfg, absent[i]);
+        if (value && strcmp(value, "off"))
+            return boot_fail(err, "-machine %s=%s: the aarch64 virt machine has EL0 and EL1 only; it takes off", absent[i], value);
+    }
+    return true;
+}
+
+static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
+{
+    Virt *v = g_new0(Virt, 1);
+    v->m = m;
+    v->cfg = *cfg;
+    machine_own(m, v, virt_free);
+    virt_images_init(&v->images, RAM, machine_config(m)->ram_bytes, EM_AARCH64);
+    if (machine_n_vcpus(m) > MAX_CPUS)
+        return boot_fail(err, "the aarch64 virt machine has at most %d CPUs", MAX_CPUS);
+    v->ram = mem_region_new_ram(machine_mem(m), "virt.ram", machine_config(m)->ram_bytes, err);
+    if (!v->ram || !choose_cpu(v, err) || !choose_options(v, err))
+        return false;
+    mem_region_add(machine_mem_root(m), RAM, v->ram, 0);
+    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_intc(v, err) || !make_flash(v, err) || !make_chips(v, err) || !make_buses(v, err))
+        return false;
+    machine_add_reset_hook(m, virt_reset, v);
+    return true;
+}
+
+static bool virt_finish(Machine *m, GError **err)
+{
+    Virt *v = machine_find_object(m, "board", "virt");
+    uint8_t le[4];
+    uint64_t kernel_end = RAM;
+    store_le32(le, machine_n_vcpus(m));
+    fw_cfg_set_item(v->fw_cfg, FW_CFG_NB_CPUS, le, 2);
+    fw_cfg_set_item(v->fw_cfg, FW_CFG_MAX_CPUS, le, 2);
+    v->direct = v->cfg.kernel && !v->cfg.bios && !machine_find_object(m, "drive", "pflash0");
+    if (v->cfg.bios && !strcmp(v->cfg.bios, "none")) {
+        v->direct = v->cfg.kernel != NULL;
+        if (!v->direct)
+            return boot_fail(err, "-bios none needs a -kernel: there is nothing to start");
+    }
+    if (!(v->direct ? load_kernel(v, &kernel_end, err) : load_firmware(v, err) && offer_kernel(v, err)))
+        return false;
+    return place_tables(v, kernel_end, err);
+}
+
+static const char *const options[] = { "gic-version", "secure", "virtualization", "mte", "highmem", "its", "ras", "iommu", NULL };
+
+const Board board_virt_aarch64 = {
+    .machine = "virt", .arch = "aarch64", .summary = "AArch64 virtual machine (GIC, virtio, PCIe)", .max_vcpus = MAX_CPUS, .max_serials = 1, .cpu = &aarch64_cpu_type,
+    .engine = "tcg", .options = options, .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
+};
