@@ -290,9 +290,9 @@ bool tr_extr(A64Tr *t, const A64Args *a)
 /* ---- shifts by registers: the count is taken modulo the width ---- */
 bool tr_shiftv(A64Tr *t, const A64Args *a)
 {
-    IrVal n = ir_bin(t->u, IR_AND, IRT_I64, a64_x(t, a->rm), a64_k(t, width(a) - 1));
-    IrVal v = ir_tri(t->u, (IrOp)a->k, a64_type(a->sf), a64_r(t, a->sf, a->rn), ir_trunc(t->u, IRT_I8, n), 0);
-    a64_put_r(t, a->sf, a->rd, v);
+    IrType type = a64_type(a->sf);
+    IrVal n = a64_r(t, a->sf, a->rn), m = a64_x(t, a->rm);
+    a64_put_r(t, a->sf, a->rd, a->k == IR_ROR ? ir_tri(t->u, IR_ROR, type, n, ir_trunc(t->u, IRT_I8, m), 0) : ir_shift_modulo(t->u, (IrOp)a->k, type, n, m));
     return true;
 }
 

@@ -302,7 +302,10 @@ static void gen_shift(Gen *g, IrInsn *i)
         return;
     bool is_const = ir_is_const(g->u, i->b, &k);
     if (is_const && !(uint8_t)k && !i->fl) {
-        gen_def(g, gen_dst_from(g, i->a, 0, 0, 8));
+        unsigned a = gen_reg(g, i->a), dst = gen_dst(g, i->a);
+        if (dst != a || bytes == 4)            /* a result of 32 bits is zero-extended: zero_extends() */
+            asm_mov_rr(&g->a, dst, a, bytes == 8);
+        gen_def(g, dst);
         return;
     }
     /* flags in: C for rotates through carry; all of them where the count may be 0 or the operation leaves some alone */

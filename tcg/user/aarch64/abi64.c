@@ -8,6 +8,7 @@
 #include "cpu/aarch64/state.h"
 #include "tcg/guest/aarch64/guest.h"
 #include "tcg/user/internal.h"
+#include "util/random.h"
 
 enum { NR = 8, FP = 29, INSN = 4 };
 
@@ -22,13 +23,15 @@ static bool setup(UserProc *p, GError **err)
     return p->trampoline;
 }
 
-/* As Linux leaves it to EL0: FP on, CTR and DC ZVA and cache maintenance allowed, the virtual counter readable. */
+/* As Linux leaves it to EL0: FP on, CTR and DC ZVA and cache maintenance allowed, the virtual counter readable, pointer authentication with keys
+ * of its own. */
 static void start(UserThread *t, uint64_t pc, uint64_t sp)
 {
-    enum { FPEN = 3 << 20, EL0VCTEN = 2 };
+    enum { EL0VCTEN = 2 };
     A64State *s = st(t);
-    a64_state_reset(s, A64_EL0, 0);
-    s->cpacr = FPEN;
+    uint64_t keys[A64_KEYS][2];
+    random_bytes(keys, sizeof(keys));
+    a64_state_program(s, keys);
     s->cptr[A64_EL2] = s->cptr[A64_EL3] = 0;
     s->sctlr[A64_EL1] |= A64_SCTLR_M | A64_SCTLR_C | A64_SCTLR_I | A64_SCTLR_SA0 | A64_SCTLR_DZE | A64_SCTLR_UCT | A64_SCTLR_UCI | A64_SCTLR_NTWE | A64_SCTLR_NTWI;
     s->cntkctl = EL0VCTEN;
