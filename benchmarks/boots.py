@@ -17,24 +17,29 @@ def script(name):
     return module
 
 
-def boot_rows(options, guest, results, say):
+def rows(options, results, say, argv_of):
+    """Rows "boot" and "boot-linux"; @argv_of(engine): its command line, or Missing."""
     boot = script('boot')
     names = [n for n in options.engines if n != 'native' and n not in results.engine_missing]
-    rows = {'boot': {}, 'boot-linux': {}}
+    figures = {'boot': {}, 'boot-linux': {}}
     for turn in range(min(options.rounds, 5)):
         for name in list(names):
             say('boot %d of %d: %s' % (turn + 1, min(options.rounds, 5), name))
             try:
-                argv = competitors.command(name, options, guest, {'append': 'earlyprintk=ttyS0,115200 tandem.root=none'})
-                r = boot.boot(argv, options.boot_timeout)
+                r = boot.boot(argv_of(name), options.boot_timeout)
             except (Missing, competitors.console.ConsoleError) as e:
                 why = str(e).splitlines()[0].split(':')[0]
-                rows['boot'][name] = rows['boot-linux'][name] = {'missing': why}
+                figures['boot'][name] = figures['boot-linux'][name] = {'missing': why}
                 names.remove(name)
                 continue
             for row, key in (('boot', 'start_to_init'), ('boot-linux', 'linux_to_init')):
-                rows[row].setdefault(name, {'cpu': [], 'wall': []})['cpu'].append(r[key])
-    return rows
+                figures[row].setdefault(name, {'cpu': [], 'wall': []})['cpu'].append(r[key])
+    return figures
+
+
+def boot_rows(options, guest, results, say):
+    return rows(options, results, say,
+                lambda name: competitors.command(name, options, guest, {'append': 'earlyprintk=ttyS0,115200 tandem.root=none'}))
 
 
 def footprint_row(options, guest, results, say):

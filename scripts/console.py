@@ -144,3 +144,27 @@ def tandem(path, accel, cpu=None):
 def qemu(accel='tcg', cpu='max'):
     return ['qemu-system-x86_64', '-accel', accel, '-cpu', cpu, '-nodefaults', '-no-user-config', '-display', 'none',
             '-serial', 'stdio']
+
+
+class ForeignGuest:
+    """A guest of another CPU on -machine virt: Image and initrd in @folder, for riscv64 by default that of scripts/make-riscv-guest."""
+    EARLY = {'riscv64': 'earlycon=sbi'}
+
+    def __init__(self, arch, folder=None):
+        cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+        folder = folder or os.path.join(cache, 'tandem', arch)
+        self.arch, self.kernel, self.initrd = arch, os.path.join(folder, 'Image'), os.path.join(folder, 'initrd')
+
+    def missing(self):
+        """None, or why it cannot be booted."""
+        for path in (self.kernel, self.initrd):
+            if not os.path.exists(path):
+                return 'no %s (scripts/make-%s-guest makes it)' % (path, {'riscv64': 'riscv'}.get(self.arch, self.arch))
+        return None
+
+    def argv(self, program, initrd=None, append='', memory=512, smp=1):
+        """@program: tandem's path, or 'qemu'."""
+        base = ['qemu-system-' + self.arch, '-machine', 'virt', '-no-user-config', '-display', 'none'] if program == 'qemu' else \
+            [program, '-arch', self.arch, '-monitor', 'none']
+        return base + ['-nodefaults', '-serial', 'stdio', '-m', str(memory), '-smp', str(smp), '-kernel', self.kernel,
+                       '-initrd', initrd or self.initrd, '-append', ('console=ttyS0 ' + append).strip(), '-no-reboot']
