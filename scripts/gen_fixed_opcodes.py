@@ -3,7 +3,8 @@
 
     gen_fixed_opcodes.py opcodes.def... ISA <isa>_opcodes.h <isa>_opcodes_tab.h
 
-Several lists are read as one, in their order. ISA is the prefix of names in CamelCase ("Riscv", "Arm64"). Nothing here knows an instruction set. `#` starts a comment.
+Several lists are read as one, in their order. ISA is the prefix of names in CamelCase ("Riscv", "Arm64"). Nothing here knows an
+instruction set. `#` at the start of a line or behind a blank starts a comment.
 
     %operand NAME KIND VALUE [FIELD]     what a template may name. KIND is a word for the disassembler (becomes ISA_KIND_x); FIELD is the
                                          member of ISAArgs that receives the value (default NAME).
@@ -126,7 +127,7 @@ class Insn:
 def parse(path, operands, attrs, insns, seen):
     with open(path, encoding='utf-8') as f:
         for no, line in enumerate(f, 1):
-            words = line.split('#')[0].split()
+            words = re.split(r'(?:^|\s)#', line)[0].split()
             where = '%s:%d' % (path, no)
             if not words:
                 continue

@@ -8,7 +8,8 @@ import tempfile
 
 ORDERS = re.compile(r'(cas|casp|swp|ldadd|ldclr|ldeor|ldset|ldsmax|ldsmin|ldumax|ldumin)(a|l|al)?(b|h)?')
 # what binutils calls by another name
-SAME = {'dc': {'sys'}, 'hint': {'dgh', 'psb', 'tsb', 'nop', 'bti'}, 'dsb': {'ssbb', 'pssbb'}, 'ldpsw': {'.inst'}}   # ldpsw: of one register twice
+SAME = {'dc': {'sys'}, 'hint': {'dgh', 'psb', 'tsb', 'nop', 'bti'}, 'dsb': {'ssbb', 'pssbb'}, 'ldpsw': {'.inst'},   # ldpsw: of one register twice
+        'movi': {'fmov', 'mvni', 'orr', 'bic'}}
 
 
 def same(name, other):
@@ -17,7 +18,7 @@ def same(name, other):
     m = ORDERS.fullmatch(other)
     if m and name == m.group(1) + (m.group(3) or ''):
         return True
-    return name == other or other in SAME.get(name, ())
+    return other in (name, name + '2') or other in SAME.get(name, ())
 
 
 def disassemble(prefix, code, options):

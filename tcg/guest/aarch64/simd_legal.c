@@ -67,7 +67,7 @@ bool a64_simd_legal(A64Args *a)
     if (e == v_dup_elem || e == s_dup_elem || e == v_dup_reg || e == v_mov_to || e == v_ins_reg || e == v_ins_elem)
         return copy_legal(a);
     if (e == v_ext)
-        return a->q || a->index < 8;
+        return av_q(a) || a->index < 8;
     if (e == v_movi)
         return !(a->mop && a->cmode == 15 && !a->q);
     if (e == fp_fromfixed || e == fp_tofixed)
