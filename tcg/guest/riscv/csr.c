@@ -233,6 +233,20 @@ static void write_csr(Csr *c, const CsrDesc *d, uint64_t v)
 /* Bits of mip that lines drive are not fed back by a read-modify-write (priv 3.1.9). */
 static uint64_t base_of(Csr *c, uint64_t old) { return c->n == 0x344 ? c->s->mip : old; }
 
+bool riscv_csr_calm(unsigned n)
+{
+    switch (n) {
+    case 0x180: case 0x30a: return false;      /* satp; menvcfg: Sstc comes or goes */
+    default: return n < 0x3a0 || n > 0x3bf;    /* PMP */
+    }
+}
+
+/* Writes of these may make a pending interrupt due. */
+static bool irq_csr(unsigned n)
+{
+    return n == 0x100 || n == 0x104 || n == 0x144 || n == 0x14d || n == 0x300 || n == 0x303 || n == 0x304 || n == 0x344;
+}
+
 uint64_t riscv_h_csr(void *state, uint64_t desc, uint64_t v, uint64_t insn, uint64_t unused)
 {
     RiscvState *s = state;
@@ -243,12 +257,13 @@ uint64_t riscv_h_csr(void *state, uint64_t desc, uint64_t v, uint64_t insn, uint
     (void)unused;
     if (!d || s->priv < (c.n >> 8 & 3) || (write && c.n >> 10 == 3))
         riscv_raise(s, RISCV_E_ILLEGAL, insn);
-    uint64_t *f = field_of(&c, d), old = d->read ? d->read(&c) : f ? *f : 0;
+    uint64_t mode = riscv_mode_key(s), *f = field_of(&c, d), old = d->read ? d->read(&c) : f ? *f : 0;
     if (c.bad)
         riscv_raise(s, RISCV_E_ILLEGAL, insn);
     if (write) {
         uint64_t base = base_of(&c, old);
         write_csr(&c, d, op == 0 ? v : op == 1 ? base | v : base & ~v);
+        s->tmp[0] = irq_csr(c.n) && riscv_irq_due(s) ? RVA_LOOK : riscv_mode_key(s) != mode ? RVA_JUMP : RVA_STAY;
     }
     return old;
 }

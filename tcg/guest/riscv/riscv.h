@@ -5,7 +5,10 @@
 /* The RISC-V guest as its own files see it. */
 
 /* Register slots of the IR (slots.c): slot n is x[n], for n = 1..31. */
-enum { RVS_PC = 0, RVS_TMP0 = 32, RVS_F0 = RVS_TMP0 + RISCV_TMPS, RVS_RES_ADDR = RVS_F0 + 32, RVS_RES_VALUE, RVS_BOX, RVS_SLOTS };
+enum { RVS_PC = 0, RVS_TMP0 = 32, RVS_F0 = RVS_TMP0 + RISCV_TMPS, RVS_RES_ADDR = RVS_F0 + 32, RVS_RES_VALUE, RVS_BOX, RVS_SSCRATCH, RVS_SEPC, RVS_SCAUSE,
+       RVS_STVAL, RVS_MSCRATCH, RVS_MEPC, RVS_MCAUSE, RVS_MTVAL, RVS_SLOTS };
+/* What a helper leaves in RVS_TMP0 for the code behind it: the mode is the same; it is another one; the run loop has to look (an interrupt is due). */
+enum { RVA_STAY, RVA_JUMP, RVA_LOOK };
 extern const IrSlot riscv_slots[RVS_SLOTS];
 
 /* Mode key */
@@ -46,7 +49,11 @@ void riscv_trap(RiscvState *s, uint64_t cause, uint64_t tval);
 void riscv_raise(RiscvState *s, uint64_t cause, uint64_t tval) __attribute__((noreturn));
 bool riscv_deliver(TcgCpu *cpu);
 void riscv_align_fault(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
+/* Whether an interrupt is to be taken before the next instruction. */
+bool riscv_irq_due(RiscvState *s);
 /* csr.c */
+/* Whether a write of CSR @n says in RVS_TMP0 what is to be done; after others the run loop looks. */
+bool riscv_csr_calm(unsigned n);
 uint64_t riscv_mip(RiscvState *s);             /* software bits and the machine's lines */
 /* mmu.c */
 bool riscv_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);

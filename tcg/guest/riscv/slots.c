@@ -3,6 +3,7 @@
 #define AT(f) offsetof(RiscvState, f)
 #define X(n, r) [n] = { "x" #n, AT(x) + 8 * (n), IRT_I64, r }
 #define F(n, r) [RVS_F0 + n] = { "f" #n, AT(f) + 8 * (n), IRT_V64, r }
+#define C(N, n) [RVS_##N] = { #n, AT(n), IRT_I64, 0 }
 #define T(n) [RVS_TMP0 + n] = { "tmp" #n, AT(tmp) + 8 * (n), IRT_I64, 0 }
 
 /* rank: what compilers use most: a5 and a4 as scratch, then arguments and the stack pointer; fa5 downwards, then ft0 upwards. */
@@ -16,5 +17,6 @@ const IrSlot riscv_slots[RVS_SLOTS] = {
     F(22, 0), F(23, 0), F(24, 0), F(25, 0), F(26, 0), F(27, 0), F(28, 0), F(29, 0), F(30, 0), F(31, 0),
     [RVS_RES_ADDR] = { "res_addr", AT(res_addr), IRT_I64, 0 },
     [RVS_RES_VALUE] = { "res_value", AT(res_value), IRT_I64, 0 },
+    C(SSCRATCH, sscratch), C(SEPC, sepc), C(SCAUSE, scause), C(STVAL, stval), C(MSCRATCH, mscratch), C(MEPC, mepc), C(MCAUSE, mcause), C(MTVAL, mtval),
     [RVS_BOX] = { "k_box", AT(k_box), IRT_V64, 0 },
 };

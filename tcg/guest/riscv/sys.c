@@ -19,8 +19,7 @@ bool rv_ebreak(RiscvTr *t, const RiscvArgs *a)
 static bool return_by(RiscvTr *t, unsigned helper)
 {
     rv_call(t, helper, rv_k(t, t->insn), 0, 0, 0);
-    ir_exit(t->u, TCG_LEAVE_GUEST);
-    t->end = true;
+    rv_leave_after(t, 0);
     return true;
 }
 
@@ -39,16 +38,55 @@ bool rv_wfi(RiscvTr *t, const RiscvArgs *a)
 bool rv_sfence(RiscvTr *t, const RiscvArgs *a)
 {
     rv_call(t, RVH_sfence, rv_x(t, a->rs1), rv_x(t, a->rs2), rv_k(t, (a->rs1 ? 1 : 0) | (a->rs2 ? 2 : 0)), rv_k(t, t->insn));
-    rv_leave_look(t);
+    ir_jmp(t->u, ir_pc(t->u, t->next), IRJ_PLAIN);     /* looked up: it may be somewhere else */
+    t->end = true;
     return true;
 }
 
-/* CSRRS and CSRRC with x0 (or 0) do not write (unpriv 6.1). What only reads may stay in the unit. */
+/* The slot of a CSR that is a register and nothing else, with its bits that can be written; -1: not one of them, or not for this privilege. */
+static int plain_csr(const RiscvTr *t, unsigned n, uint64_t *ret_mask)
+{
+    static const struct { uint16_t n, slot; uint64_t mask; } plain[] = {
+        { 0x140, RVS_SSCRATCH, ~0ull }, { 0x141, RVS_SEPC, ~1ull }, { 0x142, RVS_SCAUSE, ~0ull }, { 0x143, RVS_STVAL, ~0ull },
+        { 0x340, RVS_MSCRATCH, ~0ull }, { 0x341, RVS_MEPC, ~1ull }, { 0x342, RVS_MCAUSE, ~0ull }, { 0x343, RVS_MTVAL, ~0ull },
+    };
+    for (unsigned k = 0; k < sizeof(plain) / sizeof(plain[0]) && RVM_PRIV(t->mode) >= (n >> 8 & 3); k++)
+        if (plain[k].n == n) {
+            *ret_mask = plain[k].mask;
+            return plain[k].slot;
+        }
+    return -1;
+}
+
+static void plain(RiscvTr *t, const RiscvArgs *a, unsigned slot, uint64_t mask, IrVal v, bool write)
+{
+    IrUnit *u = t->u;
+    IrVal old = ir_get(u, IRT_I64, slot);
+    if (write) {
+        v = a->k == 0 ? v : a->k == 1 ? ir_bin(u, IR_OR, IRT_I64, old, v) : ir_bin(u, IR_ANDN, IRT_I64, v, old);
+        if (mask != ~0ull)
+            v = ir_bin(u, IR_AND, IRT_I64, v, rv_k(t, (int64_t)mask));
+        ir_put(u, IRT_I64, slot, v);
+    }
+    rv_put(t, a->rd, old);
+}
+
+/* CSRRS and CSRRC with x0 (or 0) do not write (unpriv 6.1). What changes neither the mode nor what is due stays in the unit. */
 static bool csr(RiscvTr *t, const RiscvArgs *a, IrVal v, bool write)
 {
+    uint64_t mask;
+    int slot = plain_csr(t, (unsigned)a->csr, &mask);
+    if (slot >= 0) {
+        plain(t, a, (unsigned)slot, mask, v, write);
+        return true;
+    }
     IrVal old = rv_call(t, RVH_csr, rv_k(t, a->csr | a->k << 12 | (write ? 1 << 14 : 0)), v, rv_k(t, t->insn), 0);
     rv_put(t, a->rd, old);
-    if (write)
+    if (!write)
+        return true;
+    if (riscv_csr_calm((unsigned)a->csr))
+        ir_brnz(t->u, IRT_I64, ir_get(t->u, IRT_I64, RVS_TMP0), rv_cold(t, RISCV_COLD_AFTER, a));
+    else
         rv_leave_look(t);
     return true;
 }

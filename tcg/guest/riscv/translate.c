@@ -41,6 +41,19 @@ void rv_leave_look(RiscvTr *t)
     t->end = true;
 }
 
+void rv_leave_after(RiscvTr *t, IrVal va)
+{
+    unsigned look = ir_label_new(t->u);
+    if (va)
+        ir_put(t->u, IRT_I64, RVS_PC, va);
+    IrVal fl = ir_cmp(t->u, IRT_I64, ir_get(t->u, IRT_I64, RVS_TMP0), rv_k(t, RVA_LOOK));
+    ir_brcond(t->u, IRC_E, fl, look);
+    ir_jmp(t->u, va ? va : ir_get(t->u, IRT_I64, RVS_PC), IRJ_PLAIN);
+    ir_label(t->u, look);
+    ir_exit(t->u, TCG_LEAVE_GUEST);
+    t->end = true;
+}
+
 void rv_leave_goto(RiscvTr *t, int64_t off)
 {
     if (t->look) {
@@ -134,6 +147,8 @@ static void emit_cold(RiscvTr *t)
             rv_fp_slow(t, &c->a);
         } else if (c->kind == RISCV_COLD_NAN) {
             rv_fp_nan(t, &c->a);
+        } else if (c->kind == RISCV_COLD_AFTER) {
+            rv_leave_after(t, ir_pc(t->u, t->next));
         } else if (c->kind == RISCV_COLD_SC) {
             ir_put(t->u, IRT_I64, RVS_RES_ADDR, rv_k(t, -1));
             rv_put(t, c->a.rd, rv_k(t, 1));

@@ -7,8 +7,9 @@
  * instruction in this mode; it has emitted nothing that shows then.
  */
 enum { RISCV_MAX_COLD = 96 };
-typedef enum RiscvColdKind { RISCV_COLD_FP, RISCV_COLD_NAN, RISCV_COLD_SC, RISCV_COLD_GOTO } RiscvColdKind;
-/* Code out of line: the whole instruction done again by helper (FP), a NaN put right (NAN), the uncommon result (SC fails), or a way out of a region. */
+typedef enum RiscvColdKind { RISCV_COLD_FP, RISCV_COLD_NAN, RISCV_COLD_SC, RISCV_COLD_GOTO, RISCV_COLD_AFTER } RiscvColdKind;
+/* Code out of line: the whole instruction done again by helper (FP), a NaN put right (NAN), the uncommon result (SC fails), a way
+ * out of a region, or what a helper says in RVS_TMP0 (AFTER). */
 typedef struct RiscvCold { uint16_t label; uint8_t kind, len; bool look; RiscvArgs a; int64_t off, to; } RiscvCold;
 
 typedef struct RiscvTr {
@@ -45,6 +46,8 @@ unsigned rv_cold(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a);
 void rv_emit_raise(RiscvTr *t, uint64_t cause, IrVal tval);
 /* pc = next instruction, the run loop looks at mode and interrupts. */
 void rv_leave_look(RiscvTr *t);
+/* The unit ends after a helper; the pc is known to be (va) or in its register (0). As RVS_TMP0 says: by a jump or to the run loop. */
+void rv_leave_after(RiscvTr *t, IrVal va);
 /* Go to page offset @to where the condition holds (fl 0: always), else behind this instruction. In a region the likely side may simply follow. */
 void rv_leave_branch(RiscvTr *t, int64_t to, IrCond cc, IrVal fl);
 /* Guest continues at page offset @off, in the same mode. */

@@ -83,9 +83,11 @@ uint64_t riscv_h_ecall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
     TcgCpu *cpu = riscv_cpu(s);
     const TcgCallbacks *cb = tcg_cpu_callbacks(cpu);
     (void)a, (void)b, (void)c, (void)d;
-    if (!cb->syscall)
-        riscv_raise(s, RISCV_E_ECALL_U + s->priv, 0);
     tcg_sync_pc(cpu);
+    if (!cb->syscall) {
+        riscv_trap(s, RISCV_E_ECALL_U + s->priv, 0);
+        return s->pc;
+    }
     s->pc += 4;
     s->res_addr = ~0ull;
     tcg_outside_begin(cpu);
@@ -111,6 +113,12 @@ static int due(const RiscvState *s, uint64_t pending)
     bool s_on = s->priv < RISCV_S || (s->priv == RISCV_S && s->mstatus & RISCV_SIE);
     int n = m_on ? highest(pending & ~s->mideleg) : -1;
     return n >= 0 || !s_on ? n : highest(pending & s->mideleg);
+}
+
+bool riscv_irq_due(RiscvState *s)
+{
+    uint64_t pending = s->mie ? riscv_mip(s) & s->mie : 0;
+    return pending && due(s, pending) >= 0;
 }
 
 bool riscv_deliver(TcgCpu *cpu)
@@ -149,6 +157,7 @@ static void enter_mode(RiscvState *s, unsigned priv, uint64_t pc)
     s->pc = pc & ~1ull;
     s->res_addr = ~0ull;
     tcg_mode_changed(riscv_cpu(s));
+    s->tmp[0] = riscv_irq_due(s) ? RVA_LOOK : RVA_JUMP;
 }
 
 uint64_t riscv_h_mret(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
@@ -161,7 +170,7 @@ uint64_t riscv_h_mret(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t 
     uint64_t on = s->mstatus & RISCV_MPIE ? RISCV_MIE : 0;
     s->mstatus = (s->mstatus & ~(RISCV_MIE | RISCV_MPP)) | on | RISCV_MPIE;
     enter_mode(s, to, s->mepc);
-    return 0;
+    return s->pc;
 }
 
 uint64_t riscv_h_sret(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
@@ -174,7 +183,7 @@ uint64_t riscv_h_sret(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t 
     uint64_t on = s->mstatus & RISCV_SPIE ? RISCV_SIE : 0;
     s->mstatus = (s->mstatus & ~(RISCV_SIE | RISCV_SPP)) | on | RISCV_SPIE;
     enter_mode(s, to, s->sepc);
-    return 0;
+    return s->pc;
 }
 
 uint64_t riscv_h_sfence(void *state, uint64_t va, uint64_t asid, uint64_t given, uint64_t insn)
