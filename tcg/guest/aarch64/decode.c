@@ -30,14 +30,15 @@ static int print_operand(char *buf, size_t size, const A64Args *a, const A64Oper
     case A64_KIND_X: return print_reg(buf, size, true, v, false);
     case A64_KIND_XSP: return print_reg(buf, size, true, v, true);
     case A64_KIND_PCREL: return snprintf(buf, size, "%#llx", (unsigned long long)(pc + (uint64_t)(int64_t)v));
-    default: return snprintf(buf, size, "%d", (int)v);
+    default: return a64_print_simd(buf, size, a, o, v);
     }
 }
 
 static void print_insn(char *buf, int size, const A64Args *a, uint64_t pc)
 {
     const A64OpInfo *i = &a64_op_info[a->op];
-    int n = snprintf(buf, (size_t)size, "%s%s", i->name, *i->format ? " " : "");
+    bool two = i->attrs & A64_ATTR_TWO && (a->arr | a->q) & 1;
+    int n = snprintf(buf, (size_t)size, "%s%s%s", i->name, two ? "2" : "", *i->format ? " " : "");
     unsigned operand = 0;
     for (const char *f = i->format; *f && n < size - 1; f++) {
         if (*f == '%')

@@ -60,6 +60,9 @@ static inline int64_t av_regs(const A64Args *a, unsigned rm, unsigned index, int
     return (int64_t)((unsigned)a->rd | (unsigned)a->rn << 8 | rm << 16 | index << 24 | (uint64_t)(unsigned)shift << 32);
 }
 
+/* simd_disas.c. An operand, value @v, of the kinds that only opcodes_simd.def has, or as a number. */
+int a64_print_simd(char *buf, size_t size, const A64Args *a, const A64Operand *o, int32_t v);
+
 /* ---- vectors in IR ---- */
 static inline IrVal av_get(A64Tr *t, int n) { return ir_get(t->u, IRT_V128, A64S_V0 + (unsigned)n); }
 /* Known of what is above 64 and above 32 bits of register @n: nothing, or that it is 0. */

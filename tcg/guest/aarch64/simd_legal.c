@@ -68,8 +68,6 @@ bool a64_simd_legal(A64Args *a)
         return copy_legal(a);
     if (e == v_ext)
         return av_q(a) || a->index < 8;
-    if (e == v_movi)
-        return !(a->mop && a->cmode == 15 && !a->q);
     if (e == fp_fromfixed || e == fp_tofixed)
         return a->sf || a->immhb >= 32;
     return memory_legal(a);

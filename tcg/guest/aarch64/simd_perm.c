@@ -239,20 +239,19 @@ static uint64_t expand(unsigned imm, unsigned cmode, bool op)
 
 bool v_movi(A64Tr *t, const A64Args *in)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    unsigned cmode = (unsigned)a.cmode;
-    uint64_t v = expand((unsigned)a.imm, cmode, a.mop);
+    A64Args a = *in;
+    if (a64_fp_trapped(t))
+        return true;
+    unsigned cmode = t->insn >> 12 & 15, inverted = t->insn >> 29 & 1;
+    uint64_t v = expand((unsigned)a.imm, cmode, inverted);
     bool logic = cmode < 12 && cmode & 1;
     if (logic) {
         IrVal d = av_get(t, a.rd);
-        if (a.mop)
+        if (inverted)
             v = ~v;
-        av_put_q(t, a.rd, av_op2(t, a.mop ? VOP_PAND : VOP_POR, d, ir_vconst(t->u, v, v)), a.q);
+        av_put_q(t, a.rd, av_op2(t, inverted ? VOP_PAND : VOP_POR, d, ir_vconst(t->u, v, v)), a.q);
     } else {
-        if (a.mop && cmode < 14)
+        if (inverted && cmode < 14)
             v = ~v;
         av_put(t, a.rd, ir_vconst(t->u, v, a.q ? v : 0));
     }
