@@ -19,6 +19,7 @@ typedef struct Live {
     IrUnit *u;
     uint16_t fl_need;          /* of the flags slot: bits looked at before the next write of it */
     uint8_t dead[SLOT_MAX];    /* slot is written in full before anybody sees it */
+    uint16_t label_need[IR_MAX_LABELS];  /* flags that the code behind a label looks at; all of them until it was met */
     uint16_t put_val[SLOT_MAX];/* value that the next RPUT in program order writes, if it may be hinted */
 } Live;
 
@@ -117,7 +118,15 @@ static bool live_put(Live *l, IrInsn *i)
 static void live_effects(Live *l, const IrInsn *i)
 {
     const IrOpInfo *info = &ir_op_info[i->op];
-    if (info->flags & (IRF_M | IRF_X) || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ || i->op == IR_CALL) {
+    if (i->op == IR_LABEL) {   /* where a branch comes from it observes; falling in changes nothing */
+        l->label_need[i->imm] = l->fl_need;
+        no_hints(l);
+    } else if (i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ) {
+        unsigned fl = l->fl_need | l->label_need[i->imm];
+        observe_all(l);
+        l->fl_need = (uint16_t)fl;
+        no_hints(l);
+    } else if (info->flags & (IRF_M | IRF_X) || i->op == IR_CALL) {
         observe_all(l);
         no_hints(l);
     }
@@ -162,6 +171,8 @@ static void live_hint(Live *l, unsigned at, IrInsn *i)
 void ir_pass_live(IrUnit *u, const GuestIsa *isa)
 {
     Live l = { .u = u };
+    for (unsigned n = 0; n <= u->n_labels; n++)
+        l.label_need[n] = IRFL_ALL;
     observe_all(&l);
     for (unsigned at = u->n - 1; at > 0; at--) {
         IrInsn *i = &u->insn[at];

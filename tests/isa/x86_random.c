@@ -612,7 +612,7 @@ static void loop_end(Program *p, unsigned top)
     p->n += 4;
 }
 
-/* A jump over what follows, which may leave flags undefined or not: defined behind it in both cases. */
+/* A jump over what follows, which may leave flags undefined or not: defined at its end, or behind it in both cases. */
 static unsigned skip_begin(Program *p)
 {
     p->b[p->n++] = (uint8_t)(0x70 | (rnd() & 15));
@@ -637,10 +637,14 @@ static bool make_program(Program *p, const X86Op **ops, unsigned n_ops, unsigned
     unsigned top = T.loops ? loop_begin(p) : 0;
     if (T.loops)
         count = 1 + count % 12;
-    for (unsigned k = 0; k < count; k++) {
-        define_flags(p);
+    for (unsigned k = 0, defined = 0; k < count; k++) {
+        if (!defined)
+            define_flags(p);
         unsigned skip = T.loops && rnd() % 3 == 0 ? skip_begin(p) : 0;
         add_insn(p, k == 0 ? ops[round % n_ops] : ops[rnd() % n_ops]);
+        defined = skip && rnd() & 1;
+        if (defined)
+            define_flags(p);
         if (skip)
             skip_end(p, skip);
     }

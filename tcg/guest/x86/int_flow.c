@@ -28,7 +28,8 @@ static void leave_rel(X86Tr *t)
 void x86_e_jcc(X86Tr *t)
 {
     IrCond cc = (IrCond)(t->in.opcode & 15);
-    if (x86_follow(t, t->in.imm, cc, ir_get(t->u, IRT_FL, X86S_FL)))
+    IrVal fl = ir_get(t->u, IRT_FL, X86S_FL);
+    if (x86_follow(t, t->in.imm, cc, fl) || x86_skip(t, t->in.imm, cc, fl))
         return;
     unsigned taken = ir_label_new(t->u);
     ir_brcond(t->u, cc, ir_get(t->u, IRT_FL, X86S_FL), taken);

@@ -154,6 +154,50 @@ bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
     return true;
 }
 
+bool x86_skip(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
+{
+    enum { SKIP_BYTES = 24 };
+    int64_t to = t->next + disp;
+    bool direct = x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t));
+    unsigned n = 0;
+    if (!t->skips || t->slow || !direct || disp <= 0 || disp > SKIP_BYTES || to >= TCG_PAGE_SIZE - 16)
+        return false;
+    while (n < t->n_join && t->join[n].off != to)
+        n++;
+    if (n == X86_MAX_JOIN)
+        return false;
+    if (n == t->n_join)
+        t->join[t->n_join++] = (X86Join){ to, ir_label_new(t->u) };
+    ir_brcond(t->u, cc, fl, t->join[n].label);
+    return true;
+}
+
+/* What skips to @off arrives. */
+static bool arrive(X86Tr *t, int64_t off)
+{
+    for (unsigned n = 0; n < t->n_join; n++) {
+        if (t->join[n].off != off)
+            continue;
+        x86_label(t, t->join[n].label);
+        t->join[n] = t->join[--t->n_join];
+        t->mmx_ready = t->x87_based = false;
+        t->x87_seg = 0;
+        t->end = false;
+        return true;
+    }
+    return false;
+}
+
+/* The unit ended before it came there, or an instruction lies across. */
+static void leave_skips(X86Tr *t)
+{
+    for (unsigned n = 0; n < t->n_join; n++) {
+        x86_label(t, t->join[n].label);
+        ir_insn(t->u, t->off, 1);
+        x86_leave_goto(t, t->join[n].off);
+    }
+}
+
 static IrVal linear_of_rip(X86Tr *t, IrVal rip)
 {
     if (x86_64bit(t) || x86_flat(t))
@@ -345,8 +389,11 @@ void x86_translate(TcgUnitDesc *d)
     int pos = 0, in_page = TCG_PAGE_SIZE - (int)d->page_off;
     int far = d->region ? TCG_REGION_BYTES - 16 : in_page;
     bool first = true;
-    while (!t->end && d->n_insns < max && (room_left(t) || t->hold) && (first || pos < MIN(in_page, far))) {
+    t->skips = max > 1 && !d->region;
+    while (d->n_insns < max && (room_left(t) || t->hold) && (first || pos < MIN(in_page, far))) {
         X86DecodeResult r;
+        if (!arrive(t, d->page_off + pos) && t->end)
+            break;
         if (!fetch(t, pos, &r))
             break;
         /* What begins in this page and ends in the next is a unit of its own, so that only such units depend on two pages. */
@@ -367,5 +414,6 @@ void x86_translate(TcgUnitDesc *d)
     }
     if (!t->end)
         x86_leave_goto(t, d->page_off + pos);
+    leave_skips(t);
     emit_cold(t);
 }

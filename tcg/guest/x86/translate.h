@@ -29,6 +29,10 @@ typedef struct X86Cold {
 } X86Cold;
 enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW, X86_COLD_GOTO };
 
+/* Where forward branches over some instructions of the unit arrive. */
+enum { X86_MAX_JOIN = 4 };
+typedef struct X86Join { int64_t off; unsigned label; } X86Join;
+
 typedef struct X86Tr {
     TcgUnitDesc *t;
     IrUnit *u;
@@ -45,6 +49,9 @@ typedef struct X86Tr {
     uint8_t x87_seg;           /* X87_DSEG as this unit left it, 0 = not yet */
     IrVal lin;                 /* linear address of the modrm operand once known, 0 after labels */
     unsigned lin_write;        /* it was checked for writing */
+    bool skips;                /* short forward branches stay in the unit */
+    unsigned n_join;
+    X86Join join[X86_MAX_JOIN];
     unsigned n_cold;
     X86Cold cold[X86_MAX_COLD];
 } X86Tr;
@@ -120,6 +127,8 @@ void x86_leave_goto(X86Tr *t, int64_t off);
 /* In a region: the likely way of a relative branch by @disp was chosen and the other one emitted; fl 0: there is one way only. False: the branch ends the
  * unit as usual. */
 bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl);
+/* The same in a block: a branch over a few instructions stays in the unit, which goes on behind it. */
+bool x86_skip(X86Tr *t, int64_t disp, IrCond cc, IrVal fl);
 /* Relative branch by @disp from the next instruction, with the operand size's wrapping. */
 void x86_leave_rel(X86Tr *t, int64_t disp);
 /* Guest continues at RIP value @rip (I64, already cut to the operand size). */
