@@ -324,13 +324,14 @@ void tcg_do_asked(TcgCpu *cpu)
     pthread_mutex_unlock(&cpu->asked_lock);
 }
 
-void tcg_flush_everywhere(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag)
+bool tcg_flush_everywhere(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag)
 {
     const GPtrArray *cpus = cpu->ctx->cpus;
     tcg_flush_here(cpu, what, va, tag);
     for (unsigned n = 0; n < cpus->len; n++)
         if (cpus->pdata[n] != cpu)
             ask(cpus->pdata[n], what, va, tag);
+    return cpus->len > 1;
 }
 
 void tcg_flush_settle(TcgCpu *cpu)

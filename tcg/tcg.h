@@ -272,8 +272,8 @@ void tcg_flush_nonglobal(TcgCpu *cpu);                            /* all tags, g
 void tcg_flush_tag(TcgCpu *cpu, uint32_t tag);                    /* globals stay */
 void tcg_flush_page(TcgCpu *cpu, uint64_t va, uint32_t tag);      /* the page that maps va: under @tag, and a global one */
 /* The same by name; and on all vCPUs: at once on this one, on the others at the latest when tcg_flush_settle returns, which may start the instruction
- * again (as tcg_need_alone; nothing may have been changed before). */
+ * again (as tcg_need_alone; nothing may have been changed before). everywhere: whether there are others. */
 typedef enum TcgFlush { TCG_FLUSH_ALL, TCG_FLUSH_TAG, TCG_FLUSH_PAGE } TcgFlush;
 void tcg_flush_here(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag);
-void tcg_flush_everywhere(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag);
+bool tcg_flush_everywhere(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag);
 void tcg_flush_settle(TcgCpu *cpu);

@@ -115,6 +115,7 @@ typedef struct A64State {
     uint8_t tlb_flush_pending; /* somebody else wrote the state */
     uint8_t step_begun;        /* software step: the instruction that PSTATE.SS allows has begun */
     /* translator, about what it has cached: addresses with tags, code of EL1 that is not global; the last tables of TTBR1 (+ 1), and which is it now */
+    uint8_t flush_sent;        /* a TLB flush was sent to other CPUs: DSB waits */
     uint8_t tagged_seen, upper_nonglobal, root_now, next_root;
     uint64_t root[A64_ROOTS];
     uint16_t daif;             /* A64_PS_DAIF bits */

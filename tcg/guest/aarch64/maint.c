@@ -53,7 +53,7 @@ static void tlb_op(A64State *s, uint32_t n, uint64_t v)
     if ((what == TCG_FLUSH_PAGE && s->tagged_seen) || (what == TCG_FLUSH_TAG && s->upper_nonglobal))
         what = TCG_FLUSH_ALL;
     if (every)
-        tcg_flush_everywhere(cpu, what, va, asid);
+        s->flush_sent = tcg_flush_everywhere(cpu, what, va, asid);
     else
         tcg_flush_here(cpu, what, va, asid);
     if (what == TCG_FLUSH_ALL)
@@ -87,7 +87,9 @@ uint64_t a64_h_sys_op(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 
 uint64_t a64_h_dsb(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
+    A64State *s = state;
     (void)a, (void)b, (void)c, (void)d;
-    tcg_flush_settle(a64_cpu(state));
+    tcg_flush_settle(a64_cpu(s));
+    s->flush_sent = 0;
     return 0;
 }

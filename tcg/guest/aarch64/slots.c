@@ -28,6 +28,7 @@ const IrSlot a64_slots[A64S_SLOTS] = {
     [A64S_FAR_EL1] = { "far_el1", AT(far[A64_EL1]), IRT_I64, 0 },
     [A64S_TTBR0_EL1] = { "ttbr0_el1", AT(ttbr0[A64_EL1]), IRT_I64, 0 },
     [A64S_TTBR1_EL1] = { "ttbr1_el1", AT(ttbr1[A64_EL1]), IRT_I64, 0 },
+    [A64S_FLUSH_SENT] = { "flush_sent", AT(flush_sent), IRT_I8, 0 },
     [A64S_DAIF] = { "daif", AT(daif), IRT_I16, 0 },
     V(0, 1), V(1, 2), V(2, 3), V(3, 4), V(4, 5), V(5, 6), V(6, 7), V(7, 8), V(8, 0), V(9, 0), V(10, 0), V(11, 0), V(12, 0), V(13, 0), V(14, 0), V(15, 0),
     V(16, 9), V(17, 10), V(18, 11), V(19, 0), V(20, 0), V(21, 0), V(22, 0), V(23, 0), V(24, 0), V(25, 0), V(26, 0), V(27, 0), V(28, 0), V(29, 0), V(30, 0), V(31, 12),

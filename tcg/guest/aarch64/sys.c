@@ -105,12 +105,17 @@ bool tr_sys(A64Tr *t, const A64Args *a)
 }
 
 /* The flushes that were sent to other CPUs are done when this one is (ARM D8.14.5). */
-bool tr_dsb_wait(A64Tr *t, const A64Args *a)
+static void cold_dsb(A64Tr *t, const A64Args *a)
 {
     (void)a;
+    a64_call(t, A64H_dsb, 0, 0, 0, 0);
+}
+
+bool tr_dsb_wait(A64Tr *t, const A64Args *a)
+{
     ir_fence(t->u, IRFENCE_ALL);
     if (A64M_EL(t->mode) != A64_EL0)
-        a64_call(t, A64H_dsb, 0, 0, 0, 0);
+        ir_brnz(t->u, IRT_I8, ir_get(t->u, IRT_I8, A64S_FLUSH_SENT), a64_cold(t, cold_dsb, a));
     return true;
 }
 

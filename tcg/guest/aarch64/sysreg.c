@@ -39,9 +39,36 @@ static bool el0_allowed(Reg *r, bool allowed)
 /* ---- identification ---- */
 enum { PFR0_GIC_SHIFT = 24 };
 
+/* What the machine is beside what programs may use of it; Cortex-A53 and A72 are v8.0 with CRC32, AES, SHA1, SHA2. */
+typedef struct IdOf { uint8_t crm, op2; uint64_t v8_0, max; bool keep; } IdOf;      /* keep: of max, or what a64_id_register says in these bits */
+static const IdOf id_of[] = {
+    { 4, 0, 0x0000000000000011, 0x0000000000ff0011, true },    /* PFR0: EL0, EL1 in AArch64 */
+    { 5, 0, 0x0000000010305006, 0x0000000010305006, false },   /* DFR0: debug v8, breakpoints 6, watchpoints 4, context-aware 2 */
+    { 6, 0, 0x0000000000011120, ~0ull, true },                 /* ISAR0 */
+    { 6, 1, 0, ~0ull, true },                                  /* ISAR1 */
+    { 6, 2, 0, ~0ull, true },                                  /* ISAR2 */
+    { 7, 0, 0x0000000000101024, 0x0000000000101025, false },   /* MMFR0: 44 or 48 bits, ASIDs of 16, granules of 4, 16, 64 KiB */
+    { 7, 1, 0, 0x0000000000100000, false },                    /* MMFR1: PAN */
+};
+
+static uint64_t machine_id(const A64State *s, unsigned crm, unsigned op2)
+{
+    unsigned part = s->midr >> 4 & 0xfff;
+    bool v8_0 = s->midr >> 24 == 'A' && (part == 0xd03 || part == 0xd08);
+    for (unsigned i = 0; i < sizeof(id_of) / sizeof(id_of[0]); i++) {
+        const IdOf *d = &id_of[i];
+        if (d->crm != crm || d->op2 != op2)
+            continue;
+        if (v8_0 || !d->keep)
+            return v8_0 ? d->v8_0 : d->max;
+        return (a64_id_register(s, crm, op2, false) & d->max & ~0xffffull) | (crm == 4 ? 0x11 : a64_id_register(s, crm, op2, false) & 0xffff);
+    }
+    return 0;
+}
+
 static uint64_t read_id(Reg *r)
 {
-    uint64_t v = a64_id_register(r->s, crm_of(r->n), op2_of(r->n), r->s->el == A64_EL0), gic;
+    uint64_t v = r->s->el == A64_EL0 ? a64_id_register(r->s, crm_of(r->n), op2_of(r->n), true) : machine_id(r->s, crm_of(r->n), op2_of(r->n)), gic;
     const TcgCallbacks *cb = tcg_cpu_callbacks(r->cpu);
     if (crm_of(r->n) == 4 && !op2_of(r->n) && cb->sysreg_read && cb->sysreg_read(tcg_cpu_opaque(r->cpu), A64_ICC_SRE, &gic))
         v |= 1ull << PFR0_GIC_SHIFT;
