@@ -79,6 +79,8 @@ void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host)
         return;
     JumpTable *t = cpu->jumps[cpu->jumps_now].table;
     unsigned at = place(va);
+    if (t->e[at].va == va && t->e[at].host == host)
+        return;                /* a forked child need not copy the page */
     if (t->e[at].va == nothing(at).va) {
         if (t->n_filled < JC_FILLED)
             t->filled[t->n_filled] = (uint16_t)at;

@@ -164,6 +164,7 @@ void tcg_free(TcgContext *ctx)
     g_free(ctx->ir_buf);
     g_free(ctx->no_ram);
     g_free(ctx->no_jumps);
+    tcg_fork_free(ctx);
     g_free(ctx->calls);
     g_ptr_array_free(ctx->cpus, TRUE);
     g_ptr_array_free(ctx->blocks, TRUE);
@@ -366,22 +367,6 @@ void tcg_nest_end(TcgCpu *cpu, const void *saved)
     cpu->in_code = false;
 }
 
-void tcg_fork_begin(TcgContext *ctx) { pthread_mutex_lock(&ctx->lock); }
-
-void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
-{
-    if (!child) {
-        pthread_mutex_unlock(&ctx->lock);
-        return;
-    }
-    pthread_mutex_init(&ctx->lock, NULL);
-    pthread_rwlock_init(&ctx->run_lock, NULL);
-    ctx->stop_request = 0;
-    for (guint n = ctx->cpus->len; n-- > 0;)
-        if (ctx->cpus->pdata[n] != cpu)
-            g_ptr_array_remove_index(ctx->cpus, n);
-}
-
 void tcg_need_alone(TcgCpu *cpu)
 {
     if (cpu->alone || !cpu->in_code || cpu->ctx->cpus->len < 2 || cpu->ctx->config.direct)
@@ -493,6 +478,8 @@ static TcgBlock *find_block(TcgCpu *cpu, uint64_t va, bool one_insn)
         if (tcg_fetch_peek(cpu, (va & PAGE_MASK) + TCG_PAGE_SIZE, &gpa2))
             b = tcg_block_find(cpu->ctx, gpa, gpa2, cpu->mode, one_insn);
     }
+    if (!b && cpu->ctx->fork_young && !one_insn)
+        tcg_fork_note(cpu, va, 0);
     return b ? b : tcg_block_make(cpu, va, gpa, one_insn, !one_insn && cpu->ctx->config.tier == TCG_TIER_2 ? 2 : 1);
 }
 
@@ -543,7 +530,7 @@ static void leave_dead(TcgCpu *cpu, unsigned index, uint64_t generation)
 }
 
 /* The jump numbered @n left for the run loop and arrived at @b: make it direct. */
-static void link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
+void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
 {
     TcgContext *ctx = cpu->ctx;
     pthread_mutex_lock(&ctx->lock);
@@ -705,8 +692,10 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
     } else if (!one) {
         if (cpu->link & LINK_DEAD)
             leave_dead(cpu, cpu->link & ~(unsigned)LINK_DEAD, cpu->code_generation);
-        else if (cpu->link)
-            link_jump(cpu, cpu->link, b, cpu->code_generation);
+        else if (cpu->link && cpu->ctx->fork_young)
+            tcg_fork_note(cpu, va, cpu->link);
+        if (cpu->link && !(cpu->link & LINK_DEAD))
+            tcg_link_jump(cpu, cpu->link, b, cpu->code_generation);
         tcg_jumps_enter(cpu, va, arrival(cpu, b));
     }
     unsigned left = run_block(cpu, b, va);

@@ -197,6 +197,11 @@ struct TcgContext {
     bool broken;               /* no unit could be made: said in the log */
     const GuestIsa *isa;       /* of the first cpu: the thunks are made for it */
     uint64_t generation;       /* bumped by a flush of all code */
+    /* forks.c. In a child: the parent's links and generation then, how many more notes it may make. fork_seen: notes made good. */
+    struct TcgForkNotes *fork_notes;
+    uint64_t fork_generation;
+    uint32_t fork_seen, fork_links, fork_young;
+    int32_t fork_owner;
 };
 
 /* Host address of a page of RAM, for reads of page tables; good while gen is the vCPU's. */
@@ -300,6 +305,11 @@ bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watch
 void tcg_update_ctx(TcgCpu *cpu);
 bool tcg_page_written(TcgCpu *cpu, uint64_t gpa);   /* kill all that was made of the page; true: the running instruction is among it */
 TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
+/* forks.c. In a young child: @va was translated, or is where the jump numbered @link goes. */
+void tcg_fork_note(TcgCpu *cpu, uint64_t va, unsigned link);
+void tcg_fork_free(TcgContext *ctx);
+/* run.c: the jump numbered @n left for the run loop and arrived at @b: make it direct. */
+void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation);
 /* jumps.c */
 JumpTable *tcg_jumps_new(void);
 void tcg_jumps_free(TcgCpu *cpu);

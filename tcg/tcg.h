@@ -199,7 +199,7 @@ void tcg_outside_end(TcgCpu *cpu);
 void *tcg_nest_begin(TcgCpu *cpu);
 void tcg_nest_end(TcgCpu *cpu, const void *saved);
 /* Around fork: before with all other threads held off the translator, after in both; in the child @cpu is the only one left. */
-void tcg_fork_begin(TcgContext *ctx);
+void tcg_fork_begin(TcgContext *ctx, TcgCpu *cpu);
 void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child);
 
 /* Guest-physical memory was remapped, or a page got new tracking clients: drop what was cached of it. Only while all vCPUs are at a safe point. */

@@ -193,7 +193,7 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
     pthread_rwlock_rdlock(&p->map_lock);
     pthread_mutex_lock(&p->signal_lock);
     pthread_mutex_lock(&p->thread_lock);
-    tcg_fork_begin(p->tcg);
+    tcg_fork_begin(p->tcg, t->cpu);
     pid_t pid = fork();
     int e = errno;
     tcg_fork_end(p->tcg, t->cpu, pid == 0);
