@@ -45,7 +45,8 @@ typedef enum IrMem {
 /* An access may name another translation regime than the unit's (insn.aux of LD/ST: 0 = unit's own, n = regime n-1). */
 
 typedef enum IrRmw { IRA_XCHG, IRA_ADD, IRA_SUB, IRA_AND, IRA_OR, IRA_XOR, IRA_NEG, IRA_NOT, IRA_SMIN, IRA_SMAX, IRA_UMIN, IRA_UMAX } IrRmw;
-typedef enum IrFence { IRFENCE_ALL, IRFENCE_LOAD, IRFENCE_STORE } IrFence;
+/* MEMORY: earlier accesses of ordinary memory before later ones; the others order non-temporal stores and line flushes of the host too. */
+typedef enum IrFence { IRFENCE_ALL, IRFENCE_LOAD, IRFENCE_STORE, IRFENCE_MEMORY } IrFence;
 typedef enum IrJump { IRJ_PLAIN, IRJ_CALL, IRJ_RET } IrJump;
 
 typedef enum IrNative { IRN_X87 } IrNative;

@@ -9,7 +9,7 @@ bool tr_nop(A64Tr *t, const A64Args *a) { (void)t, (void)a; return true; }
 bool tr_barrier(A64Tr *t, const A64Args *a)
 {
     if ((a->crm & 3) == 3 || (a->crm & 3) == 0)
-        ir_fence(t->u, IRFENCE_ALL);
+        ir_fence(t->u, IRFENCE_MEMORY);
     return true;
 }
 
