@@ -22,7 +22,7 @@ static bool zero_extends(const Gen *g, IrVal v, IrType from)
     if (from != IRT_I32)
         return false;
     switch (i->op) {
-    case IR_ADD: case IR_SUB: case IR_ADC: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_ANDN: case IR_NEG: case IR_NOT:
+    case IR_ADD: case IR_SUB: case IR_ADC: case IR_ADX: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_ANDN: case IR_NEG: case IR_NOT:
     case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_MUL: case IR_MULU: case IR_MULS: case IR_HI:
     case IR_BSWAP: case IR_CLZ: case IR_CTZ: case IR_POPCNT: case IR_LEA: case IR_SELECT: case IR_ZEXT: case IR_SEXT: case IR_EXTRACT:
     case IR_PDEP: case IR_PEXT:
@@ -309,26 +309,45 @@ void gen_materialise(Gen *g, IrVal v)
     g->locked = locked;
 }
 
+Loc gen_place(const Gen *g, IrVal v)
+{
+    Loc l = g->loc[v];
+    if (l.kind == L_SLOT)
+        l.reg = (uint8_t)type_bytes(g->u->insn[v].type);
+    return l;
+}
+
+void gen_load_place(Gen *g, Loc l, int64_t konst, unsigned reg)
+{
+    switch (l.kind) {
+    case L_CONST: asm_mov_imm(&g->a, reg, konst); break;
+    case L_HOME: case L_TEMP: asm_mov_rr(&g->a, reg, l.reg, true); break;
+    case L_SPILL: asm_load(&g->a, reg, gen_spill_mem(g, l.n), true); break;
+    case L_SLOT: load_narrow(g, reg, gen_slot_mem(g, l.n), l.reg); break;
+    default: GEN_FAIL(g); break;
+    }
+}
+
 Addr gen_addr(Gen *g, IrVal v)
 {
-    Addr r = { .base = g->loc[v], .base_const = g->u->insn[v].imm };
+    Addr r = { .base = gen_place(g, v), .base_const = g->u->insn[v].imm };
     while (r.base.kind == L_ADDR) {
         const IrInsn *i = &g->u->insn[v];
         int64_t disp = r.disp + i->imm;
         if ((i->b && r.index.kind) || disp != (int32_t)disp) {
             gen_reg(g, v);
-            r.base = g->loc[v];
+            r.base = gen_place(g, v);
             break;
         }
         if (i->b) {
             if (g->loc[i->b].kind == L_ADDR)
                 gen_reg(g, i->b);
-            r.index = g->loc[i->b];
+            r.index = gen_place(g, i->b);
             r.scale = i->aux;
         }
         r.disp = (int32_t)disp;
         v = i->a;
-        r.base = g->loc[v];
+        r.base = gen_place(g, v);
         r.base_const = g->u->insn[v].imm;
     }
     return r;

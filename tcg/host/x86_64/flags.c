@@ -172,24 +172,13 @@ FlagSource gen_flag_source(Gen *g)
     const IrInsn *of = i->op == IR_FLAGS ? &g->u->insn[i->a] : i;
     f.op = of->op;
     f.bytes = (uint8_t)type_bytes(i->op == IR_FLAGS ? of->type : i->aux);
-    f.x = g->loc[x];
-    f.y = g->loc[y];
+    f.x = gen_place(g, x);
+    f.y = gen_place(g, y);
     f.x_const = g->u->insn[x].imm;
     f.y_const = g->u->insn[y].imm;
     f.slot = (uint16_t)g->u->insn[put].imm;
     f.in_eflags = g->fl_cur == v;
     return f;
-}
-
-static void place_to(Gen *g, Loc l, int64_t konst, unsigned reg)
-{
-    switch (l.kind) {
-    case L_CONST: asm_mov_imm(&g->a, reg, konst); break;
-    case L_HOME: case L_TEMP: asm_mov_rr(&g->a, reg, l.reg, true); break;
-    case L_SPILL: asm_load(&g->a, reg, gen_spill_mem(g, l.n), true); break;
-    case L_SLOT: asm_load(&g->a, reg, gen_slot_mem(g, l.n), true); break;
-    default: GEN_FAIL(g); break;
-    }
 }
 
 /* RAX and RCX in the order in which neither is overwritten before it is read. */
@@ -199,11 +188,11 @@ static void operands_to(Gen *g, const FlagSource *f)
     if (x_in_rcx && y_in_rax) {
         asm_rr(&g->a, 0x87 | O_W, RAX, RCX);
     } else if (y_in_rax) {
-        place_to(g, f->y, f->y_const, RCX);
-        place_to(g, f->x, f->x_const, RAX);
+        gen_load_place(g, f->y, f->y_const, RCX);
+        gen_load_place(g, f->x, f->x_const, RAX);
     } else {
-        place_to(g, f->x, f->x_const, RAX);
-        place_to(g, f->y, f->y_const, RCX);
+        gen_load_place(g, f->x, f->x_const, RAX);
+        gen_load_place(g, f->y, f->y_const, RCX);
     }
 }
 

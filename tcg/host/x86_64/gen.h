@@ -11,6 +11,7 @@
  * them all where need be, and every way to C code puts them back into the state first. The other vector registers are temporaries,
  * the other vector slots live in memory and are written through.
  */
+enum { HOST_ADX = 1 };         /* TcgContext.host_has */
 enum { STATE_BIAS = 128, N_HOMES = 9, N_XHOMES = 12 };
 enum { TEMPS = 1 << RAX | 1 << RCX | 1 << RDX | 1 << RSI };
 /* homes in order of rank: the callee-saved ones first */
@@ -129,6 +130,9 @@ bool gen_imm32(Gen *g, IrVal v, int32_t *ret);
 void gen_materialise(Gen *g, IrVal v);
 bool gen_defer_lea(Gen *g, const IrInsn *i);
 Mem gen_addr_mem(Gen *g, IrVal v);              /* operands of a deferred LEA in registers */
+/* Where @v is, for code that is made later; in a slot .reg says how many of its bytes: a value may be the low part of what lies there. */
+Loc gen_place(const Gen *g, IrVal v);
+void gen_load_place(Gen *g, Loc l, int64_t konst, unsigned reg);   /* @konst: the value's imm; no flags change */
 Addr gen_addr(Gen *g, IrVal v);                  /* may emit code: before the jump to the slow path, when all else is in its place */
 Mem gen_spill_mem(const Gen *g, unsigned n);
 bool gen_in_mem(Gen *g, IrVal v, Mem *ret);      /* v lives in memory (slot or spill) */

@@ -512,17 +512,6 @@ void gen_slow_head(Gen *g, const SlowPath *s)
 }
 
 /* ---- an access of a group by itself: look-up here, then C ---- */
-static void load_place(Gen *g, Loc l, int64_t konst, unsigned reg)
-{
-    switch (l.kind) {
-    case L_CONST: asm_mov_imm(&g->a, reg, konst); break;
-    case L_HOME: case L_TEMP: asm_mov_rr(&g->a, reg, l.reg, true); break;
-    case L_SPILL: asm_load(&g->a, reg, gen_spill_mem(g, l.n), true); break;
-    case L_SLOT: asm_load(&g->a, reg, gen_slot_mem(g, l.n), true); break;
-    default: GEN_FAIL(g); break;
-    }
-}
-
 /* Two temporaries for the slow path, whatever they hold: not the value to be stored. */
 typedef struct Scratch { unsigned a, b; } Scratch;
 static Scratch scratch_for(const SlowPath *s)
@@ -558,7 +547,7 @@ static void retry_address(Gen *g, const SlowPath *s, Scratch r)
         if (base == NOREG || base == r.a) {
             if (base == NOREG) {
                 asm_store(&g->a, ENV(g, arg[2]), r.b, true);
-                load_place(g, p->base, p->base_const, r.b);
+                gen_load_place(g, p->base, p->base_const, r.b);
                 asm_store(&g->a, keep, r.b, true);
                 asm_load(&g->a, r.b, ENV(g, arg[2]), true);
             } else {
@@ -566,7 +555,7 @@ static void retry_address(Gen *g, const SlowPath *s, Scratch r)
             }
             base = NOREG;
         }
-        load_place(g, p->index, 0, r.a);
+        gen_load_place(g, p->index, 0, r.a);
         (void)in_reg;
         if (p->scale) {
             asm_rr(&g->a, 0xc1 | O_W, 4, r.a);
@@ -577,7 +566,7 @@ static void retry_address(Gen *g, const SlowPath *s, Scratch r)
         else
             asm_rr(&g->a, 0x03 | O_W, r.a, base);
     } else {
-        load_place(g, p->base, p->base_const, r.a);
+        gen_load_place(g, p->base, p->base_const, r.a);
     }
     if (p->disp)
         asm_lea(&g->a, r.a, mem_bd(r.a, p->disp), true);
