@@ -190,6 +190,7 @@ struct TcgContext {
     GPtrArray *blocks;         /* all, for freeing */
     TcgStats stats;
     void *host_data;
+    unsigned host_has;         /* what the back end found on this host */
     uint8_t code_copy[TCG_PAGE_SIZE];  /* what is being translated */
     uint8_t *no_ram;           /* a page of all ones */
     JumpTable *no_jumps;

@@ -58,6 +58,7 @@ static void flag_needs(Live *l, const IrInsn *i)
     switch (i->op) {
     case IR_COND: case IR_SELECT: case IR_BRCOND: need(l, i->a, cond_need[i->aux >> 1]); break;
     case IR_ADC: case IR_SBB: need(l, i->c, IRFL_C); break;
+    case IR_ADX: need(l, i->c, (i->aux ? IRFL_V : IRFL_C) | n); break;
     case IR_RCL: case IR_RCR: need(l, i->c, IRFL_C | n); break;
     case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: need(l, i->c, n); break;
     case IR_SHLD: case IR_SHRD: need(l, i->d, n); break;
@@ -142,7 +143,7 @@ static void live_effects(Live *l, const IrInsn *i)
 static bool in_place(const IrInsn *i)
 {
     switch (i->op) {
-    case IR_ADD: case IR_SUB: case IR_ADC: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_NEG: case IR_NOT: case IR_MUL:
+    case IR_ADD: case IR_SUB: case IR_ADC: case IR_ADX: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_NEG: case IR_NOT: case IR_MUL:
     case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_BSWAP:
         return true;
     default:

@@ -254,20 +254,11 @@ void x86_e_adx(X86Tr *t)
     IrUnit *u = t->u;
     IrType ty = x86_otype(t, 0);
     IrVal a = x86_get(t, 0), b = x86_get(t, 1), fl = get_fl(t);
-    if (!t->in.op->arg) {
-        IrVal r = ir_tri(u, IR_ADC, ty, a, b, fl);
-        IrVal f = ir_flags(u, r);
-        x86_put(t, 0, r);
-        put_fl(t, ir_flmerge(u, fl, f, IRFL_C));
-        return;
-    }
-    IrVal packed = ir_un(u, IR_FLPACK, IRT_I32, fl);
-    IrVal as_c = ir_deposit(u, IRT_I32, ir_const(u, IRT_I32, 0), packed, 8, 8);
-    IrVal r = ir_tri(u, IR_ADC, ty, a, b, ir_un(u, IR_FLUNPACK, IRT_FL, ir_bin(u, IR_AND, IRT_I32, as_c, ir_const(u, IRT_I32, IRFL_C))));
+    IrVal r = ir_tri(u, IR_ADX, ty, a, b, fl);
+    u->insn[r].aux = t->in.op->arg;
     IrVal f = ir_flags(u, r);
-    IrVal as_v = ir_extract(u, IRT_I32, ir_un(u, IR_FLPACK, IRT_I32, f), 8, 1);
     x86_put(t, 0, r);
-    put_fl(t, ir_flmerge(u, fl, ir_un(u, IR_FLUNPACK, IRT_FL, as_v), IRFL_V));
+    put_fl(t, f);
 }
 
 void x86_e_bcd(X86Tr *t)

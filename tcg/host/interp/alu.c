@@ -44,6 +44,14 @@ static void op_add(Run *r, const IrInsn *i)
     done(r, i, s, add_flags(a, b, s, bits));
 }
 
+static void op_adx(Run *r, const IrInsn *i)
+{
+    unsigned bits = interp_bits(i->type), flag = i->aux ? IRFL_V : IRFL_C;
+    uint64_t a = get(r, i->a, bits), b = get(r, i->b, bits);
+    unsigned __int128 s = (unsigned __int128)a + b + has(r, i->c, flag);
+    done(r, i, (uint64_t)s, ((unsigned)r->val[i->c].u & ~flag) | fl_if(s >> bits & 1, flag));
+}
+
 static void op_sub(Run *r, const IrInsn *i)
 {
     unsigned bits = interp_bits(i->type);
@@ -335,7 +343,7 @@ static void op_select(Run *r, const IrInsn *i) { interp_put(r, i, r->val[interp_
 
 OpFn *const interp_alu[IR_OPS] = {
     [IR_NOP] = op_nothing, [IR_FLAGS] = op_nothing, [IR_HI] = op_nothing, [IR_LABEL] = op_nothing,
-    [IR_CONST] = op_const, [IR_ADD] = op_add, [IR_ADC] = op_add, [IR_SUB] = op_sub, [IR_SBB] = op_sub, [IR_NEG] = op_sub,
+    [IR_CONST] = op_const, [IR_ADD] = op_add, [IR_ADC] = op_add, [IR_ADX] = op_adx, [IR_SUB] = op_sub, [IR_SBB] = op_sub, [IR_NEG] = op_sub,
     [IR_AND] = op_logic, [IR_OR] = op_logic, [IR_XOR] = op_logic, [IR_ANDN] = op_logic, [IR_NOT] = op_not,
     [IR_SHL] = op_shift, [IR_SHR] = op_shift, [IR_SAR] = op_shift, [IR_ROL] = op_rotate, [IR_ROR] = op_rotate,
     [IR_RCL] = op_rotate_carry, [IR_RCR] = op_rotate_carry, [IR_SHLD] = op_double_shift, [IR_SHRD] = op_double_shift,

@@ -1,4 +1,5 @@
 /* The x86-64 host: common thunks, one unit to code, links between units. */
+#include <cpuid.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -210,6 +211,8 @@ static bool host_init(TcgContext *ctx, const GuestIsa *isa)
 {
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
         return false;
+    unsigned a, b, c, d;
+    ctx->host_has = __get_cpuid_count(7, 0, &a, &b, &c, &d) && b >> 19 & 1 ? HOST_ADX : 0;
     Thunks t = { .a = { ctx->rw, ctx->rw + ctx->size }, .ctx = ctx, .isa = isa };
     thunk_vectors(&t, true);
     thunk_vectors(&t, false);

@@ -220,6 +220,40 @@ static void gen_carry(Gen *g, IrInsn *i)
     flags_out(g, i);
 }
 
+/* ADCX, ADOX; where the host lacks them the flag goes through C, and back into a packed copy. */
+static void gen_adx(Gen *g, IrInsn *i)
+{
+    unsigned bytes = type_bytes(i->type), bit = i->aux ? 0 : 8;    /* of IRFL_V, IRFL_C */
+    if (g->ctx->host_has & HOST_ADX) {
+        gen_use_flags(g, i->c);
+        unsigned dst = gen_dst_from(g, i->a, i->b, 0, bytes);
+        asm_rr(&g->a, 0xf6u | M_38 | (i->aux ? P_F3 : P_66) | w_of(i->type), dst, gen_reg(g, i->b));
+        gen_def(g, dst);
+        flags_out(g, i);
+        return;
+    }
+    unsigned old = gen_pack_flags(g, i->c);
+    gen_clobber_flags(g);
+    g->locked |= 1u << old;
+    unsigned carry = gen_tmp(g);
+    asm_mov_rr(&g->a, carry, old, false);
+    asm_alu_ri(&g->a, D_AND, carry, IRFL_ALL & ~(1 << bit), 4);
+    asm_rr(&g->a, 0xba | M_0F, 4, old);         /* bt */
+    a8(&g->a, bit);
+    unsigned dst = gen_dst_from(g, i->a, i->b, 0, bytes);
+    alu(g, D_ADC, dst, i->b, bytes);
+    asm_rr(&g->a, 0x92 | M_0F | O_BM, 0, old);  /* setc */
+    asm_rr(&g->a, 0xb6 | M_0F | O_BM, old, old);
+    if (bit) {
+        asm_rr(&g->a, 0xc1, 4, old);            /* shl */
+        a8(&g->a, bit);
+    }
+    asm_rr(&g->a, 0x0b, carry, old);
+    gen_def(g, dst);
+    if (i->fl)
+        gen_def_val(g, i->fl, carry);
+}
+
 static void gen_negnot(Gen *g, IrInsn *i)
 {
     unsigned bytes = op_bytes(i, i->type);
@@ -663,6 +697,7 @@ bool gen_int(Gen *g, IrInsn *i)
     case IR_AND: case IR_OR: case IR_XOR: gen_logic(g, i); return true;
     case IR_ANDN: gen_andn(g, i); return true;
     case IR_ADC: case IR_SBB: gen_carry(g, i); return true;
+    case IR_ADX: gen_adx(g, i); return true;
     case IR_NEG: case IR_NOT: gen_negnot(g, i); return true;
     case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_RCL: case IR_RCR: gen_shift(g, i); return true;
     case IR_SHLD: case IR_SHRD: gen_double_shift(g, i); return true;

@@ -59,10 +59,35 @@ static bool imul_two(Gen *g, IrInsn *i)
     return true;
 }
 
+/* MULX leaves EFLAGS alone and both halves where they are wanted. */
+static bool mulx(Gen *g, IrInsn *i)
+{
+    if (i->op != IR_MULU || i->fl || !i->hi || i->type < IRT_I32)
+        return false;
+    Loc at = g->loc[i->b];
+    if (at.kind == L_TEMP && at.reg == RDX && !gen_live_after(g, i->b)) {  /* where one factor must be */
+        IrVal t = i->a;
+        i->a = i->b;
+        i->b = t;
+        g->locked |= 1u << RDX;
+    } else {
+        gen_take(g, RDX);
+        gen_reg_into(g, i->a, RDX, 8);
+    }
+    unsigned b = i->b == i->a ? RDX : gen_reg(g, i->b), lo = gen_dst(g, 0);
+    g->locked |= 1u << lo;
+    unsigned hi = gen_tmp(g);
+    asm_vrr(&g->a, 0xf6 | M_38 | P_F2 | w_of(i->type), hi, lo, b);
+    g->reg_val[RDX] = 0;
+    gen_def(g, lo);
+    gen_def_val(g, i->hi, hi);
+    return true;
+}
+
 static void gen_mul_wide(Gen *g, IrInsn *i)
 {
     unsigned bytes = type_bytes(i->type);
-    if (imul_two(g, i))
+    if (imul_two(g, i) || mulx(g, i))
         return;
     gen_clobber_flags(g);
     gen_take(g, RAX);
