@@ -17,19 +17,29 @@ static TlbRef tlb_ref(TcgCpu *cpu, uint64_t va, bool write, unsigned regime)
 
 static const TlbEntry *tlb_at(TcgCpu *cpu, uint64_t va, bool write, unsigned regime) { return tlb_ref(cpu, va, write, regime).e; }
 
-/* Callbacks are ordinary C: they get the host's FP environment. */
+/*
+ * Callbacks are ordinary C: they get the host's FP environment. Where the guest's differs in sticky flags only it will do; the flags are the guest's
+ * again afterwards. (LDMXCSR costs more than looking.)
+ */
 void tcg_world_enter(TcgCpu *cpu)
 {
-    if (cpu->in_code && cpu->isa->fpenv_offset) {
-        __asm__ volatile("stmxcsr %0" : "=m"(*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset)));
+    enum { STICKY = 0x3f };
+    if (!cpu->in_code || !cpu->isa->fpenv_offset)
+        return;
+    uint32_t *guest = (uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset);
+    __asm__ volatile("stmxcsr %0" : "=m"(*guest));
+    if ((*guest ^ cpu->env->host_mxcsr) & ~(uint32_t)STICKY)
         __asm__ volatile("ldmxcsr %0" : : "m"(cpu->env->host_mxcsr));
-    }
 }
 
 void tcg_world_leave(TcgCpu *cpu)
 {
-    if (cpu->in_code && cpu->isa->fpenv_offset)
-        __asm__ volatile("ldmxcsr %0" : : "m"(*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset)));
+    if (!cpu->in_code || !cpu->isa->fpenv_offset)
+        return;
+    uint32_t *guest = (uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset), now;
+    __asm__ volatile("stmxcsr %0" : "=m"(now));
+    if (now != *guest)
+        __asm__ volatile("ldmxcsr %0" : : "m"(*guest));
 }
 
 void tcg_fpenv_get(TcgCpu *cpu)

@@ -90,6 +90,17 @@ static void mmio_read(MemRegion *mr, uint64_t off, uint8_t *buf, size_t len)
     devlock_leave(mr->lock);
 }
 
+/* The common read: as wide as the device takes it. False: it is another one. */
+static bool mmio_load(MemRegion *mr, uint64_t off, unsigned size, uint64_t *ret)
+{
+    const MmioOps *ops = mr->ops;
+    if (!ops->read || ops->endian != MMIO_LITTLE || size < ops_min(ops) || piece_size(ops, off, size) != size || !devlock_enter(mr->lock))
+        return false;
+    *ret = ops->read(mr->opaque, off, size) & bits_mask(8 * size);
+    devlock_leave(mr->lock);
+    return true;
+}
+
 /* True if a doorbell took the write. */
 static bool ring_doorbell(MemRegion *mr, uint64_t off, const uint8_t *buf, size_t len)
 {
@@ -253,7 +264,8 @@ MemResult as_load(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t *ret)
     const FlatView *v = as_view(as);
     const FlatRange *r = view_find(v, gpa, false);
     MemResult result = MEM_OK;
-    if (!r || r->last - gpa < size - 1 || !r->ram || !ram_load(r->host + (gpa - r->start), size, ret)) {
+    bool done = r && !r->ram && r->last - gpa >= size - 1 && mmio_load(r->mr, r->offset + (gpa - r->start), size, ret);
+    if (!done && (!r || r->last - gpa < size - 1 || !r->ram || !ram_load(r->host + (gpa - r->start), size, ret))) {
         uint8_t buf[8];
         result = view_read_at(v, r, gpa, buf, size);
         *ret = load_le(buf, size);

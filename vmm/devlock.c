@@ -69,13 +69,14 @@ bool devlock_enter(DevLock *l)
 {
     if (!l)
         return true;
-    g_assert(!devlock_held(l));
+    uintptr_t self = (uintptr_t)pthread_self();
+    g_assert(atomic_load_explicit(&l->holder, memory_order_relaxed) != self);
     pthread_mutex_lock(&l->mutex);
     if (l->gone) {
         pthread_mutex_unlock(&l->mutex);
         return false;
     }
-    atomic_store_explicit(&l->holder, (uintptr_t)pthread_self(), memory_order_relaxed);
+    atomic_store_explicit(&l->holder, self, memory_order_relaxed);
     note_enter(l);
     return true;
 }

@@ -383,6 +383,10 @@ static uint64_t page_read(Lapic *l, unsigned off)
 static bool lapic_mmio(void *opaque, GuestAddr gpa, unsigned size, bool write, uint64_t *val)
 {
     Lapic *l = opaque;
+    const X86State *s = l->cpu->state;
+    GuestAddr page = gpa & ~(GuestAddr)(PAGE_SIZE - 1);
+    if (page != (lapic_base(l) & ~0xfffull) && page != (s->msr.apic_base & ~0xfffull))
+        return false;          /* every access to a device asks here */
     uint64_t base = present_base(l);
     if (gpa - (base & ~0xfffull) >= PAGE_SIZE || (base & (APIC_BASE_EN | APIC_BASE_EXTD)) != APIC_BASE_EN)
         return false;
