@@ -83,10 +83,11 @@ char *user_string(UserThread *t, uint64_t at, size_t max)
 }
 
 /* ---- the table ---- */
-typedef struct SysDesc { const char *name, *args; UserSysFn *fn; long host_nr; } SysDesc;
+/* plain: nothing is to be done before the host's call. */
+typedef struct SysDesc { const char *name, *args; UserSysFn *fn; short host_nr; bool plain; } SysDesc;
 
 static const SysDesc table[USYS_COUNT] = {
-#define SYS(name, args) [USYS_##name] = { #name, args, NULL, SYS_##name },
+#define SYS(name, args) [USYS_##name] = { #name, args, NULL, SYS_##name, !__builtin_strchr(args, 'B') && !__builtin_strchr(args, 'P') },
 #define SYSX(name, fn, args) [USYS_##name] = { #name, args, user_sys_##fn, SYS_##name },
 #define OWNX(name, fn, args) [USYS_##name] = { #name, args, user_sys_##fn, -1 },
 #include "tcg/user/syscalls.def"
@@ -117,10 +118,16 @@ static int64_t pass(UserThread *t, const SysDesc *s, const uint64_t *args)
     uint64_t a[N_ARGS];
     char *to_free[N_ARGS] = { NULL };
     int64_t r;
+    if (s->plain) {
+        r = user_syscall_raw(&t->have_signal, s->host_nr, args);
+        if (G_UNLIKELY(r == -EFAULT) && user_unprotect_code(t))   /* a structure for the kernel to fill may lie beside code */
+            r = user_syscall_raw(&t->have_signal, s->host_nr, args);
+        return r;
+    }
     memcpy(a, args, sizeof(a));
     if (prepare(t, s, a, to_free, &r)) {
         r = user_syscall_raw(&t->have_signal, s->host_nr, a);
-        if (r == -EFAULT && user_unprotect_code(t))   /* a structure for the kernel to fill may lie beside code */
+        if (r == -EFAULT && user_unprotect_code(t))
             r = user_syscall_raw(&t->have_signal, s->host_nr, a);
     }
     for (unsigned n = 0; n < N_ARGS; n++)

@@ -45,7 +45,8 @@ uint64_t x86_outside_call(X86State *s, unsigned kind)
     tcg_outside_begin(cpu);
     tcg_cpu_callbacks(cpu)->syscall(tcg_cpu_opaque(cpu), kind);
     tcg_outside_end(cpu);
-    x86_mode_changed(s);
+    if (x86_mode_key(s) != tcg_mode_now(cpu))    /* few calls change it */
+        x86_mode_changed(s);
     return x86_linear_pc(s);
 }
 
