@@ -132,6 +132,7 @@ TcgContext *tcg_new(const TcgConfig *config, GError **err)
     ctx->ir_buf = g_new0(IrInsn, IR_MAX_INSNS + 1);
     ctx->no_ram = g_malloc(TCG_PAGE_SIZE);
     memset(ctx->no_ram, 0xff, TCG_PAGE_SIZE);
+    ctx->host_vops = config->plain_vops ? 0 : tcg_host_vops();
     ctx->no_jumps = tcg_jumps_new();
     ctx->cpus = g_ptr_array_new();
     ctx->blocks = g_ptr_array_new();

@@ -195,6 +195,7 @@ struct TcgContext {
     uint8_t *no_ram;           /* a page of all ones */
     JumpTable *no_jumps;
     uint64_t *calls;           /* of vCPUs that are gone, as TcgEnv.calls */
+    unsigned host_vops;        /* TCG_VOPS_ */
     bool broken;               /* no unit could be made: said in the log */
     const GuestIsa *isa;       /* of the first cpu: the thunks are made for it */
     uint64_t generation;       /* bumped by a flush of all code */
@@ -343,6 +344,8 @@ void tcg_slow_native_st(TcgCpu *cpu);
 void tcg_slow_native_load(TcgCpu *cpu);
 /* Revoke direct write mappings of a page on every vCPU. */
 void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa);
+/* vops.c */
+unsigned tcg_host_vops(void);
 /* pass/live.c */
 void ir_pass_live(IrUnit *u, const GuestIsa *isa);
 /* Around calls of code that may use vector registers from code that runs with the guest's values there (general-regs-only callers). */

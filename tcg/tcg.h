@@ -163,6 +163,7 @@ typedef struct TcgConfig {
     TcgWorkerUse worker;       /* TCG_TIER_AUTO without direct memory only */
     Log *log;
     bool one_insn;             /* one guest instruction a unit (debugging) */
+    bool plain_vops;           /* as if the host had none of the optional vector operations (tests) */
     /* Direct memory: guest address + base = host address, no soft MMU, the code cache private to the process (fork copies it).
      * The caller owns all signals and hands SIGSEGV, SIGBUS and SIGFPE to tcg_host_signal first. */
     bool direct;
@@ -230,6 +231,10 @@ TcgContext *tcg_cpu_context(TcgCpu *cpu);
 Log *tcg_cpu_log(TcgCpu *cpu);
 /* The TcgCpu of a state, from the state's translator area: pass state + GuestIsa.xlat_offset. */
 TcgCpu *tcg_cpu_from_xlat(void *xlat);
+
+/* Optional vector operations (tcg/vops.def) that the host has: AESENC and its like, PCLMULQDQ, SHA. A front end emits no others. @cpu NULL: none. */
+enum { TCG_VOPS_AES = 1, TCG_VOPS_CLMUL = 2, TCG_VOPS_SHA = 4 };
+unsigned tcg_optional_vops(const TcgCpu *cpu);
 
 /* In a helper: write the pc register (linear_pc's inverse) for the guest instruction that called. Done by tcg_leave's callers before they raise. */
 void tcg_sync_pc(TcgCpu *cpu);

@@ -2,9 +2,9 @@
  * Random AArch64 instruction sequences, run by the translator and by Debian's qemu-aarch64 (through aarch64/runner.S); x and v registers, NZCV,
  * FPCR, FPSR and memory must agree, and every line of the instruction lists that can run this way must have run.
  *
- *   aarch64_random RUNNER [SEED [CASES [auto|tier1|tier2|interp] [loops] [direct]]]     77: there is no qemu-aarch64
+ *   aarch64_random RUNNER [SEED [CASES [auto|tier1|tier2|interp] [loops] [direct] [plain] [fp]]]     77: there is no qemu-aarch64
  *
- * loops: each case goes round some hundred times, so that regions are made. direct: memory as a Linux program has it.
+ * fp: FP and AdvSIMD. plain: without optional vector operations of the host. loops: each case goes round some hundred times, so that regions are made. direct: memory as a Linux program has it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -463,6 +463,8 @@ static TcgConfig options(int argc, char **argv)
             c.tier = TCG_TIER_2;
         else if (!strcmp(argv[n], "interp"))
             c.tier = TCG_TIER_INTERP;
+        else if (!strcmp(argv[n], "plain"))
+            c.plain_vops = true;
         else if (!strcmp(argv[n], "loops"))
             T.loops = true;
         else if (!strcmp(argv[n], "direct"))

@@ -7,16 +7,91 @@ static void by_helper(A64Tr *t, const A64Args *a, unsigned op, unsigned imm)
     a64_call(t, A64H_crypto, a64_k(t, (int64_t)(op | imm << 16)), a64_k(t, av_regs(a, (unsigned)a->rm, 0, a->ra)), 0, 0);
 }
 
+static bool has(const A64Tr *t, unsigned vops) { return (tcg_optional_vops(t->d->cpu) & vops) == vops; }
+
+/*
+ * AESE is AESENCLAST with the key added before instead of behind; AESMC behind it makes it AESENC. Alone, AESMC is AESENC of what AESDECLAST, its
+ * reverse but for the mixing, made.
+ */
 bool v_aes(A64Tr *t, const A64Args *a)
 {
-    if (!a64_fp_trapped(t))
+    if (a64_fp_trapped(t))
+        return true;
+    if (!has(t, TCG_VOPS_AES)) {
         by_helper(t, a, (unsigned)a->k, 0);
+        return true;
+    }
+    bool inverse = a->k == A64V_AESD || a->k == A64V_AESIMC;
+    IrVal zero = av_zero(t), n = av_get(t, a->rn), r;
+    if (a->k == A64V_AESE || a->k == A64V_AESD) {
+        IrVal x = av_op2(t, VOP_PXOR, av_get(t, a->rd), n);
+        r = av_op2(t, inverse ? VOP_AESDECLAST : VOP_AESENCLAST, x, zero);
+        t->aes_in = x;
+        t->aes_out = r;
+    } else if (n == t->aes_out && ir_at(t->u, n)->imm == (inverse ? VOP_AESDECLAST : VOP_AESENCLAST)) {
+        r = av_op2(t, inverse ? VOP_AESDEC : VOP_AESENC, t->aes_in, zero);
+    } else {
+        r = inverse ? av_op1(t, VOP_AESIMC, n, 0) : av_op2(t, VOP_AESENC, av_op2(t, VOP_AESDECLAST, n, zero), zero);
+    }
+    av_put(t, a->rd, r);
     return true;
+}
+
+static IrVal rotate_left(A64Tr *t, IrVal v, unsigned n) { return av_op2(t, VOP_POR, av_op1(t, VOP_PSLLDI, v, n), av_op1(t, VOP_PSRLDI, v, 32 - n)); }
+
+/* SHA1C, P, M: the host's rounds keep the lanes in the other order and add the round constant, which is taken off. */
+static IrVal sha1_rounds(A64Tr *t, unsigned op, IrVal d, IrVal n, IrVal m)
+{
+    static const uint32_t k[] = { 0x5a827999, 0x6ed9eba1, 0x8f1bbcdc };
+    unsigned how = op - A64V_SHA1C;
+    IrVal w = av_op2(t, VOP_PADDD, av_op2(t, VOP_PSUBD, m, av_splat(t, 2, k[how])), av_low_elem(t, n, 2));
+    IrVal r = av_op2i(t, VOP_SHA1RNDS4, av_op1(t, VOP_PSHUFD, d, 0x1b), av_op1(t, VOP_PSHUFD, w, 0x1b), how);
+    return av_op1(t, VOP_PSHUFD, r, 0x1b);
+}
+
+static IrVal sha1_schedule1(A64Tr *t, IrVal d, IrVal n)
+{
+    IrVal r = rotate_left(t, av_op2(t, VOP_PXOR, d, av_op1(t, VOP_PSRLDQ, n, 4)), 1);
+    return av_op2(t, VOP_PXOR, r, rotate_left(t, av_op1(t, VOP_PSLLDQ, r, 12), 1));
+}
+
+/* SHA256H, H2: halves A B E F and C D G H instead, two rounds at once. The second instruction of a pair finds what the first has computed. */
+static IrVal sha256_rounds(A64Tr *t, IrVal abcd, IrVal efgh, IrVal wk, bool second)
+{
+    if (t->sha_wk != wk || t->sha_abcd != abcd || t->sha_efgh != efgh || !t->sha_wk) {
+        IrVal abef = av_op2i(t, VOP_SHUFPS, efgh, abcd, 0x11), cdgh = av_op2i(t, VOP_SHUFPS, efgh, abcd, 0xbb);
+        t->sha_cdgh = av_op3(t, VOP_SHA256RNDS2, cdgh, abef, wk);
+        t->sha_abef = av_op3(t, VOP_SHA256RNDS2, abef, t->sha_cdgh, av_op1(t, VOP_PSHUFD, wk, 0x0e));
+        t->sha_abcd = abcd;
+        t->sha_efgh = efgh;
+        t->sha_wk = wk;
+    }
+    return av_op2i(t, VOP_SHUFPS, t->sha_abef, t->sha_cdgh, second ? 0x11 : 0xbb);
+}
+
+static IrVal sha(A64Tr *t, unsigned op, IrVal d, IrVal n, IrVal m)
+{
+    switch (op) {
+    case A64V_SHA1C: case A64V_SHA1P: case A64V_SHA1M: return sha1_rounds(t, op, d, n, m);
+    case A64V_SHA1SU0: return av_op2(t, VOP_PXOR, av_op2(t, VOP_PXOR, d, m), av_op2i(t, VOP_SHUFPD, d, n, 1));
+    case A64V_SHA1SU1: return sha1_schedule1(t, d, n);
+    case A64V_SHA1H: return av_low_elem(t, rotate_left(t, n, 30), 2);
+    case A64V_SHA256H: return sha256_rounds(t, d, n, m, false);
+    case A64V_SHA256H2: return sha256_rounds(t, n, d, m, true);
+    case A64V_SHA256SU0: return av_op2(t, VOP_SHA256MSG1, d, n);
+    case A64V_SHA256SU1: return av_op2(t, VOP_SHA256MSG2, av_op2(t, VOP_PADDD, d, av_op2i(t, VOP_PALIGNR, m, n, 4)), m);
+    default: return 0;
+    }
 }
 
 bool v_sha(A64Tr *t, const A64Args *a)
 {
-    if (!a64_fp_trapped(t))
+    if (a64_fp_trapped(t))
+        return true;
+    IrVal r = has(t, TCG_VOPS_SHA) ? sha(t, (unsigned)a->k, av_get(t, a->rd), av_get(t, a->rn), av_get(t, a->rm)) : 0;
+    if (r)
+        av_put(t, a->rd, r);
+    else
         by_helper(t, a, (unsigned)a->k, 0);
     return true;
 }
@@ -45,6 +120,10 @@ bool v_pmull64(A64Tr *t, const A64Args *a)
 {
     if (a64_fp_trapped(t))
         return true;
+    if (has(t, TCG_VOPS_CLMUL)) {
+        av_put(t, a->rd, av_op2i(t, VOP_PCLMULQDQ, av_get(t, a->rn), av_get(t, a->rm), a->q ? 0x11 : 0));
+        return true;
+    }
     av_know(t, a->rd, false, false);
     a64_call(t, A64H_pmull64, a64_k(t, a->q), a64_k(t, av_regs(a, (unsigned)a->rm, 0, 0)), 0, 0);
     return true;

@@ -11,6 +11,7 @@ void a64_label(A64Tr *t, unsigned label)
     t->raw_kind = A64FL_NONE;
     t->raw = t->rbit = 0;
     t->zero64 = t->zero32 = 0;
+    t->aes_out = t->sha_wk = 0;
 }
 
 /* @fn NULL: go to page offset @to. */
@@ -191,6 +192,7 @@ void a64_translate(TcgUnitDesc *d)
     tr.raw = tr.rbit = 0;
     tr.raw_kind = A64FL_NONE;
     tr.zero64 = tr.zero32 = 0;
+    tr.aes_out = tr.sha_wk = 0;
     tr.end = tr.look = tr.cold_now = false;
     unsigned max = d->mode & A64M_STEP ? 1 : d->max_insns ? d->max_insns : DEFAULT_INSNS, turns = 0;
     d->region &= max > 1;

@@ -30,6 +30,9 @@ struct A64Tr {
     uint8_t raw_kind;
     uint8_t raw_vop;           /* index of the comparison, see flags.c */
     IrVal rbit, rbit_of;       /* RBIT's last result and operand: CLZ of it is a CTZ */
+    /* crypto.c: what an AESE or AESD made of its operands' sum; the halves that four rounds of SHA-256 on abcd, efgh, wk made */
+    IrVal aes_in, aes_out;
+    IrVal sha_abcd, sha_efgh, sha_wk, sha_abef, sha_cdgh;
     uint32_t zero64, zero32;   /* vector registers known to be 0 above their low 64, 32 bits */
     unsigned n_cold;
     A64Cold cold[A64_MAX_COLD];
