@@ -1,5 +1,6 @@
 /* Translations: look-up, making, invalidation. */
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "tcg/tcg-internal.h"
@@ -661,6 +662,14 @@ static void block_free(gpointer data)
     g_free(b);
 }
 
+/* Memory of the emptied cache is the host's again until it is needed: a cache is seldom full twice. */
+static void give_back(TcgContext *ctx)
+{
+    size_t from = (ctx->start + TCG_PAGE_SIZE - 1) & PAGE_MASK;
+    if (ctx->rw && ctx->used > from)
+        madvise(ctx->rw + from, ctx->used - from, ctx->config.direct ? MADV_DONTNEED : MADV_REMOVE);
+}
+
 /* All vCPUs are at safe points. */
 void tcg_flush_code(TcgContext *ctx)
 {
@@ -679,6 +688,7 @@ void tcg_flush_code(TcgContext *ctx)
     for (unsigned n = 0; n < ctx->blocks->len; n++)
         block_free(ctx->blocks->pdata[n]);
     g_ptr_array_set_size(ctx->blocks, 0);
+    give_back(ctx);
     ctx->used = ctx->start;
     ctx->n_links = 1;
     ctx->generation++;

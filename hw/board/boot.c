@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -172,6 +173,14 @@ GBytes *boot_file_open(const char *path, const char *what, GError **err)
     GBytes *b = g_mapped_file_get_bytes(f);
     g_mapped_file_unref(f);
     return b;
+}
+
+void boot_file_rest(GBytes *file)
+{
+    gsize len;
+    const void *p = g_bytes_get_data(file, &len);
+    if (len)
+        madvise((void *)p, len, MADV_DONTNEED);
 }
 
 static void module_clear(void *p)

@@ -63,3 +63,5 @@ void boot_plan_clear(BootPlan *plan);
 GArray *boot_modules_open(const char *list, GError **err);
 /* A whole file, mapped. One-line error with the file's name. */
 GBytes *boot_file_open(const char *path, const char *what, GError **err);
+/* Its bytes are not needed for a while: they leave our memory, and come back from the file when they are looked at. Only for what boot_file_open returned. */
+void boot_file_rest(GBytes *file);

@@ -20,6 +20,14 @@ static void make_e820(Pc *pc, uint64_t acpi_len)
     pc_e820_add(pc, PC_HIGH_BASE, pc->high_bytes, E820_RAM);
 }
 
+static void keep_files(Pc *pc, GBytes *kernel, const BootEnv *env)
+{
+    pc->boot_files = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    g_ptr_array_add(pc->boot_files, g_bytes_ref(kernel));
+    for (unsigned i = 0; i < env->n_modules; i++)
+        g_ptr_array_add(pc->boot_files, g_bytes_ref(env->modules[i].data));
+}
+
 static bool make_plan(Pc *pc, GError **err)
 {
     const PcConfig *c = &pc->cfg;
@@ -38,6 +46,7 @@ static bool make_plan(Pc *pc, GError **err)
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_FAILED, "-kernel %s: %s", c->kernel, e->message);
         return false;
     }
+    keep_files(pc, kernel, &env);
     return true;
 }
 
@@ -91,6 +100,8 @@ static void load(Pc *pc)
         for (uint64_t at = n; at < s->len; at += sizeof(zeros))
             as_dma_write(as, s->gpa + at, zeros, MIN(sizeof(zeros), s->len - at));
     }
+    for (unsigned i = 0; i < pc->boot_files->len; i++)
+        boot_file_rest(pc->boot_files->pdata[i]);
 }
 
 static uint64_t bar_size(PciBus *b, uint8_t devfn, unsigned off, uint32_t *ret_old)

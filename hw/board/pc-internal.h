@@ -42,6 +42,7 @@ typedef struct Pc {
     GByteArray *smbios_anchor, *smbios_tables;
     uint64_t acpi_base;         /* direct boot: where tables lie; 0 = firmware places them */
     BootPlan plan;
+    GPtrArray *boot_files;      /* GBytes of boot_file_open: what the plan points into */
     bool direct;
 } Pc;
 

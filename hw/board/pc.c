@@ -63,6 +63,8 @@ static void pc_free(void *opaque)
 {
     Pc *pc = opaque;
     boot_plan_clear(&pc->plan);
+    if (pc->boot_files)
+        g_ptr_array_unref(pc->boot_files);
     as_free(pc->smm);
     mem_region_unref(pc->a20_off);
     mem_region_unref(pc->ram);

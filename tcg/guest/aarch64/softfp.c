@@ -450,7 +450,7 @@ uint64_t a64_fp_from_int(FpEnv *e, FpFmt to, uint64_t v, bool is_signed, unsigne
 
 static uint64_t round_int(FpEnv *e, const Fmt *f, const Num *n, FpRound r, bool exact)
 {
-    uint64_t v;
+    uint64_t v = 0;
     bool error;
     if (n->kind != FINITE)
         return n->kind == ZERO ? signed_of(f, n->sign, 0) : n->raw;
