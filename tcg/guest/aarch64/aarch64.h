@@ -71,6 +71,8 @@ void a64_space_sync(A64State *s, bool flush);
 void a64_at(A64State *s, uint64_t va, bool user, bool write, bool pan);
 /* sysreg.c. Line of cpu/aarch64/sysreg.def of register @n, -1 if there is none. */
 int a64_sysreg_find(uint32_t n);
+/* ID_AA64*_EL1 as EL1 reads it: by CPU model. */
+uint64_t a64_machine_id(const A64State *s, unsigned crm, unsigned op2);
 /* What lies outside the CPU (cpu/aarch64/sysreg.h); 0 where there is nothing. */
 uint64_t a64_machine_read(A64State *s, uint32_t reg);
 void a64_machine_write(A64State *s, uint32_t reg, uint64_t v);

@@ -64,10 +64,12 @@ static bool in_range(const Range *r, uint64_t va)
     return v == (va >> 55 & 1 ? -1 : 0);
 }
 
+/* What TCR says, and no more than the CPU has. */
 static uint64_t pa_limit(const A64State *s)
 {
     static const uint8_t bits[8] = { 32, 36, 40, 42, 44, 48, 48, 48 };
-    return 1ull << bits[TCR_IPS(s->tcr[A64_EL1])];
+    unsigned want = TCR_IPS(s->tcr[A64_EL1]), have = a64_machine_id(s, 7, 0) & 15;
+    return 1ull << bits[want < have ? want : have];
 }
 
 /* ---- the walk ---- */

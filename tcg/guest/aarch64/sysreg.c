@@ -47,11 +47,11 @@ static const IdOf id_of[] = {
     { 6, 0, 0x0000000000011120, ~0ull, true },                 /* ISAR0 */
     { 6, 1, 0, ~0ull, true },                                  /* ISAR1 */
     { 6, 2, 0, ~0ull, true },                                  /* ISAR2 */
-    { 7, 0, 0x0000000000101024, 0x0000000000101025, false },   /* MMFR0: 44 or 48 bits, ASIDs of 16, granules of 4, 16, 64 KiB */
+    { 7, 0, 0x0000000000101024, 0x0000000000101025, false },   /* MMFR0: 44 (A53: 40) or 48 bits, ASIDs of 16, granules of 4, 16, 64 KiB */
     { 7, 1, 0, 0x0000000000100000, false },                    /* MMFR1: PAN */
 };
 
-static uint64_t machine_id(const A64State *s, unsigned crm, unsigned op2)
+uint64_t a64_machine_id(const A64State *s, unsigned crm, unsigned op2)
 {
     unsigned part = s->midr >> 4 & 0xfff;
     bool v8_0 = s->midr >> 24 == 'A' && (part == 0xd03 || part == 0xd08);
@@ -60,7 +60,7 @@ static uint64_t machine_id(const A64State *s, unsigned crm, unsigned op2)
         if (d->crm != crm || d->op2 != op2)
             continue;
         if (v8_0 || !d->keep)
-            return v8_0 ? d->v8_0 : d->max;
+            return (v8_0 ? d->v8_0 : d->max) - (part == 0xd03 && crm == 7 && !op2 ? 2 : 0);
         return (a64_id_register(s, crm, op2, false) & d->max & ~0xffffull) | (crm == 4 ? 0x11 : a64_id_register(s, crm, op2, false) & 0xffff);
     }
     return 0;
@@ -68,7 +68,7 @@ static uint64_t machine_id(const A64State *s, unsigned crm, unsigned op2)
 
 static uint64_t read_id(Reg *r)
 {
-    uint64_t v = r->s->el == A64_EL0 ? a64_id_register(r->s, crm_of(r->n), op2_of(r->n), true) : machine_id(r->s, crm_of(r->n), op2_of(r->n)), gic;
+    uint64_t v = r->s->el == A64_EL0 ? a64_id_register(r->s, crm_of(r->n), op2_of(r->n), true) : a64_machine_id(r->s, crm_of(r->n), op2_of(r->n)), gic;
     const TcgCallbacks *cb = tcg_cpu_callbacks(r->cpu);
     if (crm_of(r->n) == 4 && !op2_of(r->n) && cb->sysreg_read && cb->sysreg_read(tcg_cpu_opaque(r->cpu), A64_ICC_SRE, &gic))
         v |= 1ull << PFR0_GIC_SHIFT;

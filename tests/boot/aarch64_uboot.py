@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""aarch64_uboot.py TANDEM KEY_IMAGE: Debian's U-Boot from flash to its prompt, which sees the disk on PCI and its own environment in flash, resets the
+machine and switches it off; and the power key reaches a program that waits for it."""
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+UBOOT = '/usr/lib/u-boot/qemu_arm64/u-boot.bin'
+LIMIT_S = 240
+
+
+def talk(args, steps):
+    """Run; steps: (awaited, what is done then: bytes are typed, a signal is sent). True if all came and it ended with 0."""
+    p = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    seen, at, end = b'', 0, time.time() + LIMIT_S
+    sel = selectors.DefaultSelector()
+    sel.register(p.stdout, selectors.EVENT_READ)
+    while steps and time.time() < end and sel.select(end - time.time()):
+        data = os.read(p.stdout.fileno(), 4096)
+        if not data:
+            break
+        seen += data
+        while steps and steps[0][0] in seen[at:]:
+            at = seen.index(steps[0][0], at) + len(steps[0][0])
+            then = steps.pop(0)[1]
+            if isinstance(then, signal.Signals):
+                p.send_signal(then)
+            else:
+                p.stdin.write(then)
+                p.stdin.flush()
+    try:
+        code = p.wait(max(1, end - time.time()))
+    except subprocess.TimeoutExpired:
+        p.kill()
+        code = None
+    if steps or code != 0:
+        sys.stdout.buffer.write(seen)
+        print('\nended with %s, waiting for %s' % (code, steps[0][0] if steps else 'nothing'))
+        return False
+    return True
+
+
+def main():
+    if not os.path.exists(UBOOT):
+        print('%s is not installed' % UBOOT)
+        return 77
+    common = [sys.argv[1], '-arch', 'aarch64', '-m', '256M', '-nodefaults', '-serial', 'stdio', '-monitor', 'none']
+    with tempfile.NamedTemporaryFile() as disk, tempfile.NamedTemporaryFile() as flash:
+        disk.truncate(1 << 20)
+        flash.write(b'\xff' * (64 << 20))
+        flash.flush()
+        steps = [(b'Hit any key', b'\n'), (b'=> ', b'virtio scan; virtio info; virtio read 44000000 0 8\n'), (b'blocks read: OK', b'\n'),
+                 (b'=> ', b'setenv place flash; saveenv; reset\n'), (b'OK', b''), (b'Hit any key', b'\n'), (b'=> ', b'printenv place\n'),
+                 (b'place=flash', b'poweroff\n'), (b'poweroff ...', b'')]
+        args = common + ['-smp', '2', '-bios', UBOOT, '-drive', 'if=virtio,format=raw,file=' + disk.name, '-drive',
+                         'if=pflash,unit=1,format=raw,file=' + flash.name]
+        if not talk(args, steps):
+            return 1
+        with open(flash.name, 'rb') as f:
+            if b'place=flash' not in f.read():
+                print('the environment is not in the flash image')
+                return 1
+    steps = [(b'ready', signal.SIGTERM), (b'interrupt 27', b''), (b'key 8', b''), (b'level 8', b'')]
+    return 0 if talk(common + ['-kernel', sys.argv[2]], steps) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
