@@ -35,6 +35,7 @@ void a64_state_program(A64State *s, const uint64_t random[A64_KEYS][2])
 {
     a64_state_reset(s, A64_EL0, 0);
     s->tlb_flush_pending = 0;
+    s->midr = s->vpidr = 0x414fd0c1;           /* Neoverse N1 r4p1: C libraries then copy by 128 bits */
     s->cpacr = 3 << 20;
     s->sctlr[A64_EL1] |= A64_SCTLR_ENIA | A64_SCTLR_ENIB | A64_SCTLR_ENDA | A64_SCTLR_ENDB | A64_SCTLR_UCT | A64_SCTLR_UCI | A64_SCTLR_DZE |
                           A64_SCTLR_NTWI | A64_SCTLR_NTWE;
@@ -98,10 +99,10 @@ void a64_set_pstate(A64State *s, uint64_t v)
 /* ---- identification: v8.0 with LSE, CRC32, AES/SHA/PMULL, FP16, dot product, RCpc, PAuth (QARMA5), PAN, JSCVT, FCMA, RDM, FlagM (ARM D17.2.57 ff.) ---- */
 typedef struct IdReg { uint8_t crm, op2; uint64_t value, user; } IdReg;   /* user: the fields that Linux shows programs */
 static const IdReg id_regs[] = {
-    { 4, 0, 0x0000000000112222, 0 },           /* ID_AA64PFR0: EL0-3 in AArch64, FP and AdvSIMD with FP16; EL fields by a64_id_register */
+    { 4, 0, 0x0000000000110011, ~0ull },       /* ID_AA64PFR0: FP and AdvSIMD with FP16; a machine has more ELs than a program sees */
     { 5, 0, 0x0000000000000006, 0 },           /* ID_AA64DFR0: debug v8 */
-    { 6, 0, 0x0010100010211120, ~0ull },       /* ID_AA64ISAR0: FlagM (TS) below; DP RDM Atomics CRC32 SHA2 SHA1 AES */
-    { 6, 1, 0x0000000001111010, ~0ull },       /* ID_AA64ISAR1 */
+    { 6, 0, 0x0010100010211120, ~0ull },       /* ID_AA64ISAR0: FlagM (TS) DP RDM Atomics CRC32 SHA2 SHA1 AES */
+    { 6, 1, 0x0000001001111011, ~0ull },       /* ID_AA64ISAR1: SB GPA LRCPC FCMA JSCVT APA DPB */
     { 7, 0, 0x0000000000001125, 0 },           /* ID_AA64MMFR0: 48 bits, 16-bit ASID, mixed endian no */
     { 7, 1, 0x0000000000100000, 0 },           /* ID_AA64MMFR1: PAN */
     { 7, 2, 0, 0 },
@@ -116,7 +117,12 @@ uint64_t a64_id_register(const A64State *s, unsigned crm, unsigned op2, bool use
     return 0;
 }
 
-uint64_t a64_hwcap(void) { return 0xff; }
+uint64_t a64_hwcap(void)
+{
+    enum { FP_TO_CRC32 = 0xef, ATOMICS = 1 << 8, FPHP = 1 << 9, ASIMDHP = 1 << 10, CPUID = 1 << 11, ASIMDRDM = 1 << 12, JSCVT = 1 << 13, FCMA = 1 << 14,
+           LRCPC = 1 << 15, DCPOP = 1 << 16, ASIMDDP = 1 << 20, FLAGM = 1 << 27, SB = 1 << 29, PACA = 1 << 30 };
+    return FP_TO_CRC32 | 1 << 4 | ATOMICS | FPHP | ASIMDHP | CPUID | ASIMDRDM | JSCVT | FCMA | LRCPC | DCPOP | ASIMDDP | FLAGM | SB | PACA | 1u << 31 /* PACG */;
+}
 
 const char *a64_x_name(unsigned n)
 {

@@ -101,6 +101,8 @@ struct UserAbi {
     unsigned (*auxv)(UserProc *p, uint64_t *out);         /* further pairs */
     /* Before a call: which ABI's numbers and registers it uses. @kind: TcgCallbacks.syscall's. NULL: always this one. */
     const UserAbi *(*enter)(UserThread *t, unsigned kind);
+    /* System registers that are not the CPU's own: of a program only time. NULL: there is none. */
+    bool (*sysreg_read)(UserThread *t, uint32_t reg, uint64_t *ret);
     bool (*special)(UserThread *t, unsigned sys, const uint64_t a[6], int64_t *ret);   /* calls that only this guest has */
 };
 extern const UserAbi user_abi_x86_64, user_abi_i386, user_abi_riscv64, user_abi_aarch64;

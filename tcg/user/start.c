@@ -333,12 +333,12 @@ static uint8_t *cb_page(void *opaque, uint64_t va, unsigned *ret_flags)
     return user_can_exec(((UserThread *)opaque)->proc, va) ? g2h(va) : NULL;
 }
 
-/* No system registers are to be had from a program. */
 static bool cb_sysreg_read(void *opaque, uint32_t reg, uint64_t *ret)
 {
-    (void)opaque, (void)reg;
+    UserThread *t = opaque;
+    const UserAbi *abi = t->proc->abi;
     *ret = 0;
-    return false;
+    return abi->sysreg_read && abi->sysreg_read(t, reg, ret);
 }
 
 static bool cb_sysreg_write(void *opaque, uint32_t reg, uint64_t v) { (void)opaque, (void)reg, (void)v; return false; }

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "cpu/aarch64/state.h"
+#include "cpu/aarch64/sysreg.h"
 #include "tcg/guest/aarch64/guest.h"
 #include "tcg/user/internal.h"
+#include "util/loop.h"
 #include "util/random.h"
 
 enum { NR = 8, FP = 29, INSN = 4 };
@@ -39,6 +41,16 @@ static void start(UserThread *t, uint64_t pc, uint64_t sp)
     s->tlb_flush_pending = 0;
     s->pc = pc;
     s->x[A64_SP] = sp;
+}
+
+/* The virtual counter, at the 62.5 MHz that CNTFRQ says. */
+static bool sysreg_read(UserThread *t, uint32_t reg, uint64_t *ret)
+{
+    (void)t;
+    if (reg != A64_MACHINE_COUNTER)
+        return false;
+    *ret = (uint64_t)clock_now_ns(&clock_host) / 16;
+    return true;
 }
 
 static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
@@ -240,7 +252,7 @@ static unsigned more_auxv(UserProc *p, uint64_t *out)
 
 const UserAbi user_abi_aarch64 = {
     .name = "aarch64", .uname = "aarch64", .platform = "aarch64", .elf_machine = EM_AARCH64, .elf_class = ELFCLASS64, .isa = &a64_isa,
-    .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .setup = setup, .start = start, .clone = clone_state, .sp = get_sp,
+    .sysreg_read = sysreg_read, .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .setup = setup, .start = start, .clone = clone_state, .sp = get_sp,
     .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception, .push_frame = push_frame, .pop_frame = pop_frame,
     .put_stat = user_generic_put_stat, .open_flags = open_flags, .open_flags_back = open_flags_back, .auxv = more_auxv,
 };

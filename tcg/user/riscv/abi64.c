@@ -6,6 +6,7 @@
 #include "tcg/guest/riscv/guest.h"
 #include "cpu/riscv/state.h"
 #include "tcg/user/internal.h"
+#include "util/loop.h"
 
 #ifndef EM_RISCV
 #define EM_RISCV 243
@@ -33,6 +34,16 @@ static void start(UserThread *t, uint64_t pc, uint64_t sp)
     s->tlb_flush_pending = 0;
     s->pc = pc;
     s->x[SP] = sp;
+}
+
+/* rdtime, at the 10 MHz that Linux's device trees say. */
+static bool sysreg_read(UserThread *t, uint32_t reg, uint64_t *ret)
+{
+    (void)t;
+    if (reg != RISCV_SYSREG_TIME)
+        return false;
+    *ret = (uint64_t)clock_now_ns(&clock_host) / 100;
+    return true;
 }
 
 static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
@@ -163,7 +174,7 @@ enum { HWCAP_IMAFDC = 1 << 8 | 1 << 12 | 1 << 0 | 1 << 5 | 1 << 3 | 1 << 2 };
 
 const UserAbi user_abi_riscv64 = {
     .name = "riscv64", .uname = "riscv64", .elf_machine = EM_RISCV, .elf_class = ELFCLASS64, .isa = &riscv_isa,
-    .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .hwcap = HWCAP_IMAFDC, .setup = setup, .start = start,
+    .sysreg_read = sysreg_read, .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .hwcap = HWCAP_IMAFDC, .setup = setup, .start = start,
     .clone = clone_state, .sp = get_sp, .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception,
     .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = user_generic_put_stat, .no_restorer = true,
 };
