@@ -103,8 +103,8 @@ EL(UQRSHL) { UNUSED_EL; return sat_shift_u(e, (I128)a, (int8_t)b, e->bits, e->bi
 /* ---- doubling multiplications ---- */
 EL(SQDMULH) { UNUSED_EL; return sat_s(e, ((I128)S(a) * S(b) * 2) >> e->bits, e->bits); }
 EL(SQRDMULH) { UNUSED_EL; return sat_s(e, ((I128)S(a) * S(b) * 2 + ((I128)1 << (e->bits - 1))) >> e->bits, e->bits); }
-EL(SQRDMLAH) { UNUSED_EL; return sat_s(e, (((I128)S(d) << e->bits) + (I128)S(a) * S(b) * 2 + ((I128)1 << (e->bits - 1))) >> e->bits, e->bits); }
-EL(SQRDMLSH) { UNUSED_EL; return sat_s(e, (((I128)S(d) << e->bits) - (I128)S(a) * S(b) * 2 + ((I128)1 << (e->bits - 1))) >> e->bits, e->bits); }
+EL(SQRDMLAH) { UNUSED_EL; return sat_s(e, ((I128)S(d) * ((I128)1 << e->bits) + (I128)S(a) * S(b) * 2 + ((I128)1 << (e->bits - 1))) >> e->bits, e->bits); }
+EL(SQRDMLSH) { UNUSED_EL; return sat_s(e, ((I128)S(d) * ((I128)1 << e->bits) - (I128)S(a) * S(b) * 2 + ((I128)1 << (e->bits - 1))) >> e->bits, e->bits); }
 EL(SQDMULL) { UNUSED_EL; return sat_s(e, (I128)S(a) * S(b) * 2, 2 * e->bits); }
 EL(SQDMLAL) { uint64_t p = el_SQDMULL(e, a, b, d); return sat_s(e, (I128)sext(d, 2 * e->bits) + sext(p, 2 * e->bits), 2 * e->bits); }
 EL(SQDMLSL) { uint64_t p = el_SQDMULL(e, a, b, d); return sat_s(e, (I128)sext(d, 2 * e->bits) - sext(p, 2 * e->bits), 2 * e->bits); }
