@@ -184,20 +184,6 @@ static bool make_chips(Virt *v, GError **err)
     return true;
 }
 
-/* Two banks; a drive "pflash0" or "pflash1" (-drive if=pflash) keeps what is in one. */
-static bool make_flash(Virt *v, GError **err)
-{
-    for (unsigned i = 0; i < 2; i++) {
-        g_autofree char *id = g_strdup_printf("flash%u", i), *drive = g_strdup_printf("pflash%u", i);
-        bool kept = machine_find_object(v->m, "drive", drive) != NULL;
-        v->flash[i] = virt_device(v->m, "cfi-flash", id, (const char *[]){ "size", "64M", kept ? "drive" : NULL, drive, NULL }, err);
-        if (!v->flash[i])
-            return false;
-        map(v, FLASH + i * FLASH_BANK, device_mmio(v->flash[i], 0));
-    }
-    return true;
-}
-
 static bool make_buses(Virt *v, GError **err)
 {
     IrqWire *intx[4], *virtio[N_VIRTIO];
@@ -584,7 +570,7 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
     if (!v->ram || !choose_cpu(v, err) || !choose_options(v, err))
         return false;
     mem_region_add(machine_mem_root(m), RAM, v->ram, 0);
-    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_intc(v, err) || !make_flash(v, err) || !make_chips(v, err) || !make_buses(v, err))
+    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_intc(v, err) || !virt_flash_new(m, FLASH, FLASH_BANK, "64M", v->flash, 2, err) || !make_chips(v, err) || !make_buses(v, err))
         return false;
     machine_add_reset_hook(m, virt_reset, v);
     return true;

@@ -171,3 +171,16 @@ Device *virt_device(Machine *m, const char *klass, const char *id, const char *c
     device_free(dev);
     return NULL;
 }
+
+bool virt_flash_new(Machine *m, uint64_t base, uint64_t size, const char *size_text, Device **ret_banks, unsigned n, GError **err)
+{
+    for (unsigned i = 0; i < n; i++) {
+        g_autofree char *id = g_strdup_printf("flash%u", i), *drive = g_strdup_printf("pflash%u", i);
+        bool kept = machine_find_object(m, "drive", drive) != NULL;
+        ret_banks[i] = virt_device(m, "cfi-flash", id, (const char *[]){ "size", size_text, kept ? "drive" : NULL, drive, NULL }, err);
+        if (!ret_banks[i])
+            return false;
+        mem_region_add(machine_mem_root(m), base + i * size, device_mmio(ret_banks[i], 0), 1);
+    }
+    return true;
+}

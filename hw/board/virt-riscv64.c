@@ -10,6 +10,7 @@
 #include "hw/board/virt.h"
 #include "hw/intc/aclint.h"
 #include "hw/intc/plic.h"
+#include "hw/misc/fw_cfg.h"
 #include "hw/virtio/virtio-mmio.h"
 #include "util/bits.h"
 
@@ -22,6 +23,9 @@
 #define PLIC 0xc000000ull
 #define UART 0x10000000ull
 #define VIRTIO 0x10001000ull
+#define FW_CFG 0x10100000ull
+#define FLASH 0x20000000ull
+#define FLASH_BANK 0x2000000ull
 #define ECAM 0x30000000ull
 #define ECAM_SIZE 0x10000000ull
 #define PCI_MMIO 0x40000000ull
@@ -35,7 +39,7 @@ typedef struct Virt {
     Machine *m;
     BoardConfig cfg;
     MemRegion *ram, *mrom;
-    Device *aclint, *plic, *pci;
+    Device *aclint, *plic, *pci, *flash[2];
     VirtImages images;
     uint64_t start, next, fdt, initrd, initrd_len;     /* firmware's entry, what it starts, device tree */
 } Virt;
@@ -114,8 +118,11 @@ static bool make_chips(Virt *v, GError **err)
     /* programs without firmware print without setting up the line first */
     const char *props[] = { "line", "3", "ungated", "on", v->cfg.serial[0] ? "chardev" : NULL, v->cfg.serial[0], NULL };
     Device *uart = rtc ? virt_device(v->m, "isa-serial", "uart", props, err) : NULL;
-    if (!uart)
+    Device *fw_cfg = uart ? virt_device(v->m, "fw_cfg", "fw_cfg", NULL, err) : NULL;
+    if (!fw_cfg)
         return false;
+    fw_cfg_setup(fw_cfg, v->m);
+    map(v, FW_CFG, device_mmio(fw_cfg, 0));
     map(v, TEST, device_mmio(test, 0));
     map(v, RTC, device_mmio(rtc, 0));
     map(v, UART, device_pio(uart, 0));
@@ -288,6 +295,16 @@ static void fdt_soc(Virt *v, Fdt *f)
     fdt_pci(f);
     fdt_intc(v, f);
     fdt_end(f);
+    fdt_node(f, "flash@%llx", FLASH);
+    fdt_cells(f, "bank-width", 4);
+    fdt_cells(f, "reg", 0, (uint32_t)FLASH, 0, (uint32_t)FLASH_BANK, 0, (uint32_t)(FLASH + FLASH_BANK), 0, (uint32_t)FLASH_BANK);
+    fdt_str(f, "compatible", "cfi-flash");
+    fdt_end(f);
+    fdt_node(f, "fw-cfg@%llx", FW_CFG);
+    fdt_flag(f, "dma-coherent");
+    fdt_reg(f, FW_CFG, 0x18);
+    fdt_str(f, "compatible", "qemu,fw-cfg-mmio");
+    fdt_end(f);
 }
 
 static void fdt_syscon(Fdt *f, const char *node, const char *compatible, uint32_t value)
@@ -431,7 +448,7 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-cpu %s: the riscv64 virt machine has one model, rv64 (%s)", cfg->cpu, riscv_isa_string());
         return false;
     }
-    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_memory(v, err) || !make_intc(v, err) || !make_chips(v, err) || !make_buses(v, err))
+    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_memory(v, err) || !make_intc(v, err) || !make_chips(v, err) || !virt_flash_new(m, FLASH, FLASH_BANK, "32M", v->flash, 2, err) || !make_buses(v, err))
         return false;
     machine_add_reset_hook(m, virt_reset, v);
     return true;
@@ -448,5 +465,5 @@ static bool virt_finish(Machine *m, GError **err)
 
 const Board board_virt_riscv64 = {
     .machine = "virt", .arch = "riscv64", .summary = "RISC-V virtual machine (virtio, PCIe)", .max_vcpus = MAX_HARTS, .max_serials = 1, .cpu = &riscv64_cpu_type,
-    .engine = "tcg", .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
+    .engine = "tcg", .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
 };

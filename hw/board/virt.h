@@ -54,3 +54,6 @@ const char *virt_option(const BoardConfig *cfg, const char *name);
 /* ---- PCI: host bridge "pcie", its windows in the machine's memory ---- */
 typedef struct VirtPci { uint64_t ecam, ecam_size, mmio, mmio_size, high, high_size, pio; } VirtPci;
 Device *virt_pci_new(Machine *m, const VirtPci *p, IrqWire *const intx[4], GError **err);
+
+/* ---- flash: @n banks side by side from @base on, size as text ("64M"); drives "pflash0"... keep what is in them. False with @err. ---- */
+bool virt_flash_new(Machine *m, uint64_t base, uint64_t size, const char *size_text, Device **ret_banks, unsigned n, GError **err);

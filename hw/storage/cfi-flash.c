@@ -23,6 +23,7 @@ typedef struct CfiFlash {
     uint64_t buf_start, buf_len;
     uint8_t buf[BUFFER];
     uint64_t *dirty;            /* a bit for each granule that the drive does not have yet */
+    bool blank;                 /* erased all over: the array is not there yet, which saves its memory */
     bool broken;                /* the drive refused a write: said once */
     bool in_flight;
     BlockReq req;
@@ -83,11 +84,22 @@ static void write_back(CfiFlash *f)
 
 /* ---- program and erase ---- */
 
+/* Reads go to memory while they are to see the array and there is one. */
+static void show_array(CfiFlash *f) { mem_region_set_access(f->commands, f->read_mode == READ_ARRAY && !f->blank ? MEM_W : MEM_RW); }
+
+static void materialize(CfiFlash *f)
+{
+    if (f->blank)
+        memset(host(f), 0xff, f->size);
+    f->blank = false;
+}
+
 static bool change(CfiFlash *f, uint64_t off, const uint8_t *data, uint64_t len)
 {
     RamBlock *b = mem_region_ram(f->array);
     if (!range_inside(off, len, f->size))
         return false;
+    materialize(f);
     mem_pages_written(b, off, len);
     for (uint64_t i = 0; i < len; i++)
         host(f)[off + i] = data ? host(f)[off + i] & data[i] : 0xff;     /* programming only clears bits */
@@ -103,7 +115,7 @@ static void set_mode(CfiFlash *f, uint8_t mode)
     if (f->read_mode == mode)
         return;
     f->read_mode = mode;
-    mem_region_set_access(f->commands, mode == READ_ARRAY ? MEM_W : MEM_RW);
+    show_array(f);
 }
 
 static void finish(CfiFlash *f, uint8_t error)
@@ -208,7 +220,7 @@ static uint64_t flash_read(void *opaque, uint64_t off, unsigned size)
 {
     CfiFlash *f = opaque;
     if (f->read_mode == READ_ARRAY)
-        return load_le(host(f) + off, size);
+        return f->blank ? bits_mask(8 * size) : load_le(host(f) + off, size);
     uint64_t word = off / 4, v = f->read_mode == STATUS ? f->status : f->read_mode == READ_ID ? id_byte(word) : query_byte(f, word);
     v |= v << 16;               /* both chips say the same */
     return (off & 3 ? v >> 8 * (off & 3) : v | v << 32) & bits_mask(8 * size);
@@ -223,7 +235,9 @@ bool cfi_flash_fill(Device *dev, const void *data, size_t len)
     CfiFlash *f = (CfiFlash *)dev;
     if (len > f->size)
         return false;
+    materialize(f);
     memcpy(host(f), data, len);
+    show_array(f);
     return true;
 }
 
@@ -234,6 +248,7 @@ static bool load_drive(CfiFlash *f, GError **err)
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s is too long for the flash (%" PRIu64 " of at most %" PRIu64 " bytes)", block_name(f->drive), len, f->size);
         return false;
     }
+    materialize(f);
     int r = len ? block_pread(f->drive, 0, host(f), len) : 0;
     if (r)
         g_set_error(err, G_FILE_ERROR, g_file_error_from_errno(-r), "%s cannot be read: %s", block_name(f->drive), g_strerror(-r));
@@ -268,7 +283,7 @@ static bool flash_realize(Device *dev, GError **err)
     f->array = mem_region_new_rom(ms, name, f->size, err);
     if (!f->array)
         return false;
-    memset(host(f), 0xff, f->size);
+    f->blank = true;
     f->dirty = g_new0(uint64_t, DIV_UP(granules(f), 64));
     f->commands = mem_region_new_mmio(ms, "commands", &flash_ops, f, f->size, dev->lock);
     if (f->drive && !load_drive(f, err)) {
@@ -280,7 +295,7 @@ static bool flash_realize(Device *dev, GError **err)
     mem_region_add(f->container, 0, f->array, 0);
     mem_region_add(f->container, 0, f->commands, 1);
     f->read_mode = READ_ARRAY;
-    mem_region_set_access(f->commands, MEM_W);
+    show_array(f);
     device_init_mem(dev, 0, f->container);
     return true;
 }
@@ -304,9 +319,10 @@ static bool flash_post_load(Device *dev, unsigned version, GError **err)
     if (!known || f->buf_len > BUFFER || f->left > 0x10001) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "the saved state of the flash is damaged");
         f->read_mode = READ_ARRAY;
+        f->blank = false;
         return false;
     }
-    mem_region_set_access(f->commands, f->read_mode == READ_ARRAY ? MEM_W : MEM_RW);
+    show_array(f);
     return true;
 }
 
@@ -316,7 +332,7 @@ static const PropDesc flash_props[] = {
 };
 static const FieldDesc flash_fields[] = {
     FIELD(CfiFlash, read_mode), FIELD(CfiFlash, pending), FIELD(CfiFlash, status), FIELD(CfiFlash, left), FIELD(CfiFlash, buf_start), FIELD(CfiFlash, buf_len),
-    FIELD_ARRAY(CfiFlash, buf), { 0 }
+    FIELD_ARRAY(CfiFlash, buf), FIELD(CfiFlash, blank), { 0 }
 };
 static const DeviceSection flash_state[] = {
     { .name = "cfi-flash", .version = 1, .min_version = 1, .fields = flash_fields, .post_load = flash_post_load }, { 0 }
