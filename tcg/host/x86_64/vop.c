@@ -47,13 +47,19 @@ static void emit_src(Gen *g, unsigned op, unsigned reg, unsigned vvvv, IrVal v, 
 
 static void gen_fma(Gen *g, IrInsn *i, unsigned op)
 {
-    unsigned b = gen_xreg(g, i->b), c = gen_xreg(g, i->c), dst = gen_xdst(g);
+    Mem m;
+    unsigned b = gen_xreg(g, i->b);
+    bool mem = src_mem(g, i->c, i->type, 0, &m);
+    unsigned c = mem ? NOREG : gen_xreg(g, i->c), dst = gen_xdst(g);
     if (dst == b || dst == c)
         dst = gen_xtmp(g);
     unsigned a = gen_xreg(g, i->a);
     if (a != dst || (i->type != IRT_V256 && dst < N_XHOMES && g->u->slots[g->xhome_slot[dst]].type == IRT_V256))
         asm_vrr(&g->a, 0x6f | M_0F | P_F3 | L_of(i->type), dst, NOREG, a);
-    asm_vrr(&g->a, op, dst, b, c);
+    if (mem)
+        asm_vrm(&g->a, op, dst, b, m);
+    else
+        asm_vrr(&g->a, op, dst, b, c);
     gen_xdef(g, dst, true);
 }
 
@@ -268,7 +274,7 @@ static bool gen_vop_int(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
     case TOFL:
         gen_clobber_flags(g);
         a = gen_xreg(g, i->a);
-        asm_vrr(&g->a, e->enc | L_of(g->u->insn[i->a].type), a, NOREG, gen_xreg(g, i->b));
+        emit_src(g, e->enc | L_of(g->u->insn[i->a].type), a, NOREG, i->b, g->u->insn[i->a].type, 0);
         gen_set_flags(g, (IrVal)g->at);
         return true;
     default:
