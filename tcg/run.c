@@ -481,6 +481,9 @@ static TcgBlock *find_block(TcgCpu *cpu, uint64_t va, bool one_insn)
     }
     if (!b && cpu->ctx->fork_young && !one_insn)
         tcg_fork_note(cpu, va, 0);
+    unsigned flags;
+    if (!b && cpu->isa->bus_fault && !cpu->cb->page(cpu->opaque, gpa & ~(uint64_t)(TCG_PAGE_SIZE - 1), &flags))
+        cpu->isa->bus_fault(cpu, va, TCG_EXEC);
     return b ? b : tcg_block_make(cpu, va, gpa, one_insn, !one_insn && cpu->ctx->config.tier == TCG_TIER_2 ? 2 : 1);
 }
 

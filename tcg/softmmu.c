@@ -239,7 +239,18 @@ static void fpu_back(TcgCpu *cpu, bool was_in)
         cpu->isa->fpu_load(cpu);
 }
 
-static uint64_t io_read(TcgCpu *cpu, uint64_t gpa, unsigned size, IoHow how)
+void tcg_io_refused(TcgCpu *cpu) { cpu->io_refused = true; }
+
+static void check_refused(TcgCpu *cpu, uint64_t va, TcgAccess access)
+{
+    bool refused = cpu->io_refused;
+    cpu->io_refused = false;
+    if (refused && cpu->isa->bus_fault)
+        cpu->isa->bus_fault(cpu, va, access);
+}
+
+/* @access: TCG_WRITE for the first half of an atomic operation */
+static uint64_t io_read(TcgCpu *cpu, uint64_t va, uint64_t gpa, unsigned size, IoHow how, TcgAccess access)
 {
     if (io_again(cpu))
         return cpu->io_value;
@@ -249,12 +260,13 @@ static uint64_t io_read(TcgCpu *cpu, uint64_t gpa, unsigned size, IoHow how)
     uint64_t v = cpu->cb->io_read(cpu->opaque, gpa, size);
     tcg_world_leave(cpu);
     fpu_back(cpu, fpu);
+    check_refused(cpu, va, access);
     if (how == IO_ONLY)
         io_only(cpu, v, invalidations);
     return v;
 }
 
-static void io_write(TcgCpu *cpu, uint64_t gpa, uint64_t v, unsigned size, IoHow how)
+static void io_write(TcgCpu *cpu, uint64_t va, uint64_t gpa, uint64_t v, unsigned size, IoHow how)
 {
     if (io_again(cpu))
         return;
@@ -264,6 +276,7 @@ static void io_write(TcgCpu *cpu, uint64_t gpa, uint64_t v, unsigned size, IoHow
     cpu->cb->io_write(cpu->opaque, gpa, v, size);
     tcg_world_leave(cpu);
     fpu_back(cpu, fpu);
+    check_refused(cpu, va, TCG_WRITE);
     if (how == IO_ONLY)
         io_only(cpu, 0, invalidations);
 }
@@ -307,7 +320,7 @@ static uint64_t load_in_page(TcgCpu *cpu, uint64_t va, unsigned size, unsigned r
         return host_get((uint8_t *)(uintptr_t)(va + r.e->addend), size);
     if (how == IO_RESTART)
         io_alone(cpu);
-    return io_read(cpu, (r.info->gpa & PAGE_MASK) | (va & ~PAGE_MASK), size, how);
+    return io_read(cpu, va, (r.info->gpa & PAGE_MASK) | (va & ~PAGE_MASK), size, how, TCG_READ);
 }
 
 static void store_in_page(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, unsigned regime, IoHow how)
@@ -318,7 +331,7 @@ static void store_in_page(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, u
     if (io) {
         if (how == IO_RESTART)
             io_alone(cpu);
-        io_write(cpu, gpa, v, size, how);
+        io_write(cpu, va, gpa, v, size, how);
         return;
     }
     uint8_t *host = (uint8_t *)(uintptr_t)(va + r.e->addend);
@@ -618,8 +631,8 @@ void tcg_slow_rmw(TcgCpu *cpu)
     uint64_t gpa = (r.info->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
     if (io) {
         io_alone(cpu);
-        uint64_t old = io_read(cpu, gpa, size, IO_RESTART);
-        io_write(cpu, gpa, cas ? (old == zext(expect, size) ? v : old) : rmw_new(what, size, old, v), size, IO_RESTART);
+        uint64_t old = io_read(cpu, va, gpa, size, IO_RESTART, TCG_WRITE);
+        io_write(cpu, va, gpa, cas ? (old == zext(expect, size) ? v : old) : rmw_new(what, size, old, v), size, IO_RESTART);
         env->ret = old;
         return;
     }

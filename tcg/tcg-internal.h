@@ -248,6 +248,7 @@ struct TcgCpu {
     bool inside;               /* tcg_cpu_run: not at a safe point */
     uint32_t seen_arm;         /* arm_seq at the last safe point */
     struct { uint64_t gpa; uint32_t gen; } code_only[16];   /* watched pages that nobody but translated code wants */
+    bool io_refused;           /* by the access in hand */
     enum { IO_NONE, IO_DONE, IO_AGAIN } io_done;   /* the device access of the instruction at the pc is done, its answer io_value; that instruction runs */
     uint64_t io_value;
     bool committed;            /* a store that cannot be started again is under way */

@@ -139,6 +139,8 @@ typedef struct GuestIsa {
     bool (*mmu)(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);
     void (*mmu_fault)(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime) __attribute__((noreturn));
     void (*align_fault)(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
+    /* Nothing answers at the physical address behind @va (tcg_io_refused, or no memory to fetch from). Does not return. NULL: reads are all ones, writes are lost. */
+    void (*bus_fault)(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
     /* A host arithmetic trap (SIGFPE) in translated code; @code is si_code. Does not return. */
     void (*fpe_fault)(TcgCpu *cpu, int code) __attribute__((noreturn));
     /* Deliver whatever is due before the next instruction (interrupt, NMI, INIT, pending exception). Returns false when the vCPU
@@ -148,6 +150,8 @@ typedef struct GuestIsa {
     int (*disas)(const uint8_t *code, unsigned avail, uint64_t mode, uint64_t pc, char *buf, int size);
 } GuestIsa;
 
+/* Within io_read and io_write: nothing answered there. */
+void tcg_io_refused(TcgCpu *cpu);
 /* Only while translating the first instruction: make bytes of the next page available in t->code/t->avail. Raises the guest's page fault
  * (does not return) if the next page cannot be executed. */
 void tcg_code_cross(TcgUnitDesc *t);

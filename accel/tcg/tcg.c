@@ -131,6 +131,8 @@ static void do_io(TcgEc *ec, VmExit *x)
 {
     if (vcpu_io(ec->c, x))
         tcg_cpu_kick(ec->cpu);
+    if (x->kind == EXIT_MMIO && x->result == MEM_DECODE_ERROR)
+        tcg_io_refused(ec->cpu);
 }
 
 static uint64_t cb_io_read(void *opaque, uint64_t gpa, unsigned size)

@@ -2,8 +2,16 @@
 #include "hw/board/virt.h"
 #include "hw/pci/ecam.h"
 
+/* A host bridge makes all ones of what no function answers (PCIe base 2.3.2, completion with UR), no bus error. */
+static uint64_t ones_read(void *opaque, uint64_t off, unsigned size) { return ~0ull; }
+static void ones_write(void *opaque, uint64_t off, uint64_t val, unsigned size) {}
+static const MmioOps ones_ops = { ones_read, ones_write, 1, 8, .unaligned = true };
+
 static void window(Machine *m, const char *name, MemRegion *target, uint64_t offset, uint64_t at, uint64_t size)
 {
+    MemRegion *ones = mem_region_new_mmio(machine_mem(m), "pci-no-answer", &ones_ops, NULL, size, NULL);
+    mem_region_add(machine_mem_root(m), at, ones, 0);
+    mem_region_unref(ones);
     MemRegion *w = mem_region_new_alias(machine_mem(m), name, target, offset, size);
     mem_region_add(machine_mem_root(m), at, w, 1);
     mem_region_unref(w);

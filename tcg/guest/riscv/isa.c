@@ -59,6 +59,7 @@ const GuestIsa riscv_isa = {
     .mmu = riscv_mmu,
     .mmu_fault = riscv_mmu_fault,
     .align_fault = riscv_align_fault,
+    .bus_fault = riscv_bus_fault,
     .deliver = riscv_deliver,
     .disas = riscv_disas,
 };

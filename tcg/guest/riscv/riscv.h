@@ -48,6 +48,7 @@ void riscv_trap(RiscvState *s, uint64_t cause, uint64_t tval);
 /* The same from within an instruction: syncs the pc, does not return. */
 void riscv_raise(RiscvState *s, uint64_t cause, uint64_t tval) __attribute__((noreturn));
 bool riscv_deliver(TcgCpu *cpu);
+void riscv_bus_fault(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
 void riscv_align_fault(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
 /* Whether an interrupt is to be taken before the next instruction. */
 bool riscv_irq_due(RiscvState *s);

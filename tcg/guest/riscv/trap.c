@@ -70,6 +70,11 @@ void riscv_align_fault(TcgCpu *cpu, uint64_t va, TcgAccess access)
     riscv_raise(tcg_cpu_state(cpu), access == TCG_WRITE ? RISCV_E_STORE_MISALIGNED : RISCV_E_LOAD_MISALIGNED, va);
 }
 
+void riscv_bus_fault(TcgCpu *cpu, uint64_t va, TcgAccess access)
+{
+    riscv_raise(tcg_cpu_state(cpu), access == TCG_WRITE ? RISCV_E_STORE_ACCESS : access == TCG_READ ? RISCV_E_LOAD_ACCESS : RISCV_E_INSN_ACCESS, va);
+}
+
 uint64_t riscv_h_raise(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     (void)c;

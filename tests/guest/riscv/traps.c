@@ -200,6 +200,25 @@ static void test_delegation(void)
     report("time on");
 }
 
+static u64 fetch_nowhere(u64 arg)
+{
+    __asm__ volatile("jalr %0" : : "r"(arg) : "ra");
+    return 0;
+}
+
+/* Physical addresses where nothing is: between the test device's and the interrupt controllers' places. */
+static void test_nowhere(void)
+{
+    TRY("load from nowhere", "li t0, 0x1f00008\nld t1, (t0)");
+    TRY("byte", "li t0, 0x1f00003\nlb t1, (t0)");
+    TRY("store to nowhere", "li t0, 0x1f00010\nsw t1, (t0)");
+    __asm__ volatile("li t0, 0x1f00020\namoadd.w t1, t1, (t0)" : : : "t0", "t1", "memory");
+    show("atomic", last_cause == 7 || last_cause == 5);     /* QEMU 7.2: 5, of the load in it; priv table 3.6: 7 */
+    n_traps = 0;
+    fetch_nowhere(0x1f00000);
+    report("fetch from nowhere");
+}
+
 static void test_csrs(void)
 {
     CSR_WRITE(satp, 5ull << 60);
@@ -253,6 +272,7 @@ void hart_main(u64 hart)
     TRY("csr read-only", "csrw mhartid, t0");
     TRY("csr read-only, no write", "csrrs t0, mhartid, zero");
     TRY("ecall M", "li a7, 0\necall");
+    test_nowhere();
     test_csrs();
     test_delegation();
     make_tables();
