@@ -88,6 +88,23 @@ static void kvm_vm_fini(void *opaque)
     g_free(vm);
 }
 
+/*
+ * MSRs that the host refuses are ours. With the local APIC a model (kernel-irqchip=off) its own are too: KVM knows IA32_APIC_BASE and IA32_TSC_DEADLINE but
+ * has no APIC that they are of, and writes would be lost. A filter's bit says "allowed".
+ */
+static void trap_msrs(KvmVm *vm)
+{
+    uint8_t none[1] = { 0 };
+    struct kvm_enable_cap msr = { .cap = KVM_CAP_X86_USER_SPACE_MSR, .args = { KVM_MSR_EXIT_REASON_UNKNOWN } };
+    struct kvm_msr_filter f = { .flags = KVM_MSR_FILTER_DEFAULT_ALLOW, .ranges = {
+        { .flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, .base = 0x1b, .nmsrs = 1, .bitmap = none },
+        { .flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, .base = 0x6e0, .nmsrs = 1, .bitmap = none },
+    } };
+    if (vm->irqchip == ACCEL_IRQCHIP_OFF && ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_MSR_FILTER) > 0 && ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f) == 0)
+        msr.args[0] |= KVM_MSR_EXIT_REASON_FILTER;
+    ioctl(vm->fd, KVM_ENABLE_CAP, &msr);
+}
+
 static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GError **err)
 {
     int kvm = open_kvm(err);
@@ -114,8 +131,6 @@ static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
     /* what KVM cannot emulate comes to us instead of killing the guest with #UD or the VM with an internal error */
     struct kvm_enable_cap cap = { .cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = { 1 } };
     ioctl(fd, KVM_ENABLE_CAP, &cap);
-    struct kvm_enable_cap msr = { .cap = KVM_CAP_X86_USER_SPACE_MSR, .args = { KVM_MSR_EXIT_REASON_UNKNOWN } };
-    ioctl(fd, KVM_ENABLE_CAP, &msr);
     /* without SA_RESTART, so that KVM_RUN returns */
     struct sigaction sa = { .sa_handler = on_kick };
     sigaction(KICK_SIGNAL, &sa, NULL);
@@ -124,6 +139,7 @@ static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
         kvm_vm_fini(vm);
         return false;
     }
+    trap_msrs(vm);
     *ret_vm = vm;
     return true;
 }

@@ -330,6 +330,9 @@ bool kvm_state_in(void *opaque, uint32_t groups, GError **err)
     uint32_t dirty = groups & *ec->c->groups_dirty;
     if (!dirty || ec->vm->user_only)       /* that mode looks itself, when it knows that it will run */
         return true;
+    /* before the first run too: without a CPU model KVM refuses XCR0, CR4 and MTRRs */
+    if (!kvm_prepare(ec, err))
+        return false;
     if (dirty & (X86_GROUP_SEG | X86_GROUP_SYS) && !sregs_in(ec, s, err))
         return false;
     if (dirty & X86_GROUP_GPR && !gpr_in(ec, s, err))

@@ -188,6 +188,29 @@ main:
     call a_while
     check_eq 18, %ebp, COUNT+4*0x62, l
 
+    /* the local APIC's MSRs, whoever has them: base; a deadline ends once and is 0 then */
+    movl $0x1b, %ecx
+    rdmsr
+    check_eq 23, $LAPIC + 0x900, %eax
+    movl $0x40040, 0x320(%r15)
+    movl COUNT+4*0x40, %ebp
+    rdtsc
+    addl $3000000, %eax
+    adcl $0, %edx
+    movl $0x6e0, %ecx
+    wrmsr
+1:  inb $0xe0, %al
+    cmpl %ebp, COUNT+4*0x40
+    je 1b
+    incl %ebp
+    call a_while
+    check_eq 24, %ebp, COUNT+4*0x40, l
+    movl $0x6e0, %ecx
+    rdmsr
+    orl %edx, %eax
+    check_eq 25, $0, %eax
+    movl $0x10040, 0x320(%r15)
+
     /* NMI to itself: one inside the handler waits for its IRET */
     movl $0, COUNT+8
     xorl %ebp, %ebp
