@@ -8,9 +8,11 @@
 static unsigned log2_of(const A64Args *a) { return a->ftype == 0 ? 2 : a->ftype == 1 ? 3 : 1; }
 static unsigned arr_of(const A64Args *a) { return log2_of(a) << 1 | 1; }
 
-static const struct { uint64_t sign, one, smallest, half, big; } fk[2] = {
-    { 0x80000000, 0x3f800000, 0x00800000, 0x3f000000, 0x4b000000 },
-    { 1ull << 63, 0x3ff0000000000000, 0x0010000000000000, 0x3fe0000000000000, 0x4330000000000000 } };
+/* big: 2^23 or 2^52; small: 2^-100 */
+static const struct { uint64_t sign, one, smallest, half, big, inf, small, two, three_halves; } fk[2] = {
+    { 0x80000000, 0x3f800000, 0x00800000, 0x3f000000, 0x4b000000, 0x7f800000, 0x0d800000, 0x40000000, 0x3fc00000 },
+    { 1ull << 63, 0x3ff0000000000000, 0x0010000000000000, 0x3fe0000000000000, 0x4330000000000000, 0x7ff0000000000000, 0x39b0000000000000,
+      0x4000000000000000, 0x3ff8000000000000 } };
 
 static IrVal konst(A64Tr *t, bool dbl, bool scalar, uint64_t v)
 {
@@ -42,7 +44,7 @@ void av_any_to(A64Tr *t, IrVal v, unsigned slow)
     ir_brcond(t->u, IRC_NE, ir_vop(t->u, IRT_FL, VOP_PTEST, v, v, 0, 0), slow);
 }
 
-enum { CMP_EQ = 0, CMP_LT = 1, CMP_LE = 2, CMP_UNORD = 3, CMP_EQ_UQ = 8, CMP_GE = 13, CMP_GT = 14, CMP_NLT_UQ = 21 };   /* SDM 2A, CMPPS */
+enum { CMP_EQ = 0, CMP_LT = 1, CMP_LE = 2, CMP_UNORD = 3, CMP_EQ_UQ = 8, CMP_GE = 13, CMP_GT = 14, CMP_NLT_UQ = 21, CMP_NGE_UQ = 25 };   /* SDM 2A, CMPPS */
 
 void av_check_all(A64Tr *t, IrVal v, bool dbl, bool tiny, unsigned slow)
 {
@@ -83,6 +85,26 @@ static IrVal comparison(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, I
     return av_op2i(t, scalar ? dbl ? VOP_CMPSD : VOP_CMPSS : dbl ? VOP_CMPPD : VOP_CMPPS, n, m, how[op]);
 }
 
+/*
+ * FRECPS: 2 - n * m, FRSQRTS: (3 - n * m) / 2, which is 1.5 - n / 2 * m as long as halving n is exact. Infinities (0 times them is no error here),
+ * NaNs and small n go out of line.
+ */
+static IrVal step(A64Tr *t, bool rsqrt, bool dbl, bool scalar, IrVal n, IrVal m, unsigned slow)
+{
+    unsigned cmp = scalar ? dbl ? VOP_CMPSD : VOP_CMPSS : dbl ? VOP_CMPPD : VOP_CMPPS;
+    static const uint16_t mul[4] = { VOP_MULPS, VOP_MULPD, VOP_MULSS, VOP_MULSD }, fma[4] = { VOP_FNMADD231PS, VOP_FNMADD231PD, VOP_FNMADD231SS, VOP_FNMADD231SD };
+    IrVal x = absolute(t, dbl, scalar, n), inf = konst(t, dbl, scalar, fk[dbl].inf);
+    IrVal bad = av_op2(t, VOP_POR, av_op2i(t, cmp, x, inf, CMP_EQ_UQ), av_op2i(t, cmp, absolute(t, dbl, scalar, m), inf, CMP_EQ_UQ));
+    if (rsqrt)
+        bad = av_op2(t, VOP_POR, bad, av_op2i(t, cmp, x, konst(t, dbl, scalar, fk[dbl].small), CMP_NGE_UQ));
+    if (scalar)
+        bad = av_low(t, bad);
+    av_any_to(t, bad, slow);
+    if (rsqrt)
+        n = av_op2(t, mul[scalar * 2 + dbl], n, konst(t, dbl, scalar, fk[dbl].half));
+    return av_op3(t, fma[scalar * 2 + dbl], konst(t, dbl, scalar, rsqrt ? fk[dbl].three_halves : fk[dbl].two), n, m);
+}
+
 IrVal av_fp_binary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, IrVal m, unsigned slow)
 {
     static const uint16_t vop[][4] = { [FPO_ADD] = { VOP_ADDPS, VOP_ADDPD, VOP_ADDSS, VOP_ADDSD }, [FPO_SUB] = { VOP_SUBPS, VOP_SUBPD, VOP_SUBSS, VOP_SUBSD },
@@ -92,6 +114,8 @@ IrVal av_fp_binary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, IrVal 
         return extreme(t, dbl, scalar, op == FPO_MAX || op == FPO_MAXNM, n, m, slow);
     if (op >= FPO_CMEQ && op <= FPO_ACGT)
         return comparison(t, op, dbl, scalar, n, m);
+    if (op == FPO_RECPS || op == FPO_RSQRTS)
+        return step(t, op == FPO_RSQRTS, dbl, scalar, n, m, slow);
     if (how > FPO_DIV)
         return 0;
     IrVal r = av_op2(t, vop[how][form], n, m);

@@ -32,7 +32,7 @@ static bool in_line(const A64Tr *t, const A64Args *a)
     unsigned op = av_op(a);
     if (op == FPO_ABS || op == FPO_NEG)
         return true;
-    return !av_fp_exact(t, av_log2(a)) && op != FPO_MULX && op != FPO_RECPS && op != FPO_RSQRTS && op != FPO_RECPE && op != FPO_RSQRTE && op != FPO_RECPX;
+    return !av_fp_exact(t, av_log2(a)) && op != FPO_MULX && op != FPO_RECPE && op != FPO_RSQRTE && op != FPO_RECPX;
 }
 
 /* Register @n as an operand: of 64 bits only if @q is false. */
@@ -91,6 +91,8 @@ static bool plain(A64Tr *t, const A64Args *in, Operands how)
     }
     if (op == FPO_DIV && !q)
         m = av_op2(t, VOP_MOVSD, ir_vconst(t->u, 0, 0x3f8000003f800000ull), m);
+    if (op == FPO_RSQRTS && !q)
+        n = av_op2(t, VOP_MOVSD, ir_vconst(t->u, 0, 0x3f8000003f800000ull), n);
     IrVal r = compute(t, &a, scalar, n, m, slow);
     if (scalar)
         av_put_scalar(t, a.rd, r, log2);
