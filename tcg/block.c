@@ -192,9 +192,10 @@ static bool block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
         p->killed = b;
         p->n_killed++;
     }
-    if (!old || old->dead)
+    TcgBlock *other = old && !old->dead ? old : b->region && !b->region->dead ? b->region : NULL;
+    if (!other)
         return false;
-    block_kill(cpu, ctx, old); /* its entry leads here */
+    block_kill(cpu, ctx, other);   /* its entry leads here; or its side exits do */
     return true;
 }
 
@@ -446,6 +447,8 @@ static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mod
     if (ctx->host->raw_ir)     /* nothing is gained there */
         return NULL;
     for (TcgBlock **at = &p->killed, *b; (b = *at); at = &b->page_next[0]) {
+        if (b->tier == 2 && b->n_holes)    /* its side exits lead to a block that may not have them */
+            continue;
         if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || b->tier < tier || !same_bytes(b, code))
             continue;
         *at = b->page_next[0];
@@ -571,6 +574,7 @@ static void take_over(TcgContext *ctx, TcgBlock *old, TcgBlock *b)
     if (!old)
         return;
     b->replaced = old;
+    old->region = b;
     ctx->host->redirect(ctx, old, b);
 }
 
@@ -585,7 +589,7 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
     if (!code)
         code = ctx->no_ram;    /* fetching from a device or nothing: all ones */
     /* a copy, because another vCPU may be writing: what is compared later is what was translated */
-    code = memcpy(ctx->code_copy + off, code + off, MIN(TCG_PAGE_SIZE - off, (unsigned)(tier == 2 ? TCG_REGION_BYTES : UNIT_BYTES)));
+    code = memcpy(ctx->code_copy + off, code + off, MIN(TCG_PAGE_SIZE - off, (unsigned)(tier == 2 || p->killed ? TCG_REGION_BYTES : UNIT_BYTES)));
     code -= off;
     TcgBlock *b = revive(ctx, p, gpa, cpu->mode, one_insn, tier, code + off);
     if (b) {
@@ -599,6 +603,7 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
     b->one_insn = one_insn;
     b->tier = (uint8_t)tier;
     b->index = ctx->blocks->len + 1;
+    b->replaced = old;
     cpu->making = b;
     int r;
     for (r = 1; r == 1 && max; max /= 2)

@@ -266,7 +266,7 @@ static int more_calls(const void *a, const void *b)
 char *tcg_helper_stats(TcgContext *ctx, unsigned max)
 {
     static const char *const slow[COUNTS] = { [COUNT_LD] = "slow load", [COUNT_ST] = "slow store", [COUNT_RMW] = "slow atomic", [COUNT_NATIVE_LD] = "slow x87 load",
-                                              [COUNT_NATIVE_ST] = "slow x87 store", [COUNT_NATIVE_LOAD] = "x87 state load", [COUNT_DIV] = "slow division" };
+                                              [COUNT_NATIVE_ST] = "slow x87 store", [COUNT_NATIVE_LOAD] = "x87 state load", [COUNT_DIV] = "slow division", [COUNT_FILL] = "slow look-up" };
     if (!ctx->calls)
         return NULL;
     unsigned n_helpers = ctx->isa->n_helpers, total = n_helpers + COUNTS;

@@ -491,6 +491,17 @@ void tcg_slow_ld(TcgCpu *cpu)
     host_put(env->vspill[15], env->ret, 8);
 }
 
+void tcg_slow_fill(TcgCpu *cpu)
+{
+    TcgEnv *env = cpu->env;
+    unsigned info = (unsigned)env->arg[3], regime = info >> 8 & 15;
+    TcgAccess access = info >> 12 & 1 ? TCG_WRITE : TCG_READ;
+
+    cpu_count(cpu, COUNT_FILL);
+    check_align(cpu, env->arg[0], info, access);
+    tcg_probe(cpu, env->arg[0], 1u << (info & IRM_SIZE), access, regime);
+}
+
 void tcg_slow_st(TcgCpu *cpu)
 {
     TcgEnv *env = cpu->env;

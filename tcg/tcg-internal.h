@@ -95,6 +95,7 @@ typedef struct TcgBlock {
     int32_t heat;              /* arrivals by indirect jumps until it is worth a region */
     void *counted;             /* where those enter who count: executable view; NULL: not made yet */
     struct TcgBlock *replaced; /* the block a region took over from: its entry jumps here */
+    struct TcgBlock *region;   /* that took over from this block */
     void *host;                /* entry in the executable view (JIT hosts) */
     uint32_t host_len, stub;   /* stub: bytes before the entry where a killed block continues */
     IrInsn *ir;                /* interp: the unit */
@@ -276,7 +277,7 @@ enum { INFO_ONLY = 1 << 25 };
 
 static inline bool cpu_direct(const TcgCpu *c) { return c->ctx->config.direct; }
 static inline uint8_t *cpu_host(const TcgCpu *c, uint64_t va) { return (uint8_t *)(uintptr_t)(va + c->ctx->config.direct_base); }
-enum { COUNT_LD, COUNT_ST, COUNT_RMW, COUNT_NATIVE_LD, COUNT_NATIVE_ST, COUNT_NATIVE_LOAD, COUNT_DIV, COUNTS };
+enum { COUNT_LD, COUNT_ST, COUNT_RMW, COUNT_NATIVE_LD, COUNT_NATIVE_ST, COUNT_NATIVE_LOAD, COUNT_DIV, COUNT_FILL, COUNTS };
 static inline void cpu_count(TcgCpu *c, unsigned what)
 {
     if (c->env->calls)
@@ -339,6 +340,7 @@ uint32_t tcg_new_gen(TcgContext *ctx);
 void tcg_slow_ld(TcgCpu *cpu);
 void tcg_slow_st(TcgCpu *cpu);
 void tcg_slow_rmw(TcgCpu *cpu);
+void tcg_slow_fill(TcgCpu *cpu);
 void tcg_slow_native_ld(TcgCpu *cpu);
 void tcg_slow_native_check(TcgCpu *cpu);
 void tcg_slow_native_st(TcgCpu *cpu);

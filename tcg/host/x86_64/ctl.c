@@ -280,6 +280,30 @@ static void gen_goto(Gen *g, IrInsn *i)
     }
 }
 
+void gen_side_exit(Gen *g, int64_t off)
+{
+    ptrdiff_t rw = g->ctx->rw - g->ctx->rx;
+    if (off == (int64_t)(g->b->gpa & (TCG_PAGE_SIZE - 1))) {     /* the block this region took over from, behind its entry, which leads here */
+        uint8_t *j = asm_jmp(&g->a);
+        asm_patch_to(&g->a, j, (uint8_t *)g->b->replaced->host + rw + ENTRY_BYTES);
+        return;
+    }
+    TcgLink *l = new_link(g, off, false);
+    if (!l) {
+        emit_leave(g, off, 0);
+        return;
+    }
+    while (((uintptr_t)g->a.p + 1) & 3)
+        a8(&g->a, 0x90);
+    uint8_t *j = asm_jmp(&g->a);
+    l->at = j - 4;
+    asm_patch(&g->a, j);
+    if (off > TCG_PAGE_SIZE - 15)
+        emit_probe(g, off, (unsigned)(l - g->ctx->links));
+    else
+        emit_leave(g, off, (unsigned)(l - g->ctx->links));
+}
+
 /* Indirect: probe the jump cache here, so that each site has its own host branch to predict. */
 static void gen_jmp(Gen *g, IrInsn *i)
 {

@@ -21,7 +21,7 @@ typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, 
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
 enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST,
-       THUNK_VLOAD, THUNK_VSAVE };
+       THUNK_VLOAD, THUNK_VSAVE, THUNK_FILL };
 
 /* To where @reg (not RCX, RDX) says, which becomes the page base, if the jump cache knows the way; the returned place is patched to where it does not. */
 static inline uint8_t *asm_jump_probe(Asm *a, unsigned reg, Mem jc, Mem pc_base)
@@ -56,12 +56,13 @@ typedef struct SlowPath {
     bool legacy;               /* vector load that keeps the upper half of its register */
     bool is_vec, retry;        /* retry: look up this access alone first; host is the register of the group, or NOREG */
     bool zero_host;            /* and this is the group's first access: no host address for the others */
+    uint8_t *span_back;        /* first access of a group that is left for a block where it is in vain: the look-up is done, the access comes */
     uint16_t xlive;
 } SlowPath;
 /* Accesses of an extended basic block whose addresses differ by constants: one look-up for all (group.c). */
-typedef struct Group { int64_t lo, hi; uint16_t first, last, val, n; uint8_t regime, align; bool write; } Group;   /* lo, hi: bytes from the first one's address */
+typedef struct Group { int64_t lo, hi; uint16_t first, last, val, n; uint8_t regime, align; bool write, leave; } Group;   /* lo, hi: bytes from the first one's address; leave: see group.c */
 enum { MAX_GROUPS = 256, GROUP_SPAN = 512 };
-enum { MAX_SLOW = 1024, MAX_ALIAS = 6, MAX_FIX = 512 };
+enum { ENTRY_BYTES = 5, MAX_SLOW = 1024, MAX_ALIAS = 6, MAX_FIX = 512 };
 
 typedef struct Gen {
     Asm a;
@@ -164,6 +165,7 @@ Mem gen_env(const Gen *g, size_t off);
 
 /* group.c */
 void gen_find_groups(Gen *g);
+void gen_side_exit(Gen *g, int64_t off);         /* ctl.c: to a block that does the guest instruction at page offset @off (of this unit) otherwise */
 void gen_free_group(Gen *g);                     /* behind the last access of its group */
 
 /* flags.c */

@@ -2,7 +2,8 @@
  * Accesses that one look-up in the soft TLB serves: in an extended basic block, same regime, addresses that differ by
  * constants of some hundred bytes. The first one looks up the whole span and keeps the host address of its own first byte,
  * as a value like others; the rest add their distance to it. Where the span is not in one directly accessible page the
- * host address is 0 and each access goes its own way, see mem.c.
+ * host address is 0 and each access goes its own way, see mem.c. A region that replaces a block is left for that one instead, before the instruction: so the
+ * accesses behind the first one need neither test nor slow path.
  */
 #include "tcg/host/x86_64/gen.h"
 
@@ -94,6 +95,12 @@ static void add_access(Finder *f, unsigned at, const IrInsn *i)
     g->group_off[at] = 0;
 }
 
+/* A guest instruction may be started again before the first of these. */
+static bool effect(const IrInsn *i)
+{
+    return i->op == IR_ST || i->op == IR_ARMW || i->op == IR_CAS || i->op == IR_CALL || i->op == IR_NATIVE || i->op == IR_RPUT;
+}
+
 /* The accesses that have their guest instruction to themselves: no other, no helper, no way round. */
 typedef struct Only { unsigned at; bool spoilt; } Only;
 
@@ -121,12 +128,19 @@ void gen_find_groups(Gen *g)
     if (g->ctx->config.direct)
         return;
     Only o = { 0 };
+    bool done = false;         /* something of the guest instruction */
     for (unsigned at = 1; at < u->n; at++) {
         const IrInsn *i = &u->insn[at];
+        unsigned groups = g->n_groups;
         only_access(&o, g, at);
         if (i->op == IR_LD || i->op == IR_ST)
             add_access(&f, at, i);
-        else if (ir_op_info[i->op].flags & IRF_X || i->op == IR_CALL)
+        if (g->n_groups > groups)
+            g->group[groups].leave = !done && g->b->tier == 2 && g->b->replaced;
+        done = i->op != IR_INSN && (done || effect(i));
+        if (i->op == IR_LD || i->op == IR_ST)
+            continue;
+        if (ir_op_info[i->op].flags & IRF_X || i->op == IR_CALL)
             f.open = g->n_groups;          /* the mapping may change, and values end here anyway */
     }
     for (unsigned n = 0; n < g->n_groups; n++) {

@@ -222,6 +222,7 @@ static bool host_init(TcgContext *ctx, const GuestIsa *isa)
     thunk_slow(&t, THUNK_LD, tcg_slow_ld);
     thunk_slow(&t, THUNK_ST, tcg_slow_st);
     thunk_slow(&t, THUNK_RMW, tcg_slow_rmw);
+    thunk_slow(&t, THUNK_FILL, tcg_slow_fill);
     thunk_slow(&t, THUNK_NLOAD, tcg_slow_native_load);
     thunk_slow(&t, THUNK_NLD, tcg_slow_native_ld);
     thunk_slow(&t, THUNK_NCHECK, tcg_slow_native_check);

@@ -2,7 +2,7 @@
  * Guest memory. Fast path (t, u temporaries):
  *     rorx t,addr,TLB shift; and t,mask; lea u,[addr+size-1]; and u,-4096; cmp u,[r15+t+tag]; jne slow
  *     mov t,[r15+t+addend]; op [t+addr]
- * Further accesses nearby in the same block (group.c): test h,h; je slow; op [h+distance]
+ * Further accesses nearby in the same block (group.c): test h,h; je slow; op [h+distance]; in a region without the test
  * An access that crosses into the next page, is misaligned where that faults, or whose page is not mapped for direct
  * access fails the comparison and goes the slow path behind the unit, which calls C and comes back.
  */
@@ -150,7 +150,14 @@ static Mem lookup_operand(Gen *g, IrVal v)
     return mem_bd(r, 0);
 }
 
-/* Host address of an access in *ret, by itself or through its group; on the slow path the access is done out of line. */
+/* An access that cannot fail any more. */
+static bool sure(const Gen *g, const Group *p, const IrInsn *i)
+{
+    unsigned size = 1u << (i->mem & IRM_SIZE);
+    return p && p->leave && p->first != g->at && !(i->mem & IRM_ALIGN && (p->align < size || g->group_off[g->at] & (int32_t)(size - 1)));
+}
+
+/* Host address of an access in *ret, by itself or through its group; on the slow path the access is done out of line. NULL: there is none. */
 static SlowPath *host_address(Gen *g, const IrInsn *i, bool write, Mem *ret)
 {
     Group *p = group_at(g, g->at);
@@ -172,11 +179,15 @@ static SlowPath *host_address(Gen *g, const IrInsn *i, bool write, Mem *ret)
         Addr places = gen_addr(g, i->a);
         s = lookup_span(g, i, addr, t, w, p->write, p->lo, p->hi);
         s->places = places;
-        s->zero_host = true;
+        s->zero_host = !p->leave;
         asm_lea(&g->a, t, mem_bid(t, addr.base, 0, addr.disp), true);
+        s->span_back = p->leave ? g->a.p : NULL;
         gen_def_val(g, p->val, t);
         g->locked &= ~(1u << w);
         s->host = (uint8_t)t;
+    } else if (sure(g, p, i)) {
+        *ret = mem_bd(gen_reg(g, p->val), d);
+        return NULL;
     } else {
         bool check = align && (p->align < size || d & (int32_t)(size - 1));
         unsigned t = gen_reg(g, p->val), w = check ? gen_tmp(g) : 0;
@@ -275,30 +286,33 @@ static void gen_ld(Gen *g, IrInsn *i)
         direct_ld(g, i);
         return;
     }
-    gen_clobber_flags(g);
+    const Group *p = group_at(g, g->at);
+    if (!sure(g, p, i))
+        gen_clobber_flags(g);
     bool vec = type_vec(i->type), legacy = false;
     unsigned x = vec ? load_register(g, i, &legacy) : 0;   /* before the branch: what it spills must happen on both paths */
-    const Group *p = group_at(g, g->at);
     bool later = p && p->first != g->at && !vec;
     unsigned dst = later ? gen_dst(g, 0) : 0;
     Mem host;
     SlowPath *s = host_address(g, i, i->mem & IRM_RMW, &host);
-    s->kind = THUNK_LD;
     if (vec) {
         gen_vec_ld(g, i, host, x, legacy);
-        s->dst = (uint8_t)x;
-        s->is_vec = true;
-        s->legacy = legacy;
+        dst = x;
         gen_xdef(g, x, !legacy);
     } else {
-        if (!s->retry)
+        if (s && !s->retry)
             g->locked &= ~(1u << host.base);
         if (!later)            /* one of the look-up's temporaries is free: nothing is spilled here */
             dst = gen_dst(g, 0);
         int_load(g, i, dst, host);
-        s->dst = (uint8_t)dst;
         gen_def(g, dst);
     }
+    if (!s)
+        return;
+    s->kind = THUNK_LD;
+    s->dst = (uint8_t)dst;
+    s->is_vec = vec;
+    s->legacy = legacy;
     s->back = g->a.p;
 }
 
@@ -358,18 +372,21 @@ static void gen_st(Gen *g, IrInsn *i)
     }
     bool vec = type_vec(i->type);
     int32_t imm;
-    gen_clobber_flags(g);
+    if (!sure(g, group_at(g, g->at), i))
+        gen_clobber_flags(g);
     bool konst = !vec && g->loc[i->b].kind == L_CONST && gen_imm32(g, i->b, &imm);
     unsigned val = vec ? gen_xreg(g, i->b) : konst ? NOREG : gen_reg(g, i->b);
     Mem host;
     SlowPath *s = host_address(g, i, true, &host);
-    s->kind = THUNK_ST;
-    s->is_vec = vec;
-    s->dst = (uint8_t)val;
     if (vec)
         gen_vec_st(g, i, host, val);
     else
         int_store(g, i, host);
+    if (!s)
+        return;
+    s->kind = THUNK_ST;
+    s->is_vec = vec;
+    s->dst = (uint8_t)val;
     s->back = g->a.p;
 }
 
@@ -659,6 +676,53 @@ static void slow_retry(Gen *g, const SlowPath *s)
         asm_rr(&g->a, 0x33, s->host, s->host);
 }
 
+/* Is @p's span, from its first access's guest address arg[0], in one page? The returned place is patched to where it is not. */
+static uint8_t *span_crosses(Gen *g, const Group *p, Scratch r)
+{
+    asm_load(&g->a, r.a, ENV(g, arg[0]), true);
+    asm_lea(&g->a, r.b, mem_bd(r.a, (int32_t)p->lo), true);
+    asm_lea(&g->a, r.a, mem_bd(r.a, (int32_t)p->hi - 1), true);
+    asm_rr(&g->a, 0x33 | O_W, r.b, r.a);
+    asm_alu_ri(&g->a, 4, r.b, -4096, 8);
+    return asm_jcc(&g->a, IRC_NE);
+}
+
+/* Host address of its first access in r.a; the returned place is patched to where the look-up is in vain. */
+static uint8_t *span_lookup(Gen *g, const Group *p, Scratch r)
+{
+    asm_load(&g->a, r.a, ENV(g, arg[0]), true);
+    asm_vrr(&g->a, 0xf0 | M_3A | P_F2, r.b, NOREG, r.a);
+    a8(&g->a, TCG_PAGE_BITS - ENTRY_LOG2);
+    asm_alu_ri(&g->a, 4, r.b, (TLB_SIZE - 1) << ENTRY_LOG2, 4);
+    asm_alu_ri(&g->a, 4, r.a, -4096, 8);
+    asm_rm(&g->a, 0x3b | O_W, r.a, mem_bid(R15, r.b, 0, tlb_disp(p->regime, p->write, offsetof(TlbEntry, tag))));
+    uint8_t *miss = asm_jcc(&g->a, IRC_NE);
+    asm_load(&g->a, r.a, ENV(g, arg[0]), true);
+    asm_rm(&g->a, 0x03 | O_W, r.a, mem_bid(R15, r.b, 0, tlb_disp(p->regime, p->write, offsetof(TlbEntry, addend))));
+    return miss;
+}
+
+/* The entry is made and looked at once more; in vain (across pages, watched, a device): out of the region. */
+static void slow_span(Gen *g, const SlowPath *s)
+{
+    const Group *p = &g->group[g->group_of[s->at] - 1];
+    Scratch r = scratch_for(s);
+    scratch_save(g, r, true, NOREG);
+    retry_address(g, s, r);
+    uint8_t *crosses = span_crosses(g, p, r);
+    slow_info(g, s);
+    gen_slow_call(g, s, THUNK_FILL);
+    uint8_t *miss = span_lookup(g, p, r);
+    if (s->host != r.a)
+        asm_mov_rr(&g->a, s->host, r.a, true);
+    scratch_save(g, r, false, s->host);
+    uint8_t *j = asm_jmp(&g->a);
+    asm_patch_to(&g->a, j, s->span_back);
+    asm_patch(&g->a, crosses);
+    asm_patch(&g->a, miss);
+    gen_side_exit(g, s->off);
+}
+
 static void slow_ld(Gen *g, const SlowPath *s)
 {
     gen_slow_head(g, s);
@@ -690,6 +754,10 @@ void gen_slow_paths(Gen *g)
             asm_patch(&g->a, s->from2);
         if (s->flags.op)
             gen_flags_again(g, &s->flags, true);
+        if (s->span_back) {
+            slow_span(g, s);
+            continue;
+        }
         if (s->retry)
             slow_retry(g, s);
         else if (s->kind == THUNK_LD)
