@@ -605,9 +605,12 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
     b->index = ctx->blocks->len + 1;
     b->replaced = old;
     cpu->making = b;
+    uint64_t begun = ctx->config.ticks ? ctx->config.ticks() : 0;
     int r;
     for (r = 1; r == 1 && max; max /= 2)
         r = translate_once(cpu, b, va, code, max, p, host);
+    if (ctx->config.ticks)
+        __atomic_store_n(&ctx->stats.translate_ticks, ctx->stats.translate_ticks + (ctx->config.ticks() - begun), __ATOMIC_RELAXED);
     if (r) {
         publish_map(p);
         page_drop(cpu, p);

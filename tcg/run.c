@@ -240,6 +240,11 @@ TcgContext *tcg_cpu_context(TcgCpu *cpu) { return cpu->ctx; }
 Log *tcg_cpu_log(TcgCpu *cpu) { return cpu->ctx->config.log; }
 TcgCpu *tcg_cpu_from_xlat(void *xlat) { return ((TcgEnv *)xlat)->cpu; }
 
+static uint64_t calls_of(const TcgCpu *cpu, unsigned what)
+{
+    return cpu->env->calls ? __atomic_load_n(&cpu->env->calls[cpu->isa->n_helpers + what], __ATOMIC_RELAXED) : 0;
+}
+
 void tcg_stats(TcgContext *ctx, TcgStats *ret)
 {
     pthread_mutex_lock(&ctx->lock);
@@ -251,6 +256,12 @@ void tcg_stats(TcgContext *ctx, TcgStats *ret)
         ret->jump_misses += cpu->stats.jump_misses;
         ret->run_entries += cpu->stats.run_entries;
         ret->io_reexec += cpu->stats.io_reexec;
+        ret->jumps += calls_of(cpu, COUNT_JUMP);
+        ret->lookups += calls_of(cpu, COUNT_LOOKUP);
+    }
+    if (ctx->calls) {
+        ret->jumps += ctx->calls[ctx->isa->n_helpers + COUNT_JUMP];
+        ret->lookups += ctx->calls[ctx->isa->n_helpers + COUNT_LOOKUP];
     }
     pthread_mutex_unlock(&ctx->lock);
 }
@@ -281,7 +292,8 @@ char *tcg_helper_stats(TcgContext *ctx, unsigned max)
     pthread_mutex_unlock(&ctx->lock);
     qsort(list, total, sizeof(list[0]), more_calls);
     for (unsigned n = 0; n < total && n < max && list[n].n; n++)
-        g_string_append_printf(out, "helper %-16s %llu\n", list[n].name, (unsigned long long)list[n].n);
+        if (list[n].name)
+            g_string_append_printf(out, "helper %-16s %llu\n", list[n].name, (unsigned long long)list[n].n);
     return g_string_free(out, FALSE);
 }
 

@@ -277,7 +277,7 @@ enum { INFO_ONLY = 1 << 25 };
 
 static inline bool cpu_direct(const TcgCpu *c) { return c->ctx->config.direct; }
 static inline uint8_t *cpu_host(const TcgCpu *c, uint64_t va) { return (uint8_t *)(uintptr_t)(va + c->ctx->config.direct_base); }
-enum { COUNT_LD, COUNT_ST, COUNT_RMW, COUNT_NATIVE_LD, COUNT_NATIVE_ST, COUNT_NATIVE_LOAD, COUNT_DIV, COUNT_FILL, COUNTS };
+enum { COUNT_LD, COUNT_ST, COUNT_RMW, COUNT_NATIVE_LD, COUNT_NATIVE_ST, COUNT_NATIVE_LOAD, COUNT_DIV, COUNT_FILL, COUNT_JUMP, COUNT_LOOKUP, COUNTS };
 static inline void cpu_count(TcgCpu *c, unsigned what)
 {
     if (c->env->calls)

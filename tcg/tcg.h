@@ -166,6 +166,7 @@ typedef struct TcgConfig {
     TcgTier tier;
     TcgWorkerUse worker;       /* TCG_TIER_AUTO without direct memory only */
     Log *log;
+    uint64_t (*ticks)(void);   /* a counter of the host, for the time spent translating; NULL: not measured */
     bool one_insn;             /* one guest instruction a unit (debugging) */
     bool plain_vops;           /* as if the host had none of the optional vector operations (tests) */
     /* Direct memory: guest address + base = host address, no soft MMU, the code cache private to the process (fork copies it).
@@ -220,7 +221,8 @@ void tcg_flush_code(TcgContext *ctx);
 
 typedef struct TcgStats {
     uint64_t regions, region_insns, translations, guest_insns, code_bytes, cache_flushes, invalidations, revivals, tlb_misses, tlb_flushes, jump_misses, run_entries, io_reexec;
-    uint64_t translate_ns;
+    uint64_t translate_ticks;  /* of TcgConfig.ticks, by vCPUs and worker */
+    uint64_t jumps, lookups;   /* indirect jumps, look-ups of the soft TLB by translated code; 0 unless LOG_STATS was on when the context was made */
 } TcgStats;
 void tcg_stats(TcgContext *ctx, TcgStats *ret);
 /* Calls of helpers and slow paths by name, the most frequent @max first, a line each; NULL unless LOG_STATS was on when the context was made. The

@@ -2,6 +2,8 @@
  * Two vCPUs on two threads, straight on the translator, against what only SMP shows:
  *   - code that one writes while the other meets its page for the first time: once the writer has said that it is done, the other executes the last
  *     version (it serialises with CPUID in between, as SDM 3A 8.1.3 wants it);
+ *   - the same where the other is in a hot loop, a region, made of the written bytes, and where it writes that loop itself too and executes what it wrote
+ *     at once (SDM 3A 11.6);
  *   - locked additions, exchanges and CMPXCHG across a page boundary lose nothing.
  *
  *   x86_smp [SECONDS]
@@ -107,6 +109,34 @@ static bool cross_modify(Test *t, unsigned page, unsigned rounds)
     return false;
 }
 
+/* The reader's routine is a loop that lasts until the flag is set; @self: it checks and writes an operand of its own at each turn. */
+static bool hot_modify(Test *t, unsigned page, unsigned rounds, bool self)
+{
+    unsigned a = CODE, w = CODE + 0x100;
+    uint32_t flag = 0;
+    if (self)                  /* 1: mov eax, imm32; mov edx, imm32; cmp edx, ebx; jne 2f; inc ebx; mov [rdi+6], ebx; cmp dword [rsi], 0; je 1b; ret; 2: mov eax, 0xbad; ret */
+        put(t, page, "\xb8\0\0\0\0\xba\0\0\0\0\x39\xda\x75\x0b\xff\xc3\x89\x5f\x06\x83\x3e\x00\x74\xe8\xc3\xb8\xad\x0b\0\0\xc3", 31);
+    else                       /* 1: mov eax, imm32; cmp dword [rsi], 0; je 1b; ret */
+        put(t, page, "\xb8\0\0\0\0\x83\x3e\x00\x74\xf6\xc3", 11);
+    memcpy(t->ram + FLAG, &flag, 4);
+    /* reader: call rdi; cpuid; call rdi; hlt */
+    PUT(t, a, "\xff\xd7\x53\x31\xc0\x0f\xa2\x5b\xff\xd7\xf4");
+    /* writer: 1: mov [rdi+1], ecx; mov edx, 300; 2: dec edx; jnz 2b; dec ecx; jnz 1b; mov dword [rdi+1], 0x12345678; mov dword [rsi], 1; hlt */
+    PUT(t, w, "\x89\x4f\x01\xba\x2c\x01\x00\x00\xff\xca\x75\xfc\xff\xc9\x75\xf0\xc7\x47\x01\x78\x56\x34\x12\xc7\x06\x01\x00\x00\x00\xf4");
+    for (int n = 0; n < 2; n++) {
+        t->side[n].s->gpr[X86_RDI] = page;
+        t->side[n].s->gpr[X86_RSI] = FLAG;
+        t->side[n].s->gpr[X86_RCX] = rounds;
+        t->side[n].s->gpr[X86_RBX] = 0;
+    }
+    both(t, CODE, CODE + 0x100);
+    uint64_t got = t->side[0].s->gpr[X86_RAX];
+    if (got == 0x12345678)
+        return true;
+    printf("page %#x: the loop%s executed %#llx\n", page, self ? ", which writes itself," : "", (unsigned long long)got);
+    return false;
+}
+
 /* Both add at SPLIT, which crosses pages, with every kind of locked instruction that can. */
 static bool split(Test *t)
 {
@@ -133,7 +163,8 @@ static bool all(Test *t)
     uint64_t seed = 1;
     for (unsigned n = 0; n < N_PAGES && ok; n++) {
         seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-        ok = cross_modify(t, PAGES + 4096 * n + (seed >> 60 & 3) * 0x3f0, 1 + (unsigned)(seed >> 40 & 2047));
+        unsigned page = PAGES + 4096 * n + (seed >> 60 & 3) * 0x3f0, rounds = 1 + (unsigned)(seed >> 40 & 2047);
+        ok = n & 1 ? hot_modify(t, page, 1 + rounds / 16, n & 2) : cross_modify(t, page, rounds);
         if (n % 128 == 127 && ok)
             ok = split(t);
     }

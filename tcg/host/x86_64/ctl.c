@@ -308,6 +308,7 @@ void gen_side_exit(Gen *g, int64_t off)
 static void gen_jmp(Gen *g, IrInsn *i)
 {
     gen_reg_into(g, i->a, RAX, 8);
+    gen_count_in(g, g->isa->n_helpers + COUNT_JUMP, RCX);
     uint8_t *miss = asm_jump_probe(&g->a, RAX, ENV(g, jc), mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS));
     asm_patch(&g->a, miss);
     uint8_t *j = asm_jmp(&g->a);
@@ -322,13 +323,15 @@ static void gen_exit(Gen *g, IrInsn *i)
     emit_leave(g, 0, 0);
 }
 
-void gen_count(Gen *g, unsigned index)
+void gen_count_in(Gen *g, unsigned index, unsigned reg)
 {
     if (!g->ctx->calls)
         return;
-    asm_load(&g->a, RAX, ENV(g, calls), true);
-    asm_rm(&g->a, 0xff | O_W, 0, mem_bd(RAX, (int32_t)(8 * index)));
+    asm_load(&g->a, reg, ENV(g, calls), true);
+    asm_rm(&g->a, 0xff | O_W, 0, mem_bd(reg, (int32_t)(8 * index)));
 }
+
+void gen_count(Gen *g, unsigned index) { gen_count_in(g, index, RAX); }
 
 static void gen_call(Gen *g, IrInsn *i)
 {

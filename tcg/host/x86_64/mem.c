@@ -107,6 +107,7 @@ static SlowPath *lookup_span(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsi
     int32_t tag = tlb_disp(regime, write, offsetof(TlbEntry, tag));
     bool alone = lo == 0 && hi == size, align = i->mem & IRM_ALIGN;
 
+    gen_count_in(g, g->isa->n_helpers + COUNT_LOOKUP, t);
     if (addr.disp + lo) {
         first = w;
         asm_lea(&g->a, w, mem_add(addr, (int32_t)lo), false);
