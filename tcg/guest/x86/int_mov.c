@@ -36,6 +36,12 @@ void x86_e_movsx(X86Tr *t)
 
 void x86_e_lea(X86Tr *t)
 {
+    const X86Insn *in = &t->in;
+    if (in->opsize == 2 && in->adsize == 3 && in->base != X86_REG_PC && in->base != X86_NO_REG) {    /* the low half of the sum needs the low halves only */
+        IrVal x = in->index == X86_NO_REG ? 0 : x86_gpr(t, 2, in->index);
+        x86_put(t, 0, ir_lea(t->u, IRT_I32, x86_gpr(t, 2, in->base), x, in->scale, in->disp));
+        return;
+    }
     x86_put(t, 0, ir_trunc(t->u, x86_otype(t, 0), x86_ea(t)));
 }
 

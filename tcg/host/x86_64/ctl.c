@@ -223,6 +223,15 @@ static TcgLink *new_link(Gen *g, int64_t off, bool cross)
     return l;
 }
 
+/* One instruction that does nothing, so that @n bytes on is a multiple of four. */
+static void align_behind(Gen *g, unsigned n)
+{
+    static const uint8_t nop[4][3] = { { 0 }, { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 } };
+    unsigned len = -((unsigned)(uintptr_t)g->a.p + n) & 3;
+    for (unsigned k = 0; k < len; k++)
+        a8(&g->a, nop[len][k]);
+}
+
 /*
  * Direct jump. In the page: [poll if backward;] jmp rel32, first to the leaving code right behind. To another page:
  * cmp ctx_id, imm32; jne probe; add pc_base, delta; jmp rel32. The displacement is aligned so that it is patched in one store.
@@ -246,8 +255,7 @@ static void gen_goto(Gen *g, IrInsn *i)
         }
     }
     if (cross) {
-        while (((uintptr_t)g->a.p + 6) & 3)      /* cmp m32, imm32: opcode modrm disp32, then the immediate */
-            a8(&g->a, 0x90);
+        align_behind(g, 6);    /* cmp m32, imm32: opcode modrm disp32, then the immediate */
         asm_prefixes(&g->a, 0x81, 7, NOREG, RBP, false);
         a8(&g->a, 0x80 | 7 << 3 | RBP);
         a32(&g->a, (uint32_t)ENV(g, ctx_id).disp);
@@ -257,8 +265,7 @@ static void gen_goto(Gen *g, IrInsn *i)
         asm_rm(&g->a, 0x81 | O_W, 0, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS));
         a32(&g->a, (uint32_t)(i->imm & ~(int64_t)(TCG_PAGE_SIZE - 1)));
     }
-    while (((uintptr_t)g->a.p + 1) & 3)
-        a8(&g->a, 0x90);
+    align_behind(g, 1);
     uint8_t *j = asm_jmp(&g->a);
     if (cross)
         l->disp = (uint8_t)(j - 4 - l->at);
@@ -293,8 +300,7 @@ void gen_side_exit(Gen *g, int64_t off)
         emit_leave(g, off, 0);
         return;
     }
-    while (((uintptr_t)g->a.p + 1) & 3)
-        a8(&g->a, 0x90);
+    align_behind(g, 1);
     uint8_t *j = asm_jmp(&g->a);
     l->at = j - 4;
     asm_patch(&g->a, j);

@@ -122,6 +122,11 @@ static bool again_from(const Gen *g, IrVal v, uint16_t *ret_x, uint16_t *ret_y)
     const IrInsn *of = &g->u->insn[i->a];
     *ret_x = i->a;
     *ret_y = of->b;
+    if (of->op == IR_SHL || of->op == IR_SHR || of->op == IR_SAR) {
+        unsigned bits = 8 * type_bytes(of->type), n = (unsigned)g->u->insn[of->b].imm & 0xff;
+        *ret_x = of->a;        /* the carry is not in the result */
+        return g->u->insn[of->b].op == IR_CONST && !of->c && n && n < bits && bits >= 32;
+    }
     return of->op == IR_ADD || of->op == IR_SUB || of->op == IR_AND || of->op == IR_OR || of->op == IR_XOR;
 }
 
@@ -217,6 +222,10 @@ void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps)
         case IR_ADD:
             asm_rr(&g->a, SUB | O_W, RAX, RCX);
             asm_rr(&g->a, add, RAX, RCX);
+            break;
+        case IR_SHL: case IR_SHR: case IR_SAR:
+            asm_rr(&g->a, 0xc1 | sz, f->op == IR_SHL ? 4 : f->op == IR_SHR ? 5 : 7, RAX);
+            a8(&g->a, (unsigned)f->y_const);
             break;
         default: asm_rr(&g->a, test, RAX, RAX); break;
         }
