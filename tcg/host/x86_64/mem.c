@@ -115,7 +115,11 @@ static SlowPath *lookup_span(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsi
     asm_vrr(&g->a, 0xf0 | M_3A | P_F2, t, NOREG, first);       /* rorx */
     a8(&g->a, TCG_PAGE_BITS - ENTRY_LOG2);
     asm_alu_ri(&g->a, 4, t, (TLB_SIZE - 1) << ENTRY_LOG2, 4);
-    asm_lea(&g->a, w, align && alone ? addr : mem_add(addr, (int32_t)hi - 1), true);
+    Mem last = align && alone ? addr : mem_add(addr, (int32_t)hi - 1);
+    if (last.disp)
+        asm_lea(&g->a, w, last, true);
+    else
+        asm_mov_rr(&g->a, w, last.base, true);
     asm_alu_ri(&g->a, 4, w, -4096 | (align && alone ? (int32_t)size - 1 : 0), 8);
     asm_rm(&g->a, 0x3b | O_W, w, mem_bid(R15, t, 0, tag));
     SlowPath *s = slow_new(g);
