@@ -63,10 +63,12 @@ void fdt_reg(Fdt *f, uint64_t base, uint64_t size)
 
 void fdt_chosen(Fdt *f, const char *stdout_path, const char *cmdline, uint64_t initrd, uint64_t initrd_len)
 {
-    uint32_t seed[8];
+    uint32_t seed[8], kaslr[2];
     random_bytes(seed, sizeof(seed));
+    random_bytes(kaslr, sizeof(kaslr));
     fdt_node(f, "chosen");
     fdt_u32s(f, "rng-seed", seed, ARRAY_LEN(seed));
+    fdt_u32s(f, "kaslr-seed", kaslr, ARRAY_LEN(kaslr));
     if (stdout_path)
         fdt_str(f, "stdout-path", stdout_path);
     if (cmdline)
