@@ -81,7 +81,7 @@ void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
         pthread_mutex_unlock(&ctx->lock);
         return;
     }
-    pthread_mutex_init(&ctx->lock, NULL);
+    tcg_lock_init(ctx);
     pthread_rwlock_init(&ctx->run_lock, NULL);
     ctx->stop_request = 0;
     for (guint n = ctx->cpus->len; n-- > 0;)

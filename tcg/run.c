@@ -112,6 +112,16 @@ static bool map_cache(TcgContext *ctx, GError **err)
     return false;
 }
 
+/* Direct memory: unlocking what is not one's own is without effect (tcg_nest_end). */
+void tcg_lock_init(TcgContext *ctx)
+{
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, ctx->config.direct ? PTHREAD_MUTEX_ERRORCHECK : PTHREAD_MUTEX_DEFAULT);
+    pthread_mutex_init(&ctx->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
 TcgContext *tcg_new(const TcgConfig *config, GError **err)
 {
     if (!config->direct)
@@ -119,7 +129,7 @@ TcgContext *tcg_new(const TcgConfig *config, GError **err)
     TcgContext *ctx = g_new0(TcgContext, 1);
     ctx->config = *config;
     ctx->host = config->tier == TCG_TIER_INTERP ? &tcg_host_interp : &tcg_host_x86_64;
-    pthread_mutex_init(&ctx->lock, NULL);
+    tcg_lock_init(ctx);
     pthread_rwlockattr_t attr;
     pthread_rwlockattr_init(&attr);
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -344,12 +354,14 @@ void tcg_outside_begin(TcgCpu *cpu)
 {
     tcg_world_enter(cpu);
     cpu->in_code = false;
+    cpu->held = false;
     pthread_rwlock_unlock(&cpu->ctx->run_lock);
 }
 
 void tcg_outside_end(TcgCpu *cpu)
 {
     pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+    cpu->held = true;
     if (cpu->code_generation != cpu->ctx->generation || __atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST)) {
         cpu->leave_why = -1;
         _longjmp(cpu->leave_jmp, 1);
@@ -371,6 +383,11 @@ void *tcg_nest_begin(TcgCpu *cpu)
 void tcg_nest_end(TcgCpu *cpu, const void *saved)
 {
     const Nest *n = saved;
+    if (cpu->held) {           /* it was killed in translated code; if it translated then, its lock is ours: it had our thread's identity */
+        cpu->held = false;
+        pthread_rwlock_unlock(&cpu->ctx->run_lock);
+        pthread_mutex_unlock(&cpu->ctx->lock);
+    }
     memcpy(cpu->leave_jmp, n->leave_jmp, sizeof(n->leave_jmp));
     cpu->cur_block = n->cur_block;
     cpu->code_generation = n->code_generation;
@@ -734,6 +751,7 @@ static TcgLeave ran(TcgCpu *cpu, TcgLeave why)
     __atomic_store_n(&cpu->inside, false, __ATOMIC_SEQ_CST);
     if (cpu->isa->fpu_settle)
         cpu->isa->fpu_settle(cpu);
+    cpu->held = false;
     pthread_rwlock_unlock(&cpu->ctx->run_lock);
     return why;
 }
@@ -746,6 +764,7 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
     if (cpu->ctx->broken)
         return TCG_LEAVE_SHUTDOWN;
     pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+    cpu->held = true;
     running = cpu;
     cpu->link = 0;             /* of another run: the state may have changed since */
     __atomic_store_n(&cpu->inside, true, __ATOMIC_SEQ_CST);

@@ -246,6 +246,7 @@ struct TcgCpu {
     uint32_t n_asked;          /* written under the lock, read by the vCPU without */
     bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
     bool want_alone, alone;    /* the next instruction runs while every other vCPU is at a safe point; it does */
+    bool held;                 /* run_lock, for reading */
     bool inside;               /* tcg_cpu_run: not at a safe point */
     uint32_t seen_arm;         /* arm_seq at the last safe point */
     struct { uint64_t gpa; uint32_t gen; } code_only[16];   /* watched pages that nobody but translated code wants */
@@ -312,6 +313,7 @@ TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
 /* forks.c. In a young child: @va was translated, or is where the jump numbered @link goes. */
 void tcg_fork_note(TcgCpu *cpu, uint64_t va, unsigned link);
 void tcg_fork_free(TcgContext *ctx);
+void tcg_lock_init(TcgContext *ctx);
 /* run.c: the jump numbered @n left for the run loop and arrived at @b: make it direct. */
 void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation);
 /* jumps.c */

@@ -8,7 +8,7 @@
 
 #include "tcg/user/user.h"
 
-enum { AUX_PRESERVE_ARGV0 = 1, MAX_SELF_ARGS = 64 };
+enum { AUX_PRESERVE_ARGV0 = 1, MAX_SELF_ARGS = 64, LOG_FD = 500 };
 
 typedef struct Cmd {
     UserOptions o;
@@ -16,6 +16,7 @@ typedef struct Cmd {
     const char *self_args[MAX_SELF_ARGS];
     unsigned n_self;
     bool do_register;
+    const char *log_items, *log_file;
     int status;                /* -1: go on */
 } Cmd;
 
@@ -60,6 +61,17 @@ static void opt_tier(Cmd *c, const char *v)
     c->status = complain("-tier is one of auto, interp, 1, 2, got '%s'", v);
 }
 
+static void opt_log(Cmd *c, const char *v)
+{
+    if (!strcmp(v, "help")) {
+        fputs(log_items_help(), stdout);
+        c->status = 0;
+    }
+    c->log_items = v;
+}
+
+static void opt_log_file(Cmd *c, const char *v) { c->log_file = v; }
+
 static void opt_version(Cmd *c, const char *v)
 {
     (void)v;
@@ -78,6 +90,8 @@ static const struct Opt { const char *name, *arg, *help; void (*fn)(Cmd *, const
     { "0", "NAME", "argv[0] of the guest", opt_argv0, false },
     { "strace", NULL, "show every system call on stderr", opt_strace, true },
     { "tier", "TIER", "auto, interp, 1 or 2 (for tests)", opt_tier, true },
+    { "d", "ITEMS", "log items of the translator, separated by commas; help lists them", opt_log, true },
+    { "D", "FILE", "append the log to this file instead of writing it to standard error", opt_log_file, true },
     { "register", NULL, "tell the kernel (binfmt_misc) to start foreign programs with this one; needs root", opt_register, false },
     { "version", NULL, "print the version", opt_version, false },
     { "help", NULL, "this text", opt_help, false },
@@ -157,6 +171,31 @@ static int register_all(const char *self)
     return known ? status : complain("there is no foreign guest in this build to register");
 }
 
+static void log_line(void *opaque, const char *line)
+{
+    fprintf(opaque, "%s\n", line);
+    fflush(opaque);
+}
+
+/* False: said why. */
+static bool open_log(Cmd *c)
+{
+    FILE *f = stderr;
+    g_autoptr(GError) err = NULL;
+    if (c->log_file) {
+        int fd = open(c->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666), high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, LOG_FD);
+        if (high >= 0)
+            close(fd);         /* the guest counts on the lowest numbers */
+        f = fdopen(high < 0 ? fd : high, "a");
+        if (fd < 0 || !f)
+            return complain("-D: cannot write '%s': %m", c->log_file), false;
+    }
+    if (!c->log_items)
+        return true;
+    c->o.log = log_new(log_line, f);
+    return log_set_items(c->o.log, c->log_items, &err) || (complain("-d: %s", err->message), false);
+}
+
 int main(int argc, char **argv)
 {
     Cmd c = { .status = -1, .env = g_get_environ() };
@@ -179,6 +218,8 @@ int main(int argc, char **argv)
         return register_all(self);
     if (at >= argc)
         return complain("which program? (usage: tandem-user [OPTIONS] PROGRAM [ARGUMENTS])");
+    if (!open_log(&c))
+        return 1;
     GError *err = NULL;
     int status = 1;
     user_run(&c.o, argv[at], argv + at, c.env, &status, &err);

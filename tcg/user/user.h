@@ -17,6 +17,7 @@ typedef struct UserOptions {
     char *const *self_args;
     bool strace;               /* every system call to stderr */
     TcgTier tier;
+    Log *log;                  /* the translator's, or NULL */
 } UserOptions;
 
 /*

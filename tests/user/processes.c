@@ -2,6 +2,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,30 @@ static void proc_files(const char *me)
     printf("maps: stack %d heap %d text %d ours %d\n", stack, heap, text, here);
 }
 
+/* A vforked child that is killed while it computes. */
+static void vforked_and_killed(void)
+{
+    pid_t pid;
+    int pipes[2];
+    (void)!pipe(pipes);
+    pid_t killer = fork();
+    if (!killer) {
+        (void)!read(pipes[0], &pid, sizeof(pid));
+        usleep(50000);
+        kill(pid, SIGKILL);
+        _exit(0);
+    }
+    pid = vfork();
+    if (!pid) {
+        pid_t me = getpid();
+        (void)!write(pipes[1], &me, sizeof(me));
+        for (volatile unsigned k = 0;; k++)
+            ;
+    }
+    printf("vforked and killed: %d", result(pid));
+    printf(" %d\n", result(killer));
+}
+
 int main(int argc, char **argv)
 {
     char *args[] = { "zero", "child", "a b", "", "last", NULL }, *env[] = { "VAR=x y", "PATH=/bin:/usr/bin", NULL };
@@ -86,6 +111,7 @@ int main(int argc, char **argv)
         _exit(9);
     }
     printf("vfork and exec: %d\n", result(pid));
+    vforked_and_killed();
     int e = posix_spawn(&pid, "/nonexistent/program", NULL, NULL, args, env);
     printf("spawn of nothing: %s\n", strerror(e));
     e = posix_spawn(&pid, argv[0], NULL, NULL, args, env);
