@@ -1,21 +1,10 @@
 /* Floating point out of line, on the state's registers: everything with FZ, halves, NaNs, and what the host's instructions do not do. */
-#include <string.h>
-
 #include "tcg/guest/aarch64/simd.h"
 
 static FpEnv env_of(const A64State *s)
 {
     return (FpEnv){ .fpcr = s->fpcr, .round = (FpRound)((s->fpcr & A64_FPCR_RMODE) >> A64_FPCR_RMODE_SHIFT) };
 }
-
-static uint64_t get(const A64Vec *v, unsigned log2, unsigned n)
-{
-    uint64_t r = 0;
-    memcpy(&r, &v->b[n << log2], 1u << log2);
-    return r;
-}
-
-static void set(A64Vec *v, unsigned log2, unsigned n, uint64_t x) { memcpy(&v->b[n << log2], &x, 1u << log2); }
 
 typedef struct Desc { unsigned op, shape, log2, count, index; bool elem, scalar, zero; const A64Vec *n, *m, *a; A64Vec *d; } Desc;
 
@@ -50,19 +39,19 @@ uint64_t a64_h_fpv(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
         unsigned half = s.scalar ? 1 : s.count / 2;
         for (unsigned i = 0; i < s.count; i++) {
             const A64Vec *v = i < half ? s.n : s.m;
-            set(&r, s.log2, i, one(&e, &s, get(v, s.log2, 2 * (i % half)), get(v, s.log2, 2 * (i % half) + 1), 0));
+            av_elem_set(&r, s.log2, i, one(&e, &s, av_elem_get(v, s.log2, 2 * (i % half)), av_elem_get(v, s.log2, 2 * (i % half) + 1), 0));
         }
     } else if (s.shape == AVS_ACROSS) {
         uint64_t v[8];
         for (unsigned i = 0; i < s.count; i++)
-            v[i] = get(s.n, s.log2, i);
+            v[i] = av_elem_get(s.n, s.log2, i);
         for (unsigned n = s.count; n > 1; n /= 2)      /* ARM Reduce: in pairs, the lower half first */
             for (unsigned i = 0; i < n / 2; i++)
                 v[i] = one(&e, &s, v[2 * i], v[2 * i + 1], 0);
-        set(&r, s.log2, 0, v[0]);
+        av_elem_set(&r, s.log2, 0, v[0]);
     } else {
         for (unsigned i = 0; i < s.count; i++)
-            set(&r, s.log2, i, one(&e, &s, get(s.n, s.log2, i), s.zero ? 0 : get(s.m, s.log2, s.elem ? s.index : i), get(s.a, s.log2, i)));
+            av_elem_set(&r, s.log2, i, one(&e, &s, av_elem_get(s.n, s.log2, i), s.zero ? 0 : av_elem_get(s.m, s.log2, s.elem ? s.index : i), av_elem_get(s.a, s.log2, i)));
     }
     *s.d = r;
     st->fpsr |= e.flags;
@@ -83,14 +72,14 @@ uint64_t a64_h_fcvtv(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d
     (void)c;
     (void)d;
     for (unsigned i = 0; i < s.count; i++) {
-        uint64_t v = get(s.n, s.log2, i);
+        uint64_t v = av_elem_get(s.n, s.log2, i);
         if (s.op >= A64V_SCVTF) {
             bool sign = s.op == A64V_SCVTF;
             v = a64_fp_from_int(&e, f, sign ? (uint64_t)((int64_t)(v << (64 - bits)) >> (64 - bits)) : v, sign, fbits);
         } else {
             v = a64_fp_to_int(&e, f, v, bits, !((s.op - A64V_FCVTNS) & 1), fbits, round_of(s.op));
         }
-        set(&r, s.log2, i, v);
+        av_elem_set(&r, s.log2, i, v);
     }
     *s.d = r;
     st->fpsr |= e.flags;
@@ -136,7 +125,7 @@ uint64_t a64_h_fcvt(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     if (how == 1 && q)
         r.d[0] = s->v[b & 31].d[0];
     for (unsigned i = 0; i < count; i++)
-        set(&r, tl, i + (how == 1 && q ? count : 0), a64_fp_convert(&e, to, from, get(n, fl, i + (how == 2 && q ? count : 0)), a >> 8 & 1));
+        av_elem_set(&r, tl, i + (how == 1 && q ? count : 0), a64_fp_convert(&e, to, from, av_elem_get(n, fl, i + (how == 2 && q ? count : 0)), a >> 8 & 1));
     s->v[b & 31] = r;
     s->fpsr |= e.flags;
     return 0;
@@ -166,17 +155,17 @@ uint64_t a64_h_fcmla(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d
     (void)d;
     for (unsigned i = 0; i < s.count / 2; i++) {
         unsigned re = 2 * i, im = re + 1, mi = s.elem ? s.index : i;
-        uint64_t nr = get(s.n, s.log2, re), ni = get(s.n, s.log2, im), mr = get(s.m, s.log2, 2 * mi), mm = get(s.m, s.log2, 2 * mi + 1);
+        uint64_t nr = av_elem_get(s.n, s.log2, re), ni = av_elem_get(s.n, s.log2, im), mr = av_elem_get(s.m, s.log2, 2 * mi), mm = av_elem_get(s.m, s.log2, 2 * mi + 1);
         if (s.shape == AVS_PAIR) {
-            set(&r, s.log2, re, a64_fp_op(&e, f, FPO_ADD, nr, s.op == 1 ? mm ^ sign : mm, 0));
-            set(&r, s.log2, im, a64_fp_op(&e, f, FPO_ADD, ni, s.op == 1 ? mr : mr ^ sign, 0));
+            av_elem_set(&r, s.log2, re, a64_fp_op(&e, f, FPO_ADD, nr, s.op == 1 ? mm ^ sign : mm, 0));
+            av_elem_set(&r, s.log2, im, a64_fp_op(&e, f, FPO_ADD, ni, s.op == 1 ? mr : mr ^ sign, 0));
             continue;
         }
         uint64_t x = s.op & 1 ? ni : nr, y = s.op & 1 ? mm : mr, z = s.op & 1 ? mr : mm;
         y ^= s.op == 1 || s.op == 2 ? sign : 0;
         z ^= s.op >= 2 ? sign : 0;
-        set(&r, s.log2, re, a64_fp_op(&e, f, FPO_MADD, get(s.d, s.log2, re), x, y));
-        set(&r, s.log2, im, a64_fp_op(&e, f, FPO_MADD, get(s.d, s.log2, im), x, z));
+        av_elem_set(&r, s.log2, re, a64_fp_op(&e, f, FPO_MADD, av_elem_get(s.d, s.log2, re), x, y));
+        av_elem_set(&r, s.log2, im, a64_fp_op(&e, f, FPO_MADD, av_elem_get(s.d, s.log2, im), x, z));
     }
     *s.d = r;
     st->fpsr |= e.flags;

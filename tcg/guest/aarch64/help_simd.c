@@ -2,8 +2,6 @@
  * AdvSIMD integer instructions an element at a time: what is rare, or has no counterpart among the host's. Elements are zero-extended; an operation
  * returns a result whose upper bits do not count. (ARM C7.2, the pseudocode of each instruction.)
  */
-#include <string.h>
-
 #include "tcg/guest/aarch64/simd.h"
 
 typedef __int128 I128;
@@ -237,33 +235,25 @@ static Desc desc_of(uint64_t a, uint64_t b)
                    .rd = b & 31, .rn = b >> 8 & 31, .rm = b >> 16 & 31, .index = b >> 24 & 15 };
 }
 
-static uint64_t get(const A64Vec *v, unsigned log2, unsigned n)
-{
-    uint64_t r = 0;
-    memcpy(&r, &v->b[n << log2], 1u << log2);
-    return r;
-}
-
-static void set(A64Vec *v, unsigned log2, unsigned n, uint64_t x) { memcpy(&v->b[n << log2], &x, 1u << log2); }
 
 static unsigned elements(const Desc *s) { return s->scalar ? 1 : (s->q ? 16u : 8u) >> s->log2; }
 
 static void do_same(const Desc *s, El *e, ElFn *fn, const A64Vec *n, const A64Vec *m, const A64Vec *d, A64Vec *r)
 {
     for (unsigned i = 0; i < elements(s); i++)
-        set(r, s->log2, i, fn(e, get(n, s->log2, i), get(m, s->log2, s->elem ? s->index : i), get(d, s->log2, i)));
+        av_elem_set(r, s->log2, i, fn(e, av_elem_get(n, s->log2, i), av_elem_get(m, s->log2, s->elem ? s->index : i), av_elem_get(d, s->log2, i)));
 }
 
 static void do_pair(const Desc *s, El *e, ElFn *fn, const A64Vec *n, const A64Vec *m, A64Vec *r)
 {
     unsigned half = elements(s) / 2;
     if (s->scalar) {
-        set(r, s->log2, 0, fn(e, get(n, s->log2, 0), get(n, s->log2, 1), 0));
+        av_elem_set(r, s->log2, 0, fn(e, av_elem_get(n, s->log2, 0), av_elem_get(n, s->log2, 1), 0));
         return;
     }
     for (unsigned i = 0; i < half; i++) {
-        set(r, s->log2, i, fn(e, get(n, s->log2, 2 * i), get(n, s->log2, 2 * i + 1), 0));
-        set(r, s->log2, half + i, fn(e, get(m, s->log2, 2 * i), get(m, s->log2, 2 * i + 1), 0));
+        av_elem_set(r, s->log2, i, fn(e, av_elem_get(n, s->log2, 2 * i), av_elem_get(n, s->log2, 2 * i + 1), 0));
+        av_elem_set(r, s->log2, half + i, fn(e, av_elem_get(m, s->log2, 2 * i), av_elem_get(m, s->log2, 2 * i + 1), 0));
     }
 }
 
@@ -272,8 +262,8 @@ static void do_long(const Desc *s, El *e, ElFn *fn, const A64Vec *n, const A64Ve
 {
     unsigned count = s->scalar ? 1 : 8u >> s->log2, from = s->q && !s->scalar ? count : 0;
     for (unsigned i = 0; i < count; i++) {
-        uint64_t a = s->shape == AVS_WIDE ? get(n, s->log2 + 1, i) : get(n, s->log2, from + i);
-        set(r, s->log2 + 1, i, fn(e, a, get(m, s->log2, s->elem ? s->index : from + i), get(d, s->log2 + 1, i)));
+        uint64_t a = s->shape == AVS_WIDE ? av_elem_get(n, s->log2 + 1, i) : av_elem_get(n, s->log2, from + i);
+        av_elem_set(r, s->log2 + 1, i, fn(e, a, av_elem_get(m, s->log2, s->elem ? s->index : from + i), av_elem_get(d, s->log2 + 1, i)));
     }
 }
 
@@ -283,31 +273,31 @@ static void do_narrow(const Desc *s, El *e, ElFn *fn, const A64Vec *n, const A64
     if (to)
         r->d[0] = d->d[0];
     for (unsigned i = 0; i < count; i++)
-        set(r, s->log2, to + i, fn(e, get(n, s->log2 + 1, i), get(m, s->log2 + 1, i), 0));
+        av_elem_set(r, s->log2, to + i, fn(e, av_elem_get(n, s->log2 + 1, i), av_elem_get(m, s->log2 + 1, i), 0));
 }
 
 static void do_addlp(const Desc *s, El *e, ElFn *fn, const A64Vec *n, const A64Vec *d, A64Vec *r)
 {
     for (unsigned i = 0; i < elements(s) / 2; i++)
-        set(r, s->log2 + 1, i, fn(e, get(n, s->log2, 2 * i), get(n, s->log2, 2 * i + 1), get(d, s->log2 + 1, i)));
+        av_elem_set(r, s->log2 + 1, i, fn(e, av_elem_get(n, s->log2, 2 * i), av_elem_get(n, s->log2, 2 * i + 1), av_elem_get(d, s->log2 + 1, i)));
 }
 
 static void do_across(const Desc *s, El *e, ElFn *fn, const A64Vec *n, A64Vec *r)
 {
     bool wide = s->op == A64V_SADDLV || s->op == A64V_UADDLV;
-    uint64_t v = get(n, s->log2, 0);
+    uint64_t v = av_elem_get(n, s->log2, 0);
     if (s->op == A64V_SADDLV)
         v = (uint64_t)sext(v, e->bits);
     for (unsigned i = 1; i < elements(s); i++)
-        v = wide ? v + (s->op == A64V_SADDLV ? (uint64_t)sext(get(n, s->log2, i), e->bits) : get(n, s->log2, i)) : fn(e, v, get(n, s->log2, i), 0);
-    set(r, s->log2 + wide, 0, v);
+        v = wide ? v + (s->op == A64V_SADDLV ? (uint64_t)sext(av_elem_get(n, s->log2, i), e->bits) : av_elem_get(n, s->log2, i)) : fn(e, v, av_elem_get(n, s->log2, i), 0);
+    av_elem_set(r, s->log2 + wide, 0, v);
 }
 
 static void do_rev(const Desc *s, const A64Vec *n, A64Vec *r)
 {
     unsigned to = s->op == A64V_REV64 ? 3 : s->op == A64V_REV32 ? 2 : 1;
     for (unsigned i = 0; i < (s->q ? 16u : 8u) >> to; i++)
-        set(r, to, i, reversed(get(n, to, i), 8u << s->log2, 8u << to));
+        av_elem_set(r, to, i, reversed(av_elem_get(n, to, i), 8u << s->log2, 8u << to));
 }
 
 /* a: av_what, b: av_regs */

@@ -60,6 +60,23 @@ static inline int64_t av_regs(const A64Args *a, unsigned rm, unsigned index, int
     return (int64_t)((unsigned)a->rd | (unsigned)a->rn << 8 | rm << 16 | index << 24 | (uint64_t)(unsigned)shift << 32);
 }
 
+/* In helpers: element @n of 2^log2 bytes. */
+static inline uint64_t av_elem_get(const A64Vec *v, unsigned log2, unsigned n)
+{
+    return log2 == 0 ? v->b[n] : log2 == 1 ? v->h[n] : log2 == 2 ? v->s[n] : v->d[n];
+}
+static inline void av_elem_set(A64Vec *v, unsigned log2, unsigned n, uint64_t x)
+{
+    if (log2 == 0)
+        v->b[n] = (uint8_t)x;
+    else if (log2 == 1)
+        v->h[n] = (uint16_t)x;
+    else if (log2 == 2)
+        v->s[n] = (uint32_t)x;
+    else
+        v->d[n] = x;
+}
+
 /* simd_disas.c. An operand, value @v, of the kinds that only opcodes_simd.def has, or as a number. */
 int a64_print_simd(char *buf, size_t size, const A64Args *a, const A64Operand *o, int32_t v);
 
