@@ -26,6 +26,8 @@ static void take_events(Vcpu *c, uint32_t events)
     if (!(events & VCPU_EV_SIPI) || !sysreg_read(c, A64_MACHINE_START_PC, &pc) || !sysreg_read(c, A64_MACHINE_START_X0, &x0))
         return;
     c->type->reset(s, c->index, true);
+    for (unsigned n = 0; n < A64_TIMERS; n++)   /* what it had programmed before it was switched off */
+        sysreg_write(c, A64_MACHINE_TIMER + 8 + n, 0);
     s->power = A64_POWER_ON;
     s->pc = pc;
     s->x[0] = x0;
