@@ -45,7 +45,6 @@ static bool reg_is(const Gen *g, IrVal v, unsigned reg)
     return (g->loc[v].kind == L_HOME || g->loc[v].kind == L_TEMP) && g->loc[v].reg == reg;
 }
 
-
 unsigned gen_dst_from(Gen *g, IrVal a, IrVal b, IrVal c, unsigned bytes)
 {
     unsigned dst = gen_dst(g, a);
