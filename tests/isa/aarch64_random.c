@@ -204,7 +204,7 @@ static void put_pauth(unsigned op)
         uint32_t insn = (uint32_t)(a64t_rnd() & 0xff) << 12 | i->value | r << 5, t = plain_register();
         put(word(A64_OP_ADD_IMM) | 1u << 31 | BASE << 5 | r);
         put(word(A64_OP_PACDZA) + (key == A64_KEY_DB ? 1u << 10 : 0) + r);
-        put(insn | (t == r ? t ^ 1 : t));
+        put(insn | (t == r ? (t + 1) % LOOP : t));
         put(word(A64_OP_MOVZ) | 1u << 31 | value | r);
     } else if (i->emit == tr_pacga) {
         put(i->value | r | r << 5 | r << 16);
