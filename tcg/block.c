@@ -678,6 +678,17 @@ static void give_back(TcgContext *ctx)
         madvise(ctx->rw + from, ctx->used - from, ctx->config.direct ? MADV_DONTNEED : MADV_REMOVE);
 }
 
+bool tcg_code_pages_are(TcgContext *ctx, bool (*same)(void *opaque, uint64_t gpa), void *opaque)
+{
+    bool all = true;
+    pthread_mutex_lock(&ctx->lock);
+    for (unsigned n = 0; n < PAGE_HASH && all; n++)
+        for (const CodePage *p = ctx->pages[n]; p && all; p = p->next)
+            all = same(opaque, p->gpa);
+    pthread_mutex_unlock(&ctx->lock);
+    return all;
+}
+
 /* All vCPUs are at safe points. */
 void tcg_flush_code(TcgContext *ctx)
 {

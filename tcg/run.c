@@ -489,6 +489,16 @@ static void flush_world(TcgCpu *cpu)
     start_world(cpu);
 }
 
+void tcg_remapped(TcgContext *ctx, bool (*same)(void *opaque, uint64_t gpa), void *opaque)
+{
+    if (!tcg_code_pages_are(ctx, same, opaque)) {
+        tcg_flush_mappings(ctx);
+        return;
+    }
+    for (unsigned n = 0; n < ctx->cpus->len; n++)
+        tcg_flush_all(ctx->cpus->pdata[n]);
+}
+
 void tcg_flush_mappings(TcgContext *ctx)
 {
     for (unsigned n = 0; n < ctx->cpus->len; n++)

@@ -307,6 +307,7 @@ void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len);
 /* Pages armed lately: look whether a store slipped through. At a safe point. */
 void tcg_check_armed(TcgCpu *cpu);
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watched */
+bool tcg_code_pages_are(TcgContext *ctx, bool (*same)(void *opaque, uint64_t gpa), void *opaque);   /* all that translations were made of */
 void tcg_update_ctx(TcgCpu *cpu);
 bool tcg_page_written(TcgCpu *cpu, uint64_t gpa);   /* kill all that was made of the page; true: the running instruction is among it */
 TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);

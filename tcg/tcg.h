@@ -210,6 +210,8 @@ void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child);
 
 /* Guest-physical memory was remapped, or a page got new tracking clients: drop what was cached of it. Only while all vCPUs are at a safe point. */
 void tcg_flush_mappings(TcgContext *ctx);
+/* The same after a change that leaves pages as they were: translations stay if @same says so of every page that they were made of, @gpa page aligned. */
+void tcg_remapped(TcgContext *ctx, bool (*same)(void *opaque, uint64_t gpa), void *opaque);
 /* Memory [gpa, gpa+len) was written by somebody else (DMA, other engine): drop translations made of it. Any thread. */
 void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len);
 /* If no translation is left of the page at @gpa, its writes are watched no more (page_code's armed = false): @released is called then, under our lock. Any thread. */

@@ -242,13 +242,36 @@ static void tcg_vm_fini(void *opaque)
     g_free(vm);
 }
 
+typedef struct Views { const FlatView *old, *now; } Views;
+
+/* Where the page that code is fetched from is on the host; NULL: not RAM. */
+static const uint8_t *code_host(const FlatView *v, uint64_t gpa)
+{
+    unsigned lo = 0, hi = v->n_rd;
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (v->rd[mid].last < gpa)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    const FlatRange *r = lo < v->n_rd && v->rd[lo].start <= gpa ? &v->rd[lo] : NULL;
+    return r && r->ram && r->last - gpa >= TCG_PAGE_SIZE - 1 ? r->host + (gpa - r->start) : NULL;
+}
+
+static bool same_page(void *opaque, uint64_t gpa)
+{
+    const Views *v = opaque;
+    return code_host(v->old, gpa) == code_host(v->now, gpa);
+}
+
+/* Devices that come and go, or move, leave translations alone. */
 static void tcg_memory_changed(void *opaque, AddressSpace *as, const FlatView *old, const FlatView *new_view)
 {
     TcgVm *vm = opaque;
+    Views views = { old, new_view };
     (void)as;
-    (void)old;
-    (void)new_view;
-    tcg_flush_mappings(vm->ctx);
+    tcg_remapped(vm->ctx, same_page, &views);
 }
 
 static void tcg_pages_revoke(void *opaque, PageClient client, uint64_t ram_addr, uint64_t len)
