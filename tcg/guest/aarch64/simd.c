@@ -112,13 +112,26 @@ static IrVal sum_bytes(A64Tr *t, IrVal n, bool q)
     return q ? av_op2(t, VOP_PADDD, s, av_op1(t, VOP_PSHUFD, s, 0xee)) : s;
 }
 
+static IrVal add_pairs(const Av *v, IrVal n, bool sign);
+
+/* Pairs into twice the width, then the sum of these; it fits. */
+static IrVal across_long(const Av *v, IrVal n, bool sign)
+{
+    A64Tr *t = v->t;
+    Av wide = { t, v->a, v->log2 + 1, v->q };
+    IrVal x = add_pairs(v, n, sign);
+    for (unsigned bytes = v->q ? 8 : 4; bytes >= 2u << v->log2; bytes /= 2)
+        x = av_vop(&wide, av_padd, x, av_op1(t, VOP_PSRLDQ, x, bytes));
+    return x;
+}
+
 static IrVal across(const Av *v, unsigned op, IrVal n)
 {
     A64Tr *t = v->t;
     if (v->log2 == 0 && (op == A64V_ADD || op == A64V_UADDLV))
         return sum_bytes(t, n, v->q);
     if (op == A64V_SADDLV || op == A64V_UADDLV)
-        return 0;
+        return across_long(v, n, op == A64V_SADDLV);
     for (unsigned bytes = v->q ? 8 : 4; bytes >= 1u << v->log2; bytes /= 2)
         n = av_inline(v, op, n, av_op1(t, VOP_PSRLDQ, n, bytes), 0);
     return n;
@@ -133,7 +146,7 @@ bool v_across(A64Tr *t, const A64Args *in)
     Av v = av_of(t, &a);
     IrVal x = across(&v, av_op(&a), av_get(t, a.rn));
     if (x)
-        av_put_scalar(t, a.rd, x, v.log2 + (av_op(&a) == A64V_UADDLV));
+        av_put_scalar(t, a.rd, x, v.log2 + (av_op(&a) == A64V_UADDLV || av_op(&a) == A64V_SADDLV));
     else
         av_int_helper(t, &a, AVS_ACROSS, 0, 0);
     return true;

@@ -114,12 +114,33 @@ static IrVal halving(const Av *v, IrVal n, IrVal m, bool sign, bool round)
     return sign ? av_op2(t, VOP_PXOR, r, bias) : r;
 }
 
+/* 32 and 64 bits: overflow where the result's sign is wrong; then the other end of the range. */
+static IrVal wide_saturating(const Av *v, bool subtract, IrVal n, IrVal m)
+{
+    A64Tr *t = v->t;
+    IrVal r = av_vop(v, subtract ? av_psub : av_padd, n, m), x = av_op2(t, VOP_PXOR, n, r), y = av_op2(t, VOP_PXOR, subtract ? n : m, subtract ? m : r);
+    IrVal over = av_vop(v, av_pcmpgt, av_zero(t), av_op2(t, VOP_PAND, x, y));
+    IrVal end = av_op2(t, VOP_PXOR, av_vop(v, av_pcmpgt, av_zero(t), n), av_splat(t, v->log2, ~0ull >> (v->log2 == 2 ? 33 : 1)));
+    av_note_sat(t, v->q ? over : av_low(t, over));
+    return av_op3(t, VOP_PBLENDVB, r, end, over);
+}
+
+/* Unsigned: a sum that is less than an operand, a difference of a smaller from a larger. */
+static IrVal wide_unsigned(const Av *v, bool subtract, IrVal n, IrVal m)
+{
+    A64Tr *t = v->t;
+    IrVal bias = av_splat(t, v->log2, v->log2 == 2 ? 1ull << 31 : 1ull << 63), r = av_vop(v, subtract ? av_psub : av_padd, n, m);
+    IrVal over = av_vop(v, av_pcmpgt, av_op2(t, VOP_PXOR, subtract ? m : n, bias), av_op2(t, VOP_PXOR, subtract ? n : r, bias));
+    av_note_sat(t, v->q ? over : av_low(t, over));
+    return subtract ? av_op2(t, VOP_PANDN, over, r) : av_op2(t, VOP_POR, r, over);
+}
+
 /* What saturates: beside the operation that wraps. */
 static IrVal saturating(const Av *v, unsigned op, IrVal n, IrVal m)
 {
     static const uint16_t vop[4][2] = { { VOP_PADDSB, VOP_PADDSW }, { VOP_PADDUSB, VOP_PADDUSW }, { VOP_PSUBSB, VOP_PSUBSW }, { VOP_PSUBUSB, VOP_PSUBUSW } };
     if (v->log2 > 1)
-        return 0;
+        return op == A64V_SQADD || op == A64V_SQSUB ? wide_saturating(v, op == A64V_SQSUB, n, m) : wide_unsigned(v, op == A64V_UQSUB, n, m);
     IrVal r = av_op2(v->t, vop[op - A64V_SQADD][v->log2], n, m);
     IrVal wrap = av_vop(v, op >= A64V_SQSUB ? av_psub : av_padd, n, m), diff = av_op2(v->t, VOP_PXOR, r, wrap);
     av_note_sat(v->t, v->q ? diff : av_low(v->t, diff));
@@ -134,12 +155,28 @@ static IrVal abs_diff(const Av *v, IrVal n, IrVal m, bool sign)
     return av_vop(v, av_psub, av_vop(v, sign ? pmaxs : pmaxu, n, m), av_vop(v, sign ? pmins : pminu, n, m));
 }
 
+/* Of 32 bits: the doubled 64-bit products' upper halves, even and odd lanes. */
+static IrVal doubling_high32(const Av *v, IrVal n, IrVal m, bool round)
+{
+    A64Tr *t = v->t;
+    IrVal part[2];
+    for (unsigned k = 0; k < 2; k++) {
+        IrVal p = av_op2(t, VOP_PMULDQ, k ? av_op1(t, VOP_PSRLQI, n, 32) : n, k ? av_op1(t, VOP_PSRLQI, m, 32) : m);
+        p = av_op2(t, VOP_PADDQ, p, p);
+        part[k] = round ? av_op2(t, VOP_PADDQ, p, av_splat(t, 3, 1ull << 31)) : p;
+    }
+    IrVal r = av_op2i(t, VOP_BLENDPS, av_op1(t, VOP_PSRLQI, part[0], 32), part[1], 10);
+    IrVal sat = av_op2(t, VOP_PCMPEQD, r, av_splat(t, 2, 1ull << 31));
+    av_note_sat(t, v->q ? sat : av_low(t, sat));
+    return av_op2(t, VOP_PXOR, r, sat);
+}
+
 /* SQDMULH, SQRDMULH of 16 bits: only -1 * -1 saturates, and only it comes out as -1. */
 static IrVal doubling_high(const Av *v, IrVal n, IrVal m, bool round)
 {
     A64Tr *t = v->t;
     if (v->log2 != 1)
-        return 0;
+        return doubling_high32(v, n, m, round);
     IrVal r = round ? av_op2(t, VOP_PMULHRSW, n, m)
                     : av_op2(t, VOP_POR, av_op1(t, VOP_PSLLWI, av_op2(t, VOP_PMULHW, n, m), 1), av_op1(t, VOP_PSRLWI, av_op2(t, VOP_PMULLW, n, m), 15));
     IrVal sat = av_op2(t, VOP_PCMPEQW, r, av_splat(t, 1, 0x8000));

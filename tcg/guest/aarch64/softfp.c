@@ -343,9 +343,10 @@ unsigned a64_recip_estimate(unsigned a)
 unsigned a64_rsqrt_estimate(unsigned a)
 {
     a = a < 256 ? a * 2 + 1 : ((a >> 1 << 1) + 1) * 2;
-    uint64_t b = 512;
-    while (a * (b + 1) * (b + 1) < 1u << 28)
-        b++;
+    uint64_t b = 512;          /* the largest whose square times a stays below 2^28 */
+    for (unsigned bit = 256; bit; bit >>= 1)
+        if (a * (b + bit) * (b + bit) < 1u << 28)
+            b += bit;
     return (unsigned)(b + 1) / 2;
 }
 
