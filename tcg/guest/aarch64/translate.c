@@ -98,9 +98,49 @@ static bool follow(A64Tr *t, int64_t to, IrCond cc, IrVal fl)
     return true;
 }
 
+/* In a block: a branch over a few instructions stays in the unit, which goes on behind it. */
+static bool skip(A64Tr *t, int64_t to, IrCond cc, IrVal fl)
+{
+    enum { SKIP_BYTES = 32 };
+    unsigned n = 0;
+    if (!t->skips || t->cold_now || !fl || to <= t->next || to > t->next + SKIP_BYTES || to >= TCG_PAGE_SIZE)
+        return false;
+    while (n < t->n_join && t->join[n].off != to)
+        n++;
+    if (n == A64_MAX_JOIN)
+        return false;
+    if (n == t->n_join)
+        t->join[t->n_join++] = (A64Join){ to, ir_label_new(t->u) };
+    ir_brcond(t->u, cc, fl, t->join[n].label);
+    return true;
+}
+
+/* What skips to @off arrives. */
+static bool arrive(A64Tr *t, int64_t off)
+{
+    for (unsigned n = 0; n < t->n_join; n++)
+        if (t->join[n].off == off) {
+            a64_label(t, t->join[n].label);
+            t->join[n] = t->join[--t->n_join];
+            t->end = false;
+            return true;
+        }
+    return false;
+}
+
+/* The unit ended before it came there. */
+static void leave_skips(A64Tr *t)
+{
+    for (unsigned n = 0; n < t->n_join; n++) {
+        a64_label(t, t->join[n].label);
+        ir_insn(t->u, t->off, INSN);
+        a64_leave_goto(t, t->join[n].off);
+    }
+}
+
 void a64_branch(A64Tr *t, int64_t to, IrCond cc, IrVal fl)
 {
-    if (follow(t, to, cc, fl))
+    if (follow(t, to, cc, fl) || skip(t, to, cc, fl))
         return;
     if (!fl) {
         a64_leave_goto(t, to);
@@ -200,7 +240,11 @@ void a64_translate(TcgUnitDesc *d)
     if (misaligned(t))
         return;
     int64_t at = d->page_off, far = d->region ? MIN(d->page_off + TCG_REGION_BYTES - 16, TCG_PAGE_SIZE) : TCG_PAGE_SIZE;
-    while (!t->end && d->n_insns < max && room_left(t) && at < far) {
+    tr.n_join = 0;
+    tr.skips = max > 1 && !d->region && !(d->mode & A64M_STEP);
+    while (d->n_insns < max && room_left(t) && at < far) {
+        if (!arrive(t, at) && t->end)
+            break;
         begin_insn(t, at);
         t->insn = fetch(d->code + (at - d->page_off));
         emit_one(t);
@@ -213,5 +257,7 @@ void a64_translate(TcgUnitDesc *d)
     }
     if (!t->end)
         a64_leave_goto(t, at);
+    t->look = false;
+    leave_skips(t);
     emit_cold(t);
 }

@@ -12,6 +12,9 @@ typedef struct A64Tr A64Tr;
 typedef void A64ColdFn(A64Tr *t, const A64Args *a);
 typedef struct A64Cold { uint16_t label; A64ColdFn *fn; A64Args a; int64_t off, to; } A64Cold;
 
+enum { A64_MAX_JOIN = 4 };
+typedef struct A64Join { int64_t off; unsigned label; } A64Join;
+
 /* What the C flag of t->raw means: a borrow (as the slot has it), a carry, nothing because it is 0; or a host comparison of floating point. */
 typedef enum A64FlKind { A64FL_NONE, A64FL_BORROW, A64FL_CARRY, A64FL_LOGIC, A64FL_FCMP } A64FlKind;
 
@@ -25,6 +28,9 @@ struct A64Tr {
     bool end;                  /* a leaving operation was emitted */
     bool look;                 /* mode or interrupt state may change: end with the run loop */
     bool cold_now;             /* out of line: no region goes on from here */
+    bool skips;                /* short forward branches stay in the unit; where they arrive: */
+    unsigned n_join;
+    A64Join join[A64_MAX_JOIN];
     /* the flags as last computed here, before they became the slot's form */
     IrVal raw, raw_a, raw_b;   /* FCMP: the operands */
     uint8_t raw_kind;
