@@ -23,8 +23,10 @@ static unsigned cold_new(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a, int
 
 unsigned rv_cold(RiscvTr *t, RiscvColdKind kind, const RiscvArgs *a)
 {
-    const RiscvCold *last = &t->cold[t->n_cold - 1];
-    return t->n_cold && last->off == t->off && last->kind == kind && t->n_cold > t->cold_before ? last->label : cold_new(t, kind, a, t->next);
+    /* one of a kind does for all of an instruction's */
+    if (t->n_cold > t->cold_before && t->cold[t->n_cold - 1].kind == kind)
+        return t->cold[t->n_cold - 1].label;
+    return cold_new(t, kind, a, t->next);
 }
 
 void rv_emit_raise(RiscvTr *t, uint64_t cause, IrVal tval)
