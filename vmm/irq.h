@@ -63,9 +63,6 @@ typedef enum IrqOwner { IRQ_OWNER_MODEL, IRQ_OWNER_ENGINE } IrqOwner;
 typedef struct IrqEngineOps {
     void (*gsi)(void *opaque, unsigned gsi, bool level);
     void (*msi)(void *opaque, uint64_t addr, uint32_t data);            /* any thread, no lock */
-    /* Bind @event_fd (and for level interrupts @resample_fd, or -1) to a GSI or an MSI: 0 or -errno. NULL: not offered. */
-    int (*irqfd_gsi)(void *opaque, unsigned gsi, int event_fd, int resample_fd, bool on);
-    int (*irqfd_msi)(void *opaque, uint64_t addr, uint32_t data, int event_fd, bool on);
     /* Without gsi: vectors of level interrupts, whose EOIs the engine reports (EXIT_EOI): 256 bits. Lock held. */
     void (*level_vectors)(void *opaque, const uint64_t vectors[4]);
 } IrqEngineOps;

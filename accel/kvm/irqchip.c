@@ -61,6 +61,8 @@ bool kvm_irqchip_create(KvmVm *vm, AccelIrqchip asked, GError **err)
 {
     vm->irqchip = wanted(vm, asked);
     vm->routes = g_array_new(FALSE, TRUE, sizeof(struct kvm_irq_routing_entry));
+    for (unsigned n = 0; n < KVM_MSI_FDS; n++)
+        vm->msi_fd[n].fd = -1;
     if (vm->irqchip == ACCEL_IRQCHIP_OFF)
         return true;
     struct kvm_enable_cap ids = { .cap = KVM_CAP_X2APIC_API, .args = { KVM_X2APIC_API_USE_32BIT_IDS } };
@@ -85,6 +87,7 @@ bool kvm_irqchip_create(KvmVm *vm, AccelIrqchip asked, GError **err)
 
 void kvm_irqchip_free(KvmVm *vm)
 {
+    kvm_irqfds_drop(vm);
     if (vm->irqchip != ACCEL_IRQCHIP_OFF) {
         irq_fabric_set_owner(machine_fabric(vm->m), IRQ_OWNER_MODEL);
         irq_fabric_set_engine(machine_fabric(vm->m), NULL, NULL);
@@ -105,12 +108,26 @@ static void drive_gsi(void *opaque, unsigned gsi, bool level)
     ioctl(vm->fd, KVM_IRQ_LINE, &l);
 }
 
+int kvm_route_msi(KvmVm *vm, uint32_t gsi, const struct kvm_irq_routing_entry *e)
+{
+    g_mutex_lock(&vm->lock);
+    for (guint n = 0; n < vm->routes->len; n++)
+        if (g_array_index(vm->routes, struct kvm_irq_routing_entry, n).gsi == gsi)
+            g_array_remove_index(vm->routes, n--);
+    if (e)
+        g_array_append_vals(vm->routes, e, 1);
+    int r = set_routes(vm);
+    g_mutex_unlock(&vm->lock);
+    return r;
+}
+
 static void send_msi(void *opaque, uint64_t addr, uint32_t data)
 {
     KvmVm *vm = opaque;
     struct kvm_msi msi = { .address_lo = (__u32)addr, .address_hi = (__u32)(addr >> 32), .data = data };
-    ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
     vm->n_msis++;
+    if (!kvm_irqfd_send(vm, addr, data))
+        ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
 }
 
 /*
@@ -122,7 +139,7 @@ static void level_vectors(void *opaque, const uint64_t vectors[4])
     unsigned n = 0;
     g_mutex_lock(&vm->lock);
     while (vm->routes->len && g_array_index(vm->routes, struct kvm_irq_routing_entry, 0).gsi < N_GSI)
-        g_array_remove_index_fast(vm->routes, 0);
+        g_array_remove_index(vm->routes, 0);        /* in order: level vectors first */
     for (unsigned v = 16; v < 256 && n < N_GSI; v++) {
         struct kvm_irq_routing_entry e = { .gsi = n, .type = KVM_IRQ_ROUTING_MSI, .u.msi = { .address_lo = MSI_BROADCAST, .data = v | MSI_LEVEL } };
         if (vectors[v / 64] >> v % 64 & 1) {
@@ -321,6 +338,7 @@ bool kvm_irqchip_out(void *opaque, void *chips, GError **err)
     KvmVm *vm = opaque;
     X86Irqchips *c = chips;
     c->has_pit = vm->irqchip == ACCEL_IRQCHIP_ON;
+    kvm_irqfds_drop(vm);
     /* the PIT first: a tick that is due reaches the others */
     if (c->has_pit && !kvm_pit_out(vm, &c->pit, err))
         return false;

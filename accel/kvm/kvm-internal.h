@@ -8,7 +8,7 @@
 #include "vmm/vcpu.h"
 
 /* Private to accel/kvm. */
-enum { KVM_XSAVE_COMPONENTS = 20, KVM_SLOTS = 64, KVM_SHADOW_SLOT = KVM_SLOTS, KVM_STUB_SLOT };      /* slots of guest memory; beyond them our own */
+enum { KVM_MSI_FDS = 64, KVM_XSAVE_COMPONENTS = 20, KVM_SLOTS = 64, KVM_SHADOW_SLOT = KVM_SLOTS, KVM_STUB_SLOT };      /* slots of guest memory; beyond them our own */
 
 /* host: ours; seen: KVM's mapping of the same; @offset in @ram (no reference: the view has one); log: KVM logs writes */
 typedef struct KvmSlot { uint64_t gpa, size; uint8_t *host, *seen; uint32_t flags; bool used, log; RamBlock *ram; uint64_t offset; } KvmSlot;
@@ -23,6 +23,9 @@ typedef struct KvmCode {
     bool shadow_slot, shadow_odd;      /* is there one to move; where (vm->lock) */
     void *shadow_page;
 } KvmCode;
+
+/* A message that devices send; irqfd.c. */
+typedef struct KvmMsiFd { uint64_t addr; uint32_t data; unsigned sent; int fd; bool used, refused; } KvmMsiFd;
 
 typedef struct KvmEc KvmEc;
 struct X86PitState;
@@ -48,6 +51,10 @@ typedef struct KvmVm {
     enum { PIT_RUNS, PIT_ENDED, PIT_EMPTY } pit_rest[3];   /* a counter that KVM was given a count for only because it must have one */
     void *stub;                /* apic.c: its page; lock */
     _Atomic uint64_t apic_writes, n_msis;
+    GMutex msi_lock;           /* irqfd.c: what follows; before lock */
+    KvmMsiFd msi_fd[KVM_MSI_FDS];
+    unsigned msi_next, n_irqfds;
+    uint64_t irqfd_sent;
     GArray *doorbells;         /* doorbell.c; lock */
     unsigned n_doorbells, refused_doorbells;
     _Atomic uint64_t dirty_pages, dirty_reads;     /* dirty.c, for statistics */
@@ -102,6 +109,11 @@ void kvm_irqchip_free(KvmVm *vm);
 void kvm_irqchip_offer(KvmVm *vm, bool all);
 bool kvm_irqchip_in(void *vm, const void *chips, GError **err);
 bool kvm_irqchip_out(void *vm, void *chips, GError **err);
+/* The route of one gsi becomes *e, or goes (NULL). -errno. */
+int kvm_route_msi(KvmVm *vm, uint32_t gsi, const struct kvm_irq_routing_entry *e);
+/* irqfd.c. Send through an irqfd if the message has one; false: it is not sent. Any thread. Drop: all are taken away, and what they had sent has arrived. */
+bool kvm_irqfd_send(KvmVm *vm, uint64_t addr, uint32_t data);
+void kvm_irqfds_drop(KvmVm *vm);
 /* The part of a vCPU's state that KVM has only together with its local APIC: mp_state and the deadline. No-ops without one. */
 void kvm_irqchip_state_out(KvmEc *ec);
 void kvm_irqchip_state_in(KvmEc *ec);

@@ -85,6 +85,7 @@ static void kvm_vm_fini(void *opaque)
     if (vm->stub)
         munmap(vm->stub, PAGE_SIZE);
     g_mutex_clear(&vm->lock);
+    g_mutex_clear(&vm->msi_lock);
     g_free(vm);
 }
 
@@ -125,6 +126,7 @@ static bool kvm_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
     vm->run_size = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     kvm_xsave_layout(vm);
     g_mutex_init(&vm->lock);
+    g_mutex_init(&vm->msi_lock);
     g_mutex_init(&vm->code.lock);
     vm->refused = g_hash_table_new(NULL, NULL);
     ioctl(fd, KVM_SET_TSS_ADDR, 0xfffbd000ul);
@@ -438,9 +440,9 @@ static char *kvm_exit_stats(void *opaque)
 {
     KvmVm *vm = opaque;
     static const char *const chips[] = { [ACCEL_IRQCHIP_OFF] = "off", [ACCEL_IRQCHIP_SPLIT] = "split", [ACCEL_IRQCHIP_ON] = "on" };
-    return g_strdup_printf("kvm: kernel-irqchip %s, ioeventfds %u (%u refused), MSIs %" G_GUINT64_FORMAT ", assistant's APIC writes %" G_GUINT64_FORMAT
+    return g_strdup_printf("kvm: kernel-irqchip %s, ioeventfds %u (%u refused), irqfds %u, MSIs %" G_GUINT64_FORMAT " (%" G_GUINT64_FORMAT " through irqfds), assistant's APIC writes %" G_GUINT64_FORMAT
                            ", dirty logs read %" G_GUINT64_FORMAT " (%" G_GUINT64_FORMAT " pages)\n",
-                           chips[vm->irqchip], vm->n_doorbells, vm->refused_doorbells, vm->n_msis, vm->apic_writes, vm->dirty_reads, vm->dirty_pages);
+                           chips[vm->irqchip], vm->n_doorbells, vm->refused_doorbells, vm->n_irqfds, vm->n_msis, vm->irqfd_sent, vm->apic_writes, vm->dirty_reads, vm->dirty_pages);
 }
 
 const AccelOps accel_kvm = {
