@@ -39,7 +39,14 @@ static void add_range(Leaves *l, const X86CpuModel *m, const X86CpuidState *dyn,
 static const struct { uint32_t leaf, sub; uint8_t reg; } words[X86_FEATURE_WORDS] = {
     [X86_FW_1_EDX] = { 1, 0, 3 }, [X86_FW_1_ECX] = { 1, 0, 2 }, [X86_FW_7_EBX] = { 7, 0, 1 }, [X86_FW_7_ECX] = { 7, 0, 2 }, [X86_FW_7_EDX] = { 7, 0, 3 },
     [X86_FW_7_1_EAX] = { 7, 1, 0 }, [X86_FW_D_1_EAX] = { 0xd, 1, 0 }, [X86_FW_81_EDX] = { 0x80000001, 0, 3 }, [X86_FW_81_ECX] = { 0x80000001, 0, 2 },
+    [X86_FW_88_EBX] = { 0x80000008, 0, 1 }, [X86_FW_821_EAX] = { 0x80000021, 0, 0 }, [X86_FW_821_ECX] = { 0x80000021, 0, 2 },
 };
+
+/* "Not affected" by this or that side channel: true of translated code; of a processor only if the host says so. */
+static uint32_t not_affected(unsigned word)
+{
+    return word == X86_FW_88_EBX ? 1u << 26 | 1u << 29 : word == X86_FW_821_EAX ? 3u << 29 : word == X86_FW_821_ECX ? 3u << 1 : 0;
+}
 
 /* Features that need no help of the host's KVM: local APIC, x2APIC, TSC deadline and "runs under a hypervisor" are ours. */
 static uint32_t ours(unsigned word)
@@ -60,7 +67,8 @@ static uint32_t offered(const Leaves *l, unsigned word)
 /*
  * What the host's KVM does not offer is not offered to the guest, or it uses it and is refused (CR4.PCIDE is #GP without PCID, and a kernel dies of it).
  * Without hardware support guests see the host's XSAVE and more whatever is set, and the assistant must know them: what CR4 refuses goes; in
- * user-only mode not even that, but KVM's shadow pages know neither protection keys nor a fifth level.
+ * user-only mode not even that, but KVM's shadow pages know neither protection keys nor a fifth level. (There the kernel runs translated: what it defends
+ * itself against is no matter of the processor's.)
  */
 void kvm_cpu_features(const AccelConfig *cfg, void *features, GString *lost_names)
 {
@@ -80,7 +88,7 @@ void kvm_cpu_features(const AccelConfig *cfg, void *features, GString *lost_name
         if (kvm_user_only(cfg))
             lost = f->w[w] & (w == X86_FW_7_ECX ? 1u << 3 | 1u << 16 | 1u << 31 : 0);                           /* PKU, LA57, PKS */
         else if (pvm)
-            lost &= w == X86_FW_1_ECX ? 1u << 17 : w == X86_FW_7_EBX ? 1u << 10 : 0;   /* PCID, INVPCID */
+            lost &= (w == X86_FW_1_ECX ? 1u << 17 : w == X86_FW_7_EBX ? 1u << 10 : 0) | not_affected(w);   /* PCID, INVPCID */
         f->w[w] &= ~lost;
         for (unsigned b = 0; b < 32; b++) {
             const char *name = lost >> b & 1 ? x86_feature_name((X86Feature)(w * 32 + b)) : NULL;

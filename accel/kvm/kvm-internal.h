@@ -69,7 +69,8 @@ struct KvmEc {
     _Atomic bool have_thread;
     bool pending_io;           /* the last exit is completed by the next KVM_RUN only */
     bool nmi;
-    bool have_cpuid;
+    bool have_cpuid, has_tsc_offset;
+    int64_t tsc_offset;        /* as KVM has it, where it has one */
     uint64_t deadline;         /* IA32_TSC_DEADLINE as KVM had it last */
     /* user.c: what KVM has */
     bool synced, msrs_set;

@@ -221,6 +221,19 @@ static void msr_transfer(KvmEc *ec, X86State *s, bool set)
     }
 }
 
+/* Guest TSC = host TSC + offset, as under the translator. A host without hardware support takes an offset and does nothing with it. */
+static void tsc_transfer(KvmEc *ec, X86State *s, bool set)
+{
+    uint64_t offset = (uint64_t)s->tsc_offset;
+    struct kvm_device_attr a = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset };
+    if (ec->vm->pvm || (set && ec->has_tsc_offset && ec->tsc_offset == s->tsc_offset))
+        return;
+    if (ioctl(ec->fd, set ? KVM_SET_DEVICE_ATTR : KVM_GET_DEVICE_ATTR, &a) < 0)
+        return;
+    ec->has_tsc_offset = true;
+    ec->tsc_offset = s->tsc_offset = (int64_t)offset;
+}
+
 static bool debug_out(KvmEc *ec, X86State *s)
 {
     struct kvm_debugregs d;
@@ -313,8 +326,10 @@ bool kvm_state_out(void *opaque, uint32_t groups, GError **err)
     }
     if (want & X86_GROUP_XSAVE && !xsave_out(ec, s, err))
         return false;
-    if (want & X86_GROUP_MSR)
+    if (want & X86_GROUP_MSR) {
         msr_transfer(ec, s, false);
+        tsc_transfer(ec, s, false);
+    }
     if (want & X86_GROUP_DEBUG)
         debug_out(ec, s);
     if (want & X86_GROUP_EVENTS && !events_out(ec, s, err))
@@ -339,8 +354,10 @@ bool kvm_state_in(void *opaque, uint32_t groups, GError **err)
         return false;
     if (dirty & X86_GROUP_XSAVE && !xsave_in(ec, s, err))
         return false;
-    if (dirty & X86_GROUP_MSR)
+    if (dirty & X86_GROUP_MSR) {
         msr_transfer(ec, s, true);
+        tsc_transfer(ec, s, true);
+    }
     if (dirty & X86_GROUP_DEBUG)
         debug_in(ec, s);
     if (dirty & X86_GROUP_EVENTS && !events_in(ec, s, err))
