@@ -39,7 +39,6 @@ struct UserProc {
     UserSigaction action[USER_SIGNALS + 1];
     pthread_mutex_t thread_lock;
     GPtrArray *threads;
-    uint64_t rseq_ids;         /* CPU numbers in use by them */
 };
 
 struct UserThread {
@@ -64,9 +63,6 @@ struct UserThread {
     uint64_t syscall_nr;       /* as the guest called it, for restarts */
     uint64_t syscall_arg0;
     const UserAbi *call_abi;   /* whose form the running call has */
-    uint64_t rseq;             /* guest address of its registered struct rseq, 0 = none */
-    uint32_t rseq_sig;
-    unsigned rseq_id;
     uint64_t robust;           /* guest address of its list of robust futexes, where the host's kernel cannot walk it */
     void *own;                 /* of the ABI: own_size bytes, zero at first */
     int tid;
@@ -161,12 +157,6 @@ int64_t user_exit_group(UserThread *t, int status);
 
 /* sys_small.c: the futexes that the thread holds are those of a dead one now. */
 void user_robust_exit(UserThread *t);
-
-/* ---- rseq.c ---- */
-/* A signal handler is about to run with *pc as the place to come back to: out of a critical section, to its end for such cases. False: the guest's data is bad. */
-bool user_rseq_signal(UserThread *t, uint64_t *pc);
-void user_rseq_exit(UserThread *t);
-void user_rseq_forked(UserThread *t);
 
 /* ---- signal.c ---- */
 void user_signal_init(UserProc *p);

@@ -195,9 +195,6 @@ static void run_handler(UserThread *t, const siginfo_t *si, uint64_t blocked, ui
         host_action(sig, 0, 0);
     }
     pthread_mutex_unlock(&p->signal_lock);
-    /* pc as the guest's state struct has it: exact outside of translated code */
-    if (t->rseq && !user_rseq_signal(t, (uint64_t *)(void *)((uint8_t *)t->state + p->abi->isa->pc_offset)))
-        user_die(t, SIGSEGV);
     bool alt = a.flags & SA_ONSTACK && !(t->altstack.ss_flags & SS_DISABLE) && !on_altstack(t, p->abi->sp(t));
     if (!p->abi->push_frame(t, si, &a, saved, alt)) {
         if (sig == SIGSEGV)

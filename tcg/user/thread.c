@@ -84,7 +84,6 @@ static void thread_end(UserThread *t)
 {
     uint64_t tid_at = t->clear_tid;
     uint32_t zero = 0;
-    user_rseq_exit(t);
     if (t->robust)
         user_robust_exit(t);
     bool main_thread = getpid() == t->tid;
@@ -184,7 +183,6 @@ static void after_fork(UserThread *t)
     g_ptr_array_set_size(p->threads, 0);
     g_ptr_array_add(p->threads, t);
     t->tid = (int)syscall(SYS_gettid);
-    user_rseq_forked(t);
 }
 
 static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
