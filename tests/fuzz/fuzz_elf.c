@@ -1,4 +1,5 @@
 /* tandem-user's ELF loader: any file either loads or is refused, and what it mapped is within what it said. */
+#include <elf.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         close(fd);
         return 0;
     }
+    unsigned machine, elf_class;
+    p.abi = user_elf_peek(fd, &machine, &elf_class) && elf_class == ELFCLASS32 ? &user_abi_i386 : &user_abi_x86_64;
     user_map_init(&p);
     bool ok = user_elf_load(&p, fd, "input", true, &im, &status, &err);
     g_assert(ok ? !err : err && (status == 126 || status == 127));
