@@ -1,5 +1,6 @@
 /* The run loop of a vCPU, contexts, kicks. */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -609,6 +610,9 @@ static void safe_point(TcgCpu *cpu)
         tcg_check_armed(cpu);
     if (__atomic_load_n(&ctx->stop_request, __ATOMIC_SEQ_CST)) {
         pthread_rwlock_unlock(&ctx->run_lock);
+        /* who asked may not stand in line yet: taking the lock again now, with the poke already answered, would keep him waiting */
+        while (__atomic_load_n(&ctx->stop_request, __ATOMIC_SEQ_CST))
+            sched_yield();
         pthread_rwlock_rdlock(&ctx->run_lock);
     }
     if (__atomic_load_n(&ctx->next_gen, __ATOMIC_RELAXED) >= GEN_LIMIT - 64)
@@ -681,8 +685,9 @@ static void *arrival(TcgCpu *cpu, TcgBlock *b)
 /* What is due between two instructions. Returns whether to return to the caller with *why. */
 static bool events(TcgCpu *cpu, TcgLeave *why)
 {
-    safe_point(cpu);
+    /* first: who pokes from here on is not seen below, and must stop the code that follows */
     __atomic_store_n(&cpu->env->exit_request, 0, __ATOMIC_SEQ_CST);
+    safe_point(cpu);
     if (__atomic_exchange_n(&cpu->kicked, 0, __ATOMIC_SEQ_CST)) {
         *why = TCG_LEAVE_KICKED;
         return true;
