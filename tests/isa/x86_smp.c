@@ -80,6 +80,7 @@ static void both(Test *t, uint64_t rip0, uint64_t rip1)
 static unsigned put(Test *t, unsigned at, const char *bytes, unsigned n)
 {
     memcpy(t->ram + at, bytes, n);
+    tcg_invalidate_range(t->ctx, at, n);   /* the routines of another test were there */
     return at + n;
 }
 #define PUT(t, at, bytes) ((at) = put(t, at, bytes, sizeof(bytes) - 1))
