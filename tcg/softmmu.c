@@ -67,8 +67,11 @@ static void note_filled(TlbSpace *s, unsigned place)
 
 static void victim_add(TcgCpu *cpu, TlbSpace *s, TlbRef r)
 {
-    if (r.e->tag != TLB_NONE)
-        s->victim[s->next_victim++ % TLB_VICTIMS] = (TlbVictim){ *r.e, *r.info, r.place + 1, __atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST) };
+    /* the generation first: who arms the page between the two reads then finds an old one kept with the entry, never a new one */
+    uint32_t gen = __atomic_load_n(&cpu->ctx->track_gen, __ATOMIC_SEQ_CST);
+    TlbEntry e = { __atomic_load_n(&r.e->tag, __ATOMIC_SEQ_CST), r.e->addend };
+    if (e.tag != TLB_NONE)
+        s->victim[s->next_victim++ % TLB_VICTIMS] = (TlbVictim){ e, *r.info, r.place + 1, gen };
 }
 
 /*
