@@ -216,7 +216,7 @@ static bool tcg_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
 {
     /* Beside another engine: what it leaves to us is the guest's kernel at most. A boot translates 27 MiB; with 16 it costs a twelfth more CPU, and the rest is memory. */
     uint64_t beside = machine_accel(m) != &accel_tcg ? 16 << 20 : 0;
-    TcgConfig config = { .cache_size = cfg->tb_cache_bytes ? cfg->tb_cache_bytes : beside, .tier = (TcgTier)cfg->tier, .worker = TCG_WORKER_OFF, .log = machine_log(m), .ticks = mclock_host_tsc };
+    TcgConfig config = { .cache_size = cfg->tb_cache_bytes ? cfg->tb_cache_bytes : beside, .tier = (TcgTier)cfg->tier, .worker = TCG_WORKER_SPARE, .log = machine_log(m), .ticks = mclock_host_tsc };
     TcgContext *ctx = tcg_new(&config, err);
     if (!ctx)
         return false;
