@@ -1,10 +1,12 @@
-/* Two CPUs, the second switched on by PSCI: exclusives, LSE, locks, message passing, store buffering with barriers, SGIs, TLB flushes that reach all. */
+/* Two CPUs, the second switched on by PSCI: exclusives, LSE, locks, message passing, store buffering with barriers, SGIs, TLB flushes that reach all.
+ * What has them wait for one another ends after a time at the latest: on one core of the host each turn costs an emulator a slice of its scheduler. */
 #include "tests/guest/aarch64/guest.h"
 
-enum { CPUS = 2, ROUNDS = 2000 };
+enum { CPUS = 2, ROUNDS = 2000, SECONDS_BUFFER = 3, SECONDS_MESSAGE = 5 };
+static const u64 LAST = ~0ull;
 static volatile u64 arrived, a_excl, a_lse, a_lock, lock_word, slow_sum, up[CPUS];
 static volatile uint32_t a_excl32, bits;
-static volatile u64 x[2], seen[2], both_zero, data, flag, stale, turn, sgis[CPUS], wrong;
+static volatile u64 x[2], seen[2], both_zero, data, flag, stale, turn, over, sgis[CPUS], wrong;
 static u64 pages[2][512] __attribute__((aligned(4096))), top[512] __attribute__((aligned(4096))), mid[512] __attribute__((aligned(4096))),
     low[512] __attribute__((aligned(4096)));
 
@@ -53,10 +55,13 @@ static void with_lock(void)
 
 static void store_buffer(u64 cpu)
 {
-    for (unsigned n = 0; n < ROUNDS / 20; n++) {
+    u64 start = READ(cntvct_el0);
+    for (unsigned n = 0; !over; n++) {
         meet();
-        if (cpu == 0)
+        if (cpu == 0) {
             x[0] = x[1] = 0;
+            over = n + 1 >= ROUNDS / 20 || READ(cntvct_el0) - start > SECONDS_BUFFER * READ(cntfrq_el0);
+        }
         meet();
         if (cpu < 2) {
             x[cpu] = 1;
@@ -71,8 +76,10 @@ static void store_buffer(u64 cpu)
 
 static void message(u64 cpu)
 {
-    for (u64 n = 1; n < ROUNDS && cpu < 2; n++) {
+    u64 start = READ(cntvct_el0), got = 0, n = 0;
+    while (got != LAST && n != LAST) {
         if (cpu == 0) {
+            n = n + 2 >= ROUNDS || READ(cntvct_el0) - start > SECONDS_MESSAGE * READ(cntfrq_el0) ? LAST : n + 1;
             while (turn)
                 ;
             data = n;
@@ -80,10 +87,11 @@ static void message(u64 cpu)
             flag = n;
             turn = 1;
         } else {
-            while (flag != n)
+            while (flag == got)
                 ;
+            got = flag;
             __asm__ volatile("dmb ishld" : : : "memory");
-            stale += data != n;
+            stale += data != got;
             while (!turn)
                 ;
             turn = 0;

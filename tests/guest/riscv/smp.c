@@ -1,10 +1,14 @@
-/* Two harts: LR/SC, atomics, a lock, message passing, store buffering with fences. */
+/*
+ * Two harts: LR/SC, atomics, a lock, message passing, store buffering with fences. What has them wait for one another goes on for a time and not
+ * for a number of rounds: on one core of the host each turn costs an emulator a slice of its scheduler. What is printed does not depend on it.
+ */
 #include "tests/guest/riscv/guest.h"
 
-enum { ROUNDS = 20000 };
+enum { ROUNDS = 20000, TICKS = 10000000, BUFFER_ROUNDS = 2000, MESSAGES = 20000, BUFFER_TICKS = 3 * TICKS, MESSAGE_TICKS = 5 * TICKS };
+static const u64 LAST = ~0ull;
 static volatile u64 arrived, gone, a_lrsc, a_amo, a_lock, lock_word, slow_sum;
 static volatile uint32_t a_lrsc32, a_min = 1u << 30, bits;
-static volatile u64 x[2], seen[2], both_zero, data, flag, stale, turn;
+static volatile u64 x[2], seen[2], both_zero, data, flag, stale, turn, over;
 
 u64 trap(u64 *regs);
 u64 trap(u64 *regs)
@@ -49,10 +53,13 @@ static void with_lock(void)
 
 static void store_buffer(u64 hart)
 {
-    for (unsigned n = 0; n < ROUNDS / 10; n++) {
+    u64 start = CSR_READ(time);
+    for (unsigned n = 0; !over; n++) {
         meet();
-        if (hart == 0)
+        if (hart == 0) {
             x[0] = x[1] = 0;
+            over = n + 1 >= BUFFER_ROUNDS || CSR_READ(time) - start > BUFFER_TICKS;
+        }
         meet();
         x[hart] = 1;
         __asm__ volatile("fence rw, rw" : : : "memory");
@@ -65,8 +72,10 @@ static void store_buffer(u64 hart)
 
 static void message(u64 hart)
 {
-    for (u64 n = 1; n < ROUNDS; n++) {
+    u64 start = CSR_READ(time), got = 0, n = 0;
+    while (got != LAST && n != LAST) {
         if (hart == 0) {
+            n = n + 2 >= MESSAGES || CSR_READ(time) - start > MESSAGE_TICKS ? LAST : n + 1;
             while (turn)
                 ;
             data = n;
@@ -74,10 +83,11 @@ static void message(u64 hart)
             flag = n;
             turn = 1;
         } else {
-            while (flag != n)
+            while (flag == got)
                 ;
+            got = flag;
             __asm__ volatile("fence r, r" : : : "memory");
-            stale += data != n;
+            stale += data != got;
             while (!turn)
                 ;
             turn = 0;
