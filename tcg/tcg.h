@@ -267,6 +267,9 @@ void tcg_probe(TcgCpu *cpu, uint64_t va, unsigned len, TcgAccess access, unsigne
 /* Host address of plain RAM at va, valid for *ret_len bytes (to the end of the page), or NULL: use load/store. For TCG_WRITE the page is untracked RAM.
  * Faults like an access. */
 uint8_t *tcg_host(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, unsigned *ret_len);
+/* 16 bytes at @va, a multiple of 16, at once: if they are @expect (low half first), write @want; else write back what is there. What was found is in
+ * @expect. Faults like a write. */
+bool tcg_cas16(TcgCpu *cpu, uint64_t va, uint64_t expect[2], const uint64_t want[2], unsigned regime);
 /* Guest-physical: for page-table walks. False: not RAM. The CAS sets A/D bits; compares and swaps a 4- or 8-byte entry, *ret_done false if it had changed. */
 bool tcg_phys_load(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t *ret);
 bool tcg_phys_cas(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t expect, uint64_t value, bool *ret_done);

@@ -32,37 +32,12 @@ uint64_t a64_h_crc32(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d
 }
 
 /* ---- 128 bits ---- */
-__attribute__((target("cx16"))) static bool host_cas16(void *p, uint64_t expect[2], const uint64_t want[2])
-{
-    bool ok;
-    __asm__ volatile("lock cmpxchg16b %1" : "=@ccz"(ok), "+m"(*(unsigned __int128 *)p), "+a"(expect[0]), "+d"(expect[1])
-                     : "b"(want[0]), "c"(want[1]) : "memory");
-    return ok;
-}
-
-/* Pages that somebody watches, or devices: the other processors stand still. */
-static bool slow_cas16(A64State *s, uint64_t va, unsigned regime, uint64_t expect[2], const uint64_t want[2])
-{
-    TcgCpu *cpu = a64_cpu(s);
-    tcg_probe(cpu, va, 16, TCG_WRITE, regime);
-    tcg_need_alone(cpu);
-    uint64_t lo = tcg_load(cpu, va, 3, regime), hi = tcg_load(cpu, va + 8, 3, regime);
-    bool ok = lo == expect[0] && hi == expect[1];
-    tcg_store(cpu, va, ok ? want[0] : lo, 3, regime);
-    tcg_store(cpu, va + 8, ok ? want[1] : hi, 3, regime);
-    expect[0] = lo;
-    expect[1] = hi;
-    return ok;
-}
-
 static bool cas16(A64State *s, uint64_t va, uint64_t expect[2], const uint64_t want[2])
 {
     TcgCpu *cpu = a64_cpu(s);
-    unsigned regime = a64_isa_regime(s), len;
     if (va & 15)
         a64_align_fault(cpu, va, TCG_WRITE);
-    uint8_t *host = tcg_host(cpu, va, TCG_WRITE, regime, &len);
-    return host ? host_cas16(host, expect, want) : slow_cas16(s, va, regime, expect, want);
+    return tcg_cas16(cpu, va, expect, want, a64_isa_regime(s));
 }
 
 uint64_t a64_h_stxp(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)

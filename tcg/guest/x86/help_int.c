@@ -131,38 +131,14 @@ uint64_t x86_h_bcd(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 
 /* ---- CMPXCHG16B ---- */
 
-__attribute__((target("cx16"))) static bool host_cas16(void *p, uint64_t expect[2], const uint64_t want[2])
-{
-    bool ok;
-    __asm__ volatile("lock cmpxchg16b %1" : "=@ccz"(ok), "+m"(*(unsigned __int128 *)p), "+a"(expect[0]), "+d"(expect[1])
-                     : "b"(want[0]), "c"(want[1]) : "memory");
-    return ok;
-}
-
-/* Pages that somebody watches, or devices: the other processors stand still. */
-static bool slow_cas16(X86State *s, uint64_t va, unsigned regime, uint64_t expect[2], const uint64_t want[2])
-{
-    TcgCpu *cpu = x86_cpu(s);
-    tcg_probe(cpu, va, 16, TCG_WRITE, regime);
-    tcg_need_alone(cpu);
-    uint64_t lo = tcg_load(cpu, va, 3, regime), hi = tcg_load(cpu, va + 8, 3, regime);
-    bool ok = lo == expect[0] && hi == expect[1];
-    tcg_store(cpu, va, ok ? want[0] : lo, 3, regime);
-    tcg_store(cpu, va + 8, ok ? want[1] : hi, 3, regime);
-    expect[0] = lo;
-    expect[1] = hi;
-    return ok;
-}
-
 uint64_t x86_h_cmpxchg16b(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = state;
-    unsigned regime = x86_isa.regime(x86_mode_key(s)), len;
+    unsigned regime = x86_isa.regime(x86_mode_key(s));
     if (a & 15)
         x86_raise_err(s, X86_GP, 0);
     uint64_t expect[2] = { s->gpr[X86_RAX], s->gpr[X86_RDX] }, want[2] = { s->gpr[X86_RBX], s->gpr[X86_RCX] };
-    uint8_t *host = tcg_host(x86_cpu(s), a, TCG_WRITE, regime, &len);
-    bool ok = host ? host_cas16(host, expect, want) : slow_cas16(s, a, regime, expect, want);
+    bool ok = tcg_cas16(x86_cpu(s), a, expect, want, regime);
     s->cc = (s->cc & ~X86_CC_Z) | (ok ? X86_CC_Z : 0);
     if (!ok) {
         s->gpr[X86_RAX] = expect[0];
