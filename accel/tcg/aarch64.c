@@ -4,30 +4,16 @@
 #include "cpu/aarch64/sysreg.h"
 #include "tcg/guest/aarch64/guest.h"
 
-static int64_t no_offset(const void *state) { return 0; }
-
-static bool sysreg_read(Vcpu *c, uint32_t reg, uint64_t *ret)
-{
-    const CpuIntcOps *ops = c->intc.ops;
-    return ops && ops->msr_read(c->intc.opaque, reg, ret);
-}
-
-static bool sysreg_write(Vcpu *c, uint32_t reg, uint64_t value)
-{
-    const CpuIntcOps *ops = c->intc.ops;
-    return ops && ops->msr_write(c->intc.opaque, reg, value);
-}
-
 /* VCPU_EV_SIPI: PSCI switched the CPU on. It starts as from reset but for entry point and x0 (DEN 0022D 5.6). */
 static void take_events(Vcpu *c, uint32_t events)
 {
     A64State *s = c->state;
     uint64_t pc, x0;
-    if (!(events & VCPU_EV_SIPI) || !sysreg_read(c, A64_MACHINE_START_PC, &pc) || !sysreg_read(c, A64_MACHINE_START_X0, &x0))
+    if (!(events & VCPU_EV_SIPI) || !tcg_intc_read(c, A64_MACHINE_START_PC, &pc) || !tcg_intc_read(c, A64_MACHINE_START_X0, &x0))
         return;
     c->type->reset(s, c->index, true);
     for (unsigned n = 0; n < A64_TIMERS; n++)   /* what it had programmed before it was switched off */
-        sysreg_write(c, A64_MACHINE_TIMER + 8 + n, 0);
+        tcg_intc_write(c, A64_MACHINE_TIMER + 8 + n, 0);
     s->power = A64_POWER_ON;
     s->pc = pc;
     s->x[0] = x0;
@@ -36,6 +22,6 @@ static void take_events(Vcpu *c, uint32_t events)
 static void state_written(Vcpu *c) { ((A64State *)c->state)->tlb_flush_pending = 1; }
 
 const TcgGuest tcg_guest_aarch64 = {
-    .name = "aarch64", .isa = &a64_isa, .tsc_offset = no_offset, .sysreg_read = sysreg_read, .sysreg_write = sysreg_write,
+    .name = "aarch64", .isa = &a64_isa, .sysreg_read = tcg_intc_read, .sysreg_write = tcg_intc_write,
     .take_events = take_events, .state_written = state_written,
 };

@@ -69,9 +69,7 @@ static bool x86_sysreg_read(Vcpu *c, uint32_t reg, uint64_t *ret)
         *ret = ops ? ops->tpr(c->intc.opaque) : ((X86State *)c->state)->cr8;
         return true;
     }
-    if (kvmclock_read(c, reg, ret))
-        return true;
-    if (ops && ops->msr_read && ops->msr_read(c->intc.opaque, reg, ret))
+    if (kvmclock_read(c, reg, ret) || tcg_intc_read(c, reg, ret))
         return true;
     VmExit x = { .kind = EXIT_MSR, .addr = reg, .size = 8 };
     vcpu_io(c, &x);
@@ -88,9 +86,7 @@ static bool x86_sysreg_write(Vcpu *c, uint32_t reg, uint64_t value)
         ((X86State *)c->state)->cr8 = value;
         return true;
     }
-    if (kvmclock_write(c, reg, value))
-        return true;
-    if (ops && ops->msr_write && ops->msr_write(c->intc.opaque, reg, value))
+    if (kvmclock_write(c, reg, value) || tcg_intc_write(c, reg, value))
         return true;
     VmExit x = { .kind = EXIT_MSR, .write = true, .addr = reg, .size = 8, .value = value };
     if (vcpu_io(c, &x))
