@@ -147,8 +147,11 @@ def qemu(accel='tcg', cpu='max'):
 
 
 class ForeignGuest:
-    """A guest of another CPU on -machine virt: Image and initrd in @folder, for riscv64 by default that of scripts/make-riscv-guest."""
-    EARLY = {'riscv64': 'earlycon=sbi'}
+    """A guest of another CPU on -machine virt: Image and initrd in @folder, by default those of scripts/make-riscv-guest or make-aarch64-guest."""
+    EARLY = {'riscv64': 'earlycon=sbi', 'aarch64': 'earlycon'}
+    # For both programs (an Arm CPU whose kernel hides itself from programs); the console of the kernel.
+    CPU = {'aarch64': 'cortex-a72'}
+    CONSOLE = {'riscv64': 'ttyS0', 'aarch64': 'ttyAMA0'}
 
     def __init__(self, arch, folder=None):
         cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
@@ -162,9 +165,10 @@ class ForeignGuest:
                 return 'no %s (scripts/make-%s-guest makes it)' % (path, {'riscv64': 'riscv'}.get(self.arch, self.arch))
         return None
 
-    def argv(self, program, initrd=None, append='', memory=512, smp=1):
+    def argv(self, program, initrd=None, append='', memory=512, smp=1, cpu=None):
         """@program: tandem's path, or 'qemu'."""
+        cpu = cpu or self.CPU.get(self.arch)
         base = ['qemu-system-' + self.arch, '-machine', 'virt', '-no-user-config', '-display', 'none'] if program == 'qemu' else \
             [program, '-arch', self.arch, '-monitor', 'none']
-        return base + ['-nodefaults', '-serial', 'stdio', '-m', str(memory), '-smp', str(smp), '-kernel', self.kernel,
-                       '-initrd', initrd or self.initrd, '-append', ('console=ttyS0 ' + append).strip(), '-no-reboot']
+        return base + (['-cpu', cpu] if cpu else []) + ['-nodefaults', '-serial', 'stdio', '-m', str(memory), '-smp', str(smp), '-kernel', self.kernel,
+                       '-initrd', initrd or self.initrd, '-append', ('console=%s %s' % (self.CONSOLE[self.arch], append)).strip(), '-no-reboot']
