@@ -9,33 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "tests/isa/aarch64_insn.h"
 #include "tests/isa/aarch64_random.h"
+#include "tests/isa/random.h"
 
 static void die(const char *text) { puts(text); exit(1); }
 
 A64Test T;
 
-uint64_t a64t_rnd(void)
-{
-    T.rng ^= T.rng << 13;
-    T.rng ^= T.rng >> 7;
-    T.rng ^= T.rng << 17;
-    return T.rng * 0x2545f4914f6cdd1dull;
-}
-
-static uint64_t rnd_int(void)
-{
-    static const uint64_t special[] = { 0, 1, ~0ull, 1ull << 63, ~0ull >> 1, 0x80000000, 0x7fffffff, 0xffffffff, 0xffffffff80000000ull };
-    switch (a64t_rnd() % 4) {
-    case 0: return special[a64t_rnd() % G_N_ELEMENTS(special)];
-    case 1: return a64t_rnd() >> a64t_rnd() % 64;
-    case 2: return (uint64_t)((int64_t)a64t_rnd() >> a64t_rnd() % 64);
-    default: return a64t_rnd();
-    }
-}
+uint64_t a64t_rnd(void) { return rnd_next(&T.rng); }
 
 /* ---- programs ---- */
 static bool reserved(int r) { return r >= LOOP && r <= AREA_REG && r != MOVING; }
@@ -90,28 +73,9 @@ static bool predictable(const A64OpInfo *i, const A64Args *a)
     return true;
 }
 
-/* Does the translator take it? Tried on a unit that is thrown away. */
-static bool legal(const A64OpInfo *i, uint32_t insn, const A64Args *a)
-{
-    static IrInsn buf[IR_MAX_INSNS];
-    static IrUnit u;
-    static A64Tr t;
-    TcgUnitDesc d = { .u = &u };
-    A64Args b = *a;
-    ir_begin(&u, buf, a64_slots, A64S_SLOTS);
-    memset(&t, 0, sizeof(t));
-    t.d = &d;
-    t.u = &u;
-    t.mode = T.mode;
-    t.insn = insn;
-    t.next = 4;
-    b.k = i->k;
-    return i->emit(&t, &b);
-}
-
 static bool wanted(const A64OpInfo *i, uint32_t insn, const A64Args *a)
 {
-    return spares_registers(i, a) && predictable(i, a) && legal(i, insn, a);
+    return spares_registers(i, a) && predictable(i, a) && a64t_legal(insn, a, T.mode);
 }
 
 /* The registers an address is made of, and offsets that stay inside the data. */
@@ -126,25 +90,10 @@ static uint32_t fit_address(const A64OpInfo *i, uint32_t insn)
     return insn;
 }
 
-/* Bits that no operand takes: should-be-one. */
-static uint32_t free_bits(unsigned op)
-{
-    const A64OpInfo *i = &a64_op_info[op];
-    uint32_t bits = 0;
-    A64Args a = { 0 }, b;
-    a64_decode32(i->value, &a);
-    for (unsigned n = 0; n < 32; n++) {
-        memset(&b, 0, sizeof(b));
-        if (!(i->mask >> n & 1) && a64_decode32(i->value | 1u << n, &b) && !memcmp(&a, &b, sizeof(a)))
-            bits |= 1u << n;
-    }
-    return bits;
-}
-
 static uint32_t pick(unsigned op)
 {
     const A64OpInfo *i = &a64_op_info[op];
-    uint32_t ones = free_bits(op);
+    uint32_t ones = a64t_free_bits(op);
     for (unsigned tries = 0; tries < 4000; tries++) {
         A64Args a = { 0 };
         uint32_t insn = ((uint32_t)a64t_rnd() & ~i->mask) | i->value | ones;
@@ -313,11 +262,11 @@ static void make_case(unsigned first)
 {
     memset(&T.in, 0, sizeof(T.in));
     for (unsigned n = 0; n < 31; n++)
-        T.in.x[n] = rnd_int();
+        T.in.x[n] = rnd_integer(&T.rng);
     for (unsigned n = 0; n < 64; n++)
         T.in.v[n] = T.rnd_vector ? T.rnd_vector() : a64t_rnd();
     for (unsigned n = 0; n < DATA_SIZE; n += 8) {
-        uint64_t v = T.rnd_vector && a64t_rnd() & 1 ? T.rnd_vector() : rnd_int();
+        uint64_t v = T.rnd_vector && a64t_rnd() & 1 ? T.rnd_vector() : rnd_integer(&T.rng);
         memcpy(&T.in.raw[DATA + n], &v, 8);
     }
     T.in.x[AREA_REG] = AREA;
@@ -329,44 +278,6 @@ static void make_case(unsigned first)
     if (T.rnd_fp)
         T.rnd_fp();
     generate(first);
-}
-
-/* ---- the oracle ---- */
-static bool start_oracle(const char *runner)
-{
-    int in[2], out[2];
-    if (access("/usr/bin/qemu-aarch64", X_OK) || pipe(in) || pipe(out))
-        return false;
-    if (!fork()) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        close(in[1]);
-        close(out[0]);
-        execl("/usr/bin/qemu-aarch64", "qemu-aarch64", "-cpu", "max", runner, (char *)NULL);
-        _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    T.to = in[1];
-    T.from = out[0];
-    return true;
-}
-
-static bool ask_oracle(void)
-{
-    for (size_t n = 0; n < IN_SIZE;) {
-        ssize_t r = write(T.to, T.in.raw + n, IN_SIZE - n);
-        if (r <= 0)
-            return false;
-        n += (size_t)r;
-    }
-    for (size_t n = 0; n < OUT_SIZE;) {
-        ssize_t r = read(T.from, T.want.raw + n, OUT_SIZE - n);
-        if (r <= 0)
-            return false;
-        n += (size_t)r;
-    }
-    return true;
 }
 
 /* ---- ours ---- */
@@ -480,9 +391,9 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return 2;
-    T.rng = (argc > 2 ? strtoull(argv[2], NULL, 0) : 1) * 0x9e3779b97f4a7c15ull + 1;
+    T.rng = rnd_seed(argc > 2 ? strtoull(argv[2], NULL, 0) : 1);
     unsigned cases = argc > 3 ? (unsigned)atoi(argv[3]) : 3000;
-    if (!start_oracle(argv[1])) {
+    if (!oracle_start(&T.oracle, (char *[]){ "/usr/bin/qemu-aarch64", "-cpu", "max", argv[1], NULL })) {
         puts("no qemu-aarch64 here (package qemu-user)");
         return 77;
     }
@@ -496,7 +407,7 @@ int main(int argc, char **argv)
     TcgCpu *cpu = tcg_cpu_new(ctx, &a64_isa, s, &callbacks, NULL);
     for (unsigned n = 0; n < cases && T.bad < 10; n++) {
         make_case(n % A64_OPS);
-        if (!ask_oracle()) {
+        if (!oracle_ask(&T.oracle, T.in.raw, IN_SIZE, T.want.raw, OUT_SIZE)) {
             printf("the oracle died\n");
             show(n);
             return 1;

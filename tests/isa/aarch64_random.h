@@ -1,6 +1,7 @@
 #pragma once
 #include "tcg/guest/aarch64/guest.h"
 #include "tcg/guest/aarch64/translate.h"
+#include "tests/isa/oracle.h"
 
 /* The random-program test of AArch64, common to its parts: aarch64_random.c (base instructions, the loop), aarch64_random_fp.c. */
 
@@ -19,7 +20,7 @@ typedef struct A64Test {
     uint64_t rng, mode;
     uint8_t *ram;
     A64Area in, want, got;
-    int to, from;
+    Oracle oracle;
     bool loops;
     unsigned bad, seen[A64_OPS];
     uint32_t seq[MAX_SEQ];     /* instructions of the case */

@@ -7,18 +7,13 @@
 #include <string.h>
 
 #include "tcg/guest/riscv/translate.h"
+#include "tests/isa/random.h"
 
 enum { PER_LINE = 12, TRIES = 2000 };
 
-static uint64_t state = 88172645463325252ull;
+static uint64_t state;
 
-static uint32_t rnd(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 16);
-}
+static uint32_t rnd(void) { return (uint32_t)(rnd_next(&state) >> 16); }
 
 static unsigned line(unsigned op)
 {
@@ -42,6 +37,7 @@ static unsigned line(unsigned op)
 int main(void)
 {
     int bad = 0;
+    state = rnd_seed(1);
     for (unsigned op = 0; op < RISCV_OPS; op++)
         if (!line(op)) {
             fprintf(stderr, "%s never decodes to itself\n", riscv_op_info[op].name);

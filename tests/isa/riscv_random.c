@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "tcg/guest/riscv/guest.h"
 #include "tcg/guest/riscv/translate.h"
+#include "tests/isa/oracle.h"
+#include "tests/isa/random.h"
 
 enum { AREA = 0x200000, BACK = 0x1f0000, DATA = 4096, DATA_SIZE = 8192, CODE = 0x10000, CODE_SIZE = 8192, OUT_SIZE = DATA + DATA_SIZE,
        IN_SIZE = CODE + CODE_SIZE, RAM_BASE = BACK, RAM_SIZE = 0x40000, MAX_SEQ = 40, BASE_SP = 2, BASE_GP = 3, BASE_S0 = 8, COUNTER = 9,
@@ -31,32 +31,17 @@ static struct {
     uint64_t rng;
     uint8_t *ram;
     Area in, want, got;
-    int to, from;
+    Oracle oracle;
     bool loops;
     unsigned bad, seen[RISCV_OPS];
     uint32_t seq[MAX_SEQ + 1]; /* instructions of the case, and where they lie */
     unsigned at[MAX_SEQ + 2], n;
 } T;
 
-static uint64_t rnd(void)
-{
-    T.rng ^= T.rng << 13;
-    T.rng ^= T.rng >> 7;
-    T.rng ^= T.rng << 17;
-    return T.rng * 0x2545f4914f6cdd1dull;
-}
+static uint64_t rnd(void) { return rnd_next(&T.rng); }
 
 /* ---- values ---- */
-static uint64_t rnd_int(void)
-{
-    static const uint64_t special[] = { 0, 1, ~0ull, 1ull << 63, ~0ull >> 1, 0x80000000, 0x7fffffff, 0xffffffff, 0xffffffff80000000ull };
-    switch (rnd() % 4) {
-    case 0: return special[rnd() % G_N_ELEMENTS(special)];
-    case 1: return rnd() >> rnd() % 64;
-    case 2: return (uint64_t)((int64_t)rnd() >> rnd() % 64);
-    default: return rnd();
-    }
-}
+static uint64_t rnd_int(void) { return rnd_integer(&T.rng); }
 
 static uint64_t rnd_float(bool dbl)
 {
@@ -267,44 +252,6 @@ static void make_case(unsigned first)
     generate(first);
 }
 
-/* ---- the oracle ---- */
-static bool start_oracle(const char *runner)
-{
-    int in[2], out[2];
-    if (access("/usr/bin/qemu-riscv64", X_OK) || pipe(in) || pipe(out))
-        return false;
-    if (!fork()) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        close(in[1]);
-        close(out[0]);
-        execl("/usr/bin/qemu-riscv64", "qemu-riscv64", runner, (char *)NULL);
-        _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    T.to = in[1];
-    T.from = out[0];
-    return true;
-}
-
-static bool ask_oracle(void)
-{
-    for (size_t n = 0; n < IN_SIZE;) {
-        ssize_t r = write(T.to, T.in.raw + n, IN_SIZE - n);
-        if (r <= 0)
-            return false;
-        n += (size_t)r;
-    }
-    for (size_t n = 0; n < OUT_SIZE;) {
-        ssize_t r = read(T.from, T.want.raw + n, OUT_SIZE - n);
-        if (r <= 0)
-            return false;
-        n += (size_t)r;
-    }
-    return true;
-}
-
 /* ---- ours ---- */
 static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *ret_flags)
 {
@@ -408,9 +355,9 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return 2;
-    T.rng = (argc > 2 ? strtoull(argv[2], NULL, 0) : 1) * 0x9e3779b97f4a7c15ull + 1;
+    T.rng = rnd_seed(argc > 2 ? strtoull(argv[2], NULL, 0) : 1);
     unsigned cases = argc > 3 ? (unsigned)atoi(argv[3]) : 3000;
-    if (!start_oracle(argv[1])) {
+    if (!oracle_start(&T.oracle, (char *[]){ "/usr/bin/qemu-riscv64", argv[1], NULL })) {
         puts("no qemu-riscv64 here (package qemu-user)");
         return 77;
     }
@@ -423,7 +370,7 @@ int main(int argc, char **argv)
     TcgCpu *cpu = tcg_cpu_new(ctx, &riscv_isa, s, &callbacks, NULL);
     for (unsigned n = 0; n < cases && T.bad < 10; n++) {
         make_case(n % RISCV_OPS);
-        if (!ask_oracle()) {
+        if (!oracle_ask(&T.oracle, T.in.raw, IN_SIZE, T.want.raw, OUT_SIZE)) {
             printf("the oracle died\n");
             show(n);
             return 1;

@@ -12,13 +12,11 @@
 #endif
 
 #include "tcg/guest/x86/translate.h"
+#include "tests/isa/random.h"
 
 static uint64_t rnd(uint64_t *s)
 {
-    *s ^= *s << 13;
-    *s ^= *s >> 7;
-    *s ^= *s << 17;
-    return *s * 0x2545f4914f6cdd1dull;
+    return rnd_next(s);
 }
 
 static unsigned pick(uint32_t bits, uint64_t *s)

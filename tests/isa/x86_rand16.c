@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tcg/guest/x86/translate.h"
+#include "tests/isa/random.h"
 #include "util/bits.h"
 
 typedef struct Gen { uint64_t rng; uint8_t b[64]; unsigned n; } Gen;
@@ -14,10 +15,7 @@ static const uint64_t MODE = X86M_CODE16;
 
 static uint64_t rnd(Gen *g)
 {
-    g->rng ^= g->rng << 13;
-    g->rng ^= g->rng >> 7;
-    g->rng ^= g->rng << 17;
-    return g->rng * 0x2545f4914f6cdd1dull;
+    return rnd_next(&g->rng);
 }
 
 static bool wanted(const X86Op *op)

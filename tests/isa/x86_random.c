@@ -19,6 +19,7 @@
 #include <ucontext.h>
 
 #include "tcg/guest/x86/translate.h"
+#include "tests/isa/random.h"
 #include "tests/isa/x86_random_x87.h"
 #include "util/bits.h"
 
@@ -45,13 +46,7 @@ static struct {
     struct sigaction old;      /* the translator's, of SIGFPE */
 } T;
 
-static uint64_t rnd(void)
-{
-    T.rng ^= T.rng << 13;
-    T.rng ^= T.rng >> 7;
-    T.rng ^= T.rng << 17;
-    return T.rng * 0x2545f4914f6cdd1dull;
-}
+static uint64_t rnd(void) { return rnd_next(&T.rng); }
 
 /* ---- native ---- */
 uint64_t native_regs[18];      /* 16 registers, flags, host's stack pointer */
