@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tcg/guest/x86/x86.h"
-#include "tcg/tcg.h"
+#include "tests/isa/x86_flat.h"
 
 enum { RAM_SIZE = 4 << 20, PT = 0x1000, CODE = 0x10000, STACK = 0x20000, DEV = 8 << 20, ROUNDS = 4000 };
 
@@ -78,41 +77,18 @@ static void cb_io_write(void *opaque, uint64_t gpa, uint64_t v, unsigned size)
     set_off(t, gpa);
 }
 
-static uint64_t cb_in(void *o, uint16_t port, unsigned size) { return ~0ull; }
-static void cb_out(void *o, uint16_t port, uint64_t v, unsigned size) { }
-static bool cb_false(void *o) { return false; }
-static bool cb_sysreg_read(void *o, uint32_t reg, uint64_t *ret) { return false; }
-static bool cb_sysreg_write(void *o, uint32_t reg, uint64_t v) { return false; }
-static int cb_ack(void *o) { return -1; }
-static uint64_t cb_time(void *o) { return 0; }
-static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write, .port_in = cb_in, .port_out = cb_out,
-                                        .sysreg_read = cb_sysreg_read, .sysreg_write = cb_sysreg_write,
-                                        .irq_pending = cb_false, .irq_ack = cb_ack, .time_counter = cb_time };
-
-static void put64(Test *t, unsigned off, uint64_t v) { memcpy(t->ram + off, &v, 8); }
+static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write, FLAT_CALLBACKS };
 
 static void set_up(Test *t)
 {
     X86State *s = t->s;
-    put64(t, PT, (PT + 0x1000) | 7);
-    put64(t, PT + 0x1000, (PT + 0x2000) | 7);
-    for (unsigned n = 0; n < 8; n++)
-        put64(t, PT + 0x2000 + 8 * n, (uint64_t)n << 21 | 0xe7);
+    flat_tables(t->ram, PT, 16 << 20);
     memcpy(t->ram + CODE, code, sizeof(code) - 1);
     x86_state_reset(s, false, true);
-    for (int n = 0; n < X86_SEGS; n++)
-        s->seg[n] = (X86Seg){ .limit = 0xffffffff, .attr = 0xc093, .sel = 16 };
-    s->seg[X86_CS] = (X86Seg){ .limit = 0xffffffff, .attr = 0xa09b, .sel = 8 };
-    s->cr0 = 0x80050033;
-    s->cr3 = PT;
-    s->cr4 = X86_CR4_PAE;
-    s->msr.efer = X86_EFER_LMA | X86_EFER_LME;
-    x86_set_rflags(s, 2);
-    s->ev.mp_state = X86_MP_RUNNABLE;
+    flat_state(s, PT, CODE);
     s->gpr[X86_RSP] = STACK;
     s->gpr[X86_RDI] = DEV;
     s->gpr[X86_RCX] = ROUNDS;
-    s->rip = CODE;
 }
 
 static bool run(Test *t)

@@ -14,8 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcg/guest/x86/x86.h"
-#include "tcg/tcg.h"
+#include "tests/isa/x86_flat.h"
 
 enum { RAM_SIZE = 16 << 20, PT = 0x1000, CODE = 0x10000, PAGES = 0x100000, N_PAGES = 512, DATA = 0x20000, FLAG = 0x21000, SPLIT = 0x23ffe, ADDS = 20000 };
 
@@ -30,34 +29,14 @@ static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *flags)
 }
 static uint64_t cb_io_read(void *o, uint64_t gpa, unsigned size) { return ~0ull; }
 static void cb_io_write(void *o, uint64_t gpa, uint64_t v, unsigned size) { }
-static uint64_t cb_in(void *o, uint16_t port, unsigned size) { return ~0ull; }
-static void cb_out(void *o, uint16_t port, uint64_t v, unsigned size) { }
-static bool cb_false(void *o) { return false; }
-static bool cb_sysreg_read(void *o, uint32_t reg, uint64_t *ret) { return false; }
-static bool cb_sysreg_write(void *o, uint32_t reg, uint64_t v) { return false; }
-static int cb_ack(void *o) { return -1; }
-static uint64_t cb_time(void *o) { return 0; }
-static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write, .port_in = cb_in, .port_out = cb_out,
-                                        .sysreg_read = cb_sysreg_read, .sysreg_write = cb_sysreg_write,
-                                        .irq_pending = cb_false, .irq_ack = cb_ack, .time_counter = cb_time };
-
-static void put64(Test *t, unsigned off, uint64_t v) { memcpy(t->ram + off, &v, 8); }
+static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write, FLAT_CALLBACKS };
 
 static void reset(Side *side, uint64_t rip)
 {
     X86State *s = side->s;
-    for (int n = 0; n < X86_SEGS; n++)
-        s->seg[n] = (X86Seg){ .limit = 0xffffffff, .attr = 0xc093, .sel = 16 };
-    s->seg[X86_CS] = (X86Seg){ .limit = 0xffffffff, .attr = 0xa09b, .sel = 8 };
-    s->cr0 = 0x80050033;
-    s->cr3 = PT;
-    s->cr4 = X86_CR4_PAE;
-    s->msr.efer = X86_EFER_LMA | X86_EFER_LME;
-    s->cpl = 0;
-    x86_set_rflags(s, 2);
-    s->ev.mp_state = X86_MP_RUNNABLE;
+    flat_state(s, PT, rip);
     s->gpr[X86_RSP] = DATA + 0x800 + 0x400 * (side->rip & 1);
-    side->rip = s->rip = rip;
+    side->rip = rip;
 }
 
 static void *run(void *opaque)
@@ -180,10 +159,7 @@ int main(int argc, char **argv)
     const char *tier = getenv("TCG_TIER");
     TcgConfig config = { .cache_size = 64 << 20, .tier = tier && !strcmp(tier, "interp") ? TCG_TIER_INTERP : TCG_TIER_AUTO,
                          .worker = tier && !strcmp(tier, "worker") ? TCG_WORKER_ALWAYS : TCG_WORKER_OFF };
-    put64(&t, PT, (PT + 0x1000) | 7);
-    put64(&t, PT + 0x1000, (PT + 0x2000) | 7);
-    for (unsigned n = 0; n < RAM_SIZE >> 21; n++)
-        put64(&t, PT + 0x2000 + 8 * n, (uint64_t)n << 21 | 0xe7);
+    flat_tables(t.ram, PT, RAM_SIZE);
     t.ctx = tcg_new(&config, NULL);
     for (int n = 0; n < 2; n++) {
         t.side[n].s = g_aligned_alloc0(1, sizeof(X86State), 64);
