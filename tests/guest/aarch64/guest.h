@@ -1,44 +1,16 @@
 #pragma once
-#include <stdint.h>
+#include "tests/guest/print.h"
 
 /* What bare-metal images share: console, system registers, EL0, PSCI. Built for armv8-a, linked at 0x40200000, entered at EL1. */
-typedef uint64_t u64;
 #define READ(r) ({ u64 v_; __asm__ volatile("mrs %0, " #r : "=r"(v_)); v_; })
 #define WRITE(r, v) __asm__ volatile("msr " #r ", %0\nisb" : : "r"((u64)(v)) : "memory")
-#define REG32(a) (*(volatile uint32_t *)(uintptr_t)(a))
-#define REG64(a) (*(volatile u64 *)(uintptr_t)(a))
-enum { UART = 0x9000000, GICD = 0x8000000, GICC = 0x8010000, GICR = 0x80a0000 };
+enum { GICD = 0x8000000, GICC = 0x8010000, GICR = 0x80a0000 };
 
 u64 run_el0(u64 (*fn)(u64), u64 arg);
 void run_end(void);
 void secondary(void);
 void cpu_main(u64 cpu);
 void trap(u64 kind, u64 *regs);
-
-static inline void put(char c) { REG32(UART) = (unsigned char)c; }
-
-static inline void print(const char *s)
-{
-    while (*s)
-        put(*s++);
-}
-
-static inline void print_hex(u64 v)
-{
-    int top = 60;
-    while (top && !(v >> top))
-        top -= 4;
-    for (; top >= 0; top -= 4)
-        put("0123456789abcdef"[v >> top & 15]);
-}
-
-static inline void show(const char *what, u64 v)
-{
-    print(what);
-    put(' ');
-    print_hex(v);
-    put('\n');
-}
 
 static inline u64 psci(u64 fn, u64 a, u64 b, u64 c)
 {

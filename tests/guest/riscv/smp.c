@@ -14,11 +14,7 @@ u64 trap(u64 *regs);
 u64 trap(u64 *regs)
 {
     (void)regs;
-    show("unexpected", CSR_READ(mcause));
-    show("at", CSR_READ(mepc));
-    finish(1);
-    for (;;)
-        ;
+    unexpected_trap();
 }
 
 static void meet(void)
