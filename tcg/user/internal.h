@@ -10,6 +10,8 @@
 typedef struct UserProc UserProc;
 typedef struct UserThread UserThread;
 typedef struct UserAbi UserAbi;
+typedef struct UserRseq UserRseq;
+typedef struct UserCpus UserCpus;
 
 /* ---- memory map: what the guest has mapped, ascending, not overlapping ---- */
 typedef struct UserRegion { uint64_t start, end, offset, dev, ino; int prot; bool shared, grows; char *name; } UserRegion;
@@ -39,6 +41,7 @@ struct UserProc {
     UserSigaction action[USER_SIGNALS + 1];
     pthread_mutex_t thread_lock;
     GPtrArray *threads;
+    UserCpus *cpus;            /* rseq.c; made under thread_lock */
 };
 
 struct UserThread {
@@ -63,6 +66,7 @@ struct UserThread {
     uint64_t syscall_nr;       /* as the guest called it, for restarts */
     uint64_t syscall_arg0;
     const UserAbi *call_abi;   /* whose form the running call has */
+    UserRseq *rseq;            /* NULL: not registered. Others look at it under thread_lock. */
     uint64_t robust;           /* guest address of its list of robust futexes, where the host's kernel cannot walk it */
     void *own;                 /* of the ABI: own_size bytes, zero at first */
     int tid;
@@ -157,6 +161,15 @@ int64_t user_exit_group(UserThread *t, int status);
 
 /* sys_small.c: the futexes that the thread holds are those of a dead one now. */
 void user_robust_exit(UserThread *t);
+
+/* ---- rseq.c; pause, resume and turn: of registered threads (t->rseq) only ---- */
+void user_rseq_pause(UserThread *t);      /* a system call begins: others may have the thread's CPU */
+void user_rseq_resume(UserThread *t);     /* it ends; the guest's registers are final */
+void user_rseq_turn(UserThread *t);       /* at the run loop */
+void user_rseq_signal(UserThread *t);     /* before the frame for a handler is made */
+void user_rseq_exit(UserThread *t);
+void user_rseq_forked(UserThread *t, bool keep);
+enum { USER_RSEQ_FEATURES = 24, USER_RSEQ_ALIGN = 32 };   /* auxv: up to node_id */
 
 /* ---- signal.c ---- */
 void user_signal_init(UserProc *p);

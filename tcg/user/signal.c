@@ -195,6 +195,7 @@ static void run_handler(UserThread *t, const siginfo_t *si, uint64_t blocked, ui
         host_action(sig, 0, 0);
     }
     pthread_mutex_unlock(&p->signal_lock);
+    user_rseq_signal(t);
     bool alt = a.flags & SA_ONSTACK && !(t->altstack.ss_flags & SS_DISABLE) && !on_altstack(t, p->abi->sp(t));
     if (!p->abi->push_frame(t, si, &a, saved, alt)) {
         if (sig == SIGSEGV)

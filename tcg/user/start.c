@@ -11,6 +11,9 @@
 
 #include "tcg/user/internal.h"
 
+#ifndef AT_RSEQ_FEATURE_SIZE
+enum { AT_RSEQ_FEATURE_SIZE = 27, AT_RSEQ_ALIGN = 28 };   /* linux/auxvec.h since 6.3 */
+#endif
 enum { STACK_DEFAULT = 8 << 20, STACK_MAX = 256 << 20, EXIT_CANNOT = 126, EXIT_NOT_FOUND = 127, SCRIPT_DEPTH = 4, SCRIPT_LINE = 256 };
 
 static const UserAbi *const abis[] = { &user_abi_x86_64, &user_abi_i386, &user_abi_riscv64, &user_abi_aarch64 };
@@ -185,6 +188,8 @@ static void make_auxv(UserProc *p, Stack *s, const UserImage *exe, const UserIma
         aux(p, AT_PLATFORM, platform);
     if (abi->auxv)
         p->n_auxv += abi->auxv(p, p->auxv + p->n_auxv);
+    aux(p, AT_RSEQ_FEATURE_SIZE, USER_RSEQ_FEATURES);
+    aux(p, AT_RSEQ_ALIGN, USER_RSEQ_ALIGN);
     aux(p, AT_NULL, 0);
 }
 

@@ -198,7 +198,7 @@ int64_t user_call(UserThread *t, unsigned sys, const uint64_t a[N_ARGS])
 
 const char *user_call_letters(unsigned sys) { return table[sys].args; }
 
-void user_syscall(UserThread *t, unsigned kind)
+static void one_call(UserThread *t, unsigned kind)
 {
     const UserAbi *abi = t->proc->abi;
     uint64_t nr, a[N_ARGS];
@@ -219,6 +219,15 @@ void user_syscall(UserThread *t, unsigned kind)
         abi->restart(t);
     else
         abi->set_result(t, (uint64_t)r);
+}
+
+void user_syscall(UserThread *t, unsigned kind)
+{
+    if (t->rseq)
+        user_rseq_pause(t);
+    one_call(t, kind);
+    if (t->rseq)
+        user_rseq_resume(t);
 }
 
 int64_t user_sys_zero(UserThread *t, const uint64_t *a) { (void)t, (void)a; return 0; }

@@ -84,6 +84,7 @@ static void thread_end(UserThread *t)
 {
     uint64_t tid_at = t->clear_tid;
     uint32_t zero = 0;
+    user_rseq_exit(t);
     if (t->robust)
         user_robust_exit(t);
     bool main_thread = getpid() == t->tid;
@@ -118,6 +119,8 @@ void user_thread_loop(UserThread *t)
             user_die(t, SIGABRT);
         if (t->ending)
             thread_end(t);
+        if (t->rseq)
+            user_rseq_turn(t);
         user_deliver(t);
     }
 }
@@ -174,7 +177,7 @@ static int64_t new_thread(UserThread *t, uint64_t flags, uint64_t stack, uint64_
 }
 
 /* In the child, alone. */
-static void after_fork(UserThread *t)
+static void after_fork(UserThread *t, bool keep_rseq)
 {
     UserProc *p = t->proc;
     pthread_rwlock_init(&p->map_lock, NULL);
@@ -183,6 +186,7 @@ static void after_fork(UserThread *t)
     g_ptr_array_set_size(p->threads, 0);
     g_ptr_array_add(p->threads, t);
     t->tid = (int)syscall(SYS_gettid);
+    user_rseq_forked(t, keep_rseq);
 }
 
 static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
@@ -198,7 +202,7 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
     int e = errno;
     tcg_fork_end(p->tcg, t->cpu, pid == 0);
     if (pid == 0) {
-        after_fork(t);
+        after_fork(t, !(flags & CLONE_VM));
     } else {
         pthread_mutex_unlock(&p->thread_lock);
         pthread_mutex_unlock(&p->signal_lock);
@@ -228,6 +232,7 @@ static int vfork_child(void *opaque)
     memcpy(action, t->action, sizeof(action));
     t->action = action;        /* the parent's other threads keep theirs */
     t->in_vfork = true;
+    t->rseq = NULL;            /* the parent's, who gets it back */
     t->proc->abi->clone(t, t, v->stack, v->set_tls, v->tls);
     t->proc->abi->set_result(t, 0);
     user_set_mask(t, v->mask);
