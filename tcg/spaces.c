@@ -52,16 +52,22 @@ void tcg_large_note(LargePages *l, uint64_t va, unsigned page_log2)
     l->at[b] = l->at[--l->n];
 }
 
+/* Two bits a page, of all bits of its number: user's pages are not to look like the kernel's. Pages of a large one are in the list of those. */
+static uint64_t xseen_hash(uint64_t va) { return (va >> TCG_PAGE_BITS) * 0x9e3779b97f4a7c15ull; }
+static unsigned xseen_first(uint64_t hash) { return hash >> 48 & (XSEEN_BITS - 1); }
+static unsigned xseen_second(uint64_t hash) { return hash >> 32 & (XSEEN_BITS - 1); }
+
 static void xseen_note(XSeen *x, uint64_t va)
 {
-    unsigned n = va >> TCG_PAGE_BITS & (XSEEN_BITS - 1);
-    x->bits[n / 64] |= 1ull << n % 64;
+    uint64_t hash = xseen_hash(va);
+    x->bits[xseen_first(hash) / 64] |= 1ull << xseen_first(hash) % 64;
+    x->bits[xseen_second(hash) / 64] |= 1ull << xseen_second(hash) % 64;
 }
 
 static bool xseen_has(const XSeen *x, uint64_t va)
 {
-    unsigned n = va >> TCG_PAGE_BITS & (XSEEN_BITS - 1);
-    return x->bits[n / 64] >> n % 64 & 1;
+    uint64_t hash = xseen_hash(va);
+    return x->bits[xseen_first(hash) / 64] >> xseen_first(hash) % 64 & x->bits[xseen_second(hash) / 64] >> xseen_second(hash) % 64 & 1;
 }
 
 static unsigned filter_bit(uint64_t gpa) { return (unsigned)((gpa >> TCG_PAGE_BITS) * 0x9e3779b97f4a7c15ull >> 52); }
@@ -96,7 +102,8 @@ bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
             return false;
         if (super && !t.global)
             cpu->super_nonglobal = true;
-        xseen_note(super ? &cpu->x_super_seen : &tcg_cur_space(cpu)->x_seen, va);
+        if (t.page_log2 <= TCG_PAGE_BITS)
+            xseen_note(super ? &cpu->x_super_seen : &tcg_cur_space(cpu)->x_seen, va);
         tcg_large_note(super ? &cpu->x_super_large : &tcg_cur_space(cpu)->large, va, t.page_log2);
         *x = (XEntry){ .va = page, .gpa = t.gpa & PAGE_MASK, .gen = gen, .regime = regime };
     }
