@@ -17,6 +17,18 @@ unsigned av_elem(const A64Args *a, unsigned *ret_reg)
 
 static Av av_of(A64Tr *t, const A64Args *a) { return (Av){ t, a, av_log2(a), av_q(a) }; }
 
+/* An emitter that needs no more than the completed operands. */
+static bool emit(A64Tr *t, const A64Args *in, void (*how)(A64Tr *t, const Av *v))
+{
+    A64Args a;
+    int r = av_begin(t, in, &a);
+    if (r >= 0)
+        return r;
+    Av v = av_of(t, &a);
+    how(t, &v);
+    return true;
+}
+
 /* ---- results as wide as the operands ---- */
 static bool same(A64Tr *t, const A64Args *in, bool scalar, bool elem, bool one)
 {
@@ -80,30 +92,23 @@ IrVal av_unzip(const Av *v, IrVal n, IrVal m, bool odd)
     return av_op2(t, VOP_PUNPCKLQDQ, av_halves(v, n, odd), av_halves(v, m, odd));
 }
 
-bool v_pair(A64Tr *t, const A64Args *in)
+static void pairwise(A64Tr *t, const Av *v)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    Av v = av_of(t, &a);
-    IrVal n = av_get(t, a.rn), m = av_get(t, a.rm);
-    if (!v.q)
+    IrVal n = av_get(t, v->a->rn), m = av_get(t, v->a->rm);
+    if (!v->q)
         n = m = av_op2(t, VOP_PUNPCKLQDQ, n, m);
-    av_put_q(t, a.rd, av_inline(&v, av_op(&a), av_unzip(&v, n, m, false), av_unzip(&v, n, m, true), 0), v.q);
-    return true;
+    av_put_q(t, v->a->rd, av_inline(v, av_op(v->a), av_unzip(v, n, m, false), av_unzip(v, n, m, true), 0), v->q);
 }
 
-bool s_pair(A64Tr *t, const A64Args *in)
+bool v_pair(A64Tr *t, const A64Args *a) { return emit(t, a, pairwise); }
+
+static void pairwise_scalar(A64Tr *t, const Av *v)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    IrVal n = av_get(t, a.rn);
-    av_put(t, a.rd, av_low(t, av_op2(t, VOP_PADDQ, n, av_op1(t, VOP_PSHUFD, n, 0xee))));
-    return true;
+    IrVal n = av_get(t, v->a->rn);
+    av_put(t, v->a->rd, av_low(t, av_op2(t, VOP_PADDQ, n, av_op1(t, VOP_PSHUFD, n, 0xee))));
 }
+
+bool s_pair(A64Tr *t, const A64Args *a) { return emit(t, a, pairwise_scalar); }
 
 /* Sum of bytes, zero-extended, of the whole. */
 static IrVal sum_bytes(A64Tr *t, IrVal n, bool q)
@@ -137,20 +142,16 @@ static IrVal across(const Av *v, unsigned op, IrVal n)
     return n;
 }
 
-bool v_across(A64Tr *t, const A64Args *in)
+static void to_one(A64Tr *t, const Av *v)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    Av v = av_of(t, &a);
-    IrVal x = across(&v, av_op(&a), av_get(t, a.rn));
+    IrVal x = across(v, av_op(v->a), av_get(t, v->a->rn));
     if (x)
-        av_put_scalar(t, a.rd, x, v.log2 + (av_op(&a) == A64V_UADDLV || av_op(&a) == A64V_SADDLV));
+        av_put_scalar(t, v->a->rd, x, v->log2 + (av_op(v->a) == A64V_UADDLV || av_op(v->a) == A64V_SADDLV));
     else
-        av_int_helper(t, &a, AVS_ACROSS, 0, 0);
-    return true;
+        av_int_helper(t, v->a, AVS_ACROSS, 0, 0);
 }
+
+bool v_across(A64Tr *t, const A64Args *a) { return emit(t, a, to_one); }
 
 /* SADDLP...: neighbours into elements twice as wide. */
 static IrVal add_pairs(const Av *v, IrVal n, bool sign)
@@ -167,20 +168,17 @@ static IrVal add_pairs(const Av *v, IrVal n, bool sign)
     return av_vop(&wide, av_padd, low, av_op1(t, av_psrli[wide.log2], n, 8u << v->log2));
 }
 
-bool v_addlp(A64Tr *t, const A64Args *in)
+static void addlp(A64Tr *t, const Av *v)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    Av v = av_of(t, &a), wide = { t, &a, v.log2 + 1, v.q };
-    unsigned op = av_op(&a);
-    IrVal x = add_pairs(&v, av_get(t, a.rn), op == A64V_SADDLP || op == A64V_SADALP);
+    Av wide = { t, v->a, v->log2 + 1, v->q };
+    unsigned op = av_op(v->a);
+    IrVal x = add_pairs(v, av_get(t, v->a->rn), op == A64V_SADDLP || op == A64V_SADALP);
     if (op >= A64V_SADALP)
-        x = av_vop(&wide, av_padd, x, av_get(t, a.rd));
-    av_put_q(t, a.rd, x, v.q);
-    return true;
+        x = av_vop(&wide, av_padd, x, av_get(t, v->a->rd));
+    av_put_q(t, v->a->rd, x, v->q);
 }
+
+bool v_addlp(A64Tr *t, const A64Args *a) { return emit(t, a, addlp); }
 
 /* ---- long: results twice as wide ---- */
 static bool long_signed(unsigned op) { return op == A64V_SQDMULL || !((op - A64V_SADDL) & 1); }
@@ -252,34 +250,28 @@ bool s_long(A64Tr *t, const A64Args *a) { return do_long(t, a, true, false); }
 bool v_long_elem(A64Tr *t, const A64Args *a) { return do_long(t, a, false, true); }
 bool s_long_elem(A64Tr *t, const A64Args *a) { return do_long(t, a, true, true); }
 
-bool v_wide(A64Tr *t, const A64Args *in)
+static void wider(A64Tr *t, const Av *v)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    Av v = av_of(t, &a), wide = { t, &a, v.log2 + 1, true };
-    unsigned op = av_op(&a);
-    IrVal m = av_extend(&v, av_get(t, a.rm), op == A64V_SADDW || op == A64V_SSUBW, v.q);
-    av_put(t, a.rd, av_vop(&wide, op >= A64V_SSUBW ? av_psub : av_padd, av_get(t, a.rn), m));
-    return true;
+    Av wide = { t, v->a, v->log2 + 1, true };
+    unsigned op = av_op(v->a);
+    IrVal m = av_extend(v, av_get(t, v->a->rm), op == A64V_SADDW || op == A64V_SSUBW, v->q);
+    av_put(t, v->a->rd, av_vop(&wide, op >= A64V_SSUBW ? av_psub : av_padd, av_get(t, v->a->rn), m));
 }
 
+bool v_wide(A64Tr *t, const A64Args *a) { return emit(t, a, wider); }
+
 /* ---- narrow ---- */
-bool v_hn(A64Tr *t, const A64Args *in)
+static void high_narrow(A64Tr *t, const Av *v)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    Av v = av_of(t, &a), wide = { t, &a, v.log2 + 1, true };
-    unsigned op = av_op(&a);
-    IrVal x = av_vop(&wide, op >= A64V_SUBHN ? av_psub : av_padd, av_get(t, a.rn), av_get(t, a.rm));
+    Av wide = { t, v->a, v->log2 + 1, true };
+    unsigned op = av_op(v->a);
+    IrVal x = av_vop(&wide, op >= A64V_SUBHN ? av_psub : av_padd, av_get(t, v->a->rn), av_get(t, v->a->rm));
     if (op == A64V_RADDHN || op == A64V_RSUBHN)
-        x = av_vop(&wide, av_padd, x, av_splat(t, wide.log2, 1ull << ((8u << v.log2) - 1)));
-    av_put_narrow(t, &a, av_halves(&v, x, true));
-    return true;
+        x = av_vop(&wide, av_padd, x, av_splat(t, wide.log2, 1ull << ((8u << v->log2) - 1)));
+    av_put_narrow(t, v->a, av_halves(v, x, true));
 }
+
+bool v_hn(A64Tr *t, const A64Args *a) { return emit(t, a, high_narrow); }
 
 IrVal av_narrow(const Av *v, unsigned op, IrVal x)
 {
@@ -296,27 +288,20 @@ IrVal av_narrow(const Av *v, unsigned op, IrVal x)
     return r;
 }
 
-bool v_narrow(A64Tr *t, const A64Args *in)
+static void narrow(A64Tr *t, const Av *v)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    Av v = av_of(t, &a);
-    IrVal x = av_narrow(&v, av_op(&a), av_get(t, a.rn));
+    IrVal x = av_narrow(v, av_op(v->a), av_get(t, v->a->rn));
     if (x)
-        av_put_narrow(t, &a, x);
+        av_put_narrow(t, v->a, x);
     else
-        av_int_helper(t, &a, AVS_NARROW, 0, 0);
-    return true;
+        av_int_helper(t, v->a, AVS_NARROW, 0, 0);
 }
 
-bool s_narrow(A64Tr *t, const A64Args *in)
+bool v_narrow(A64Tr *t, const A64Args *a) { return emit(t, a, narrow); }
+
+static void narrow_scalar(A64Tr *t, const Av *v)
 {
-    A64Args a;
-    int r = av_begin(t, in, &a);
-    if (r >= 0)
-        return r;
-    av_int_helper(t, &a, AVS_NARROW, AVD_SCALAR, 0);
-    return true;
+    av_int_helper(t, v->a, AVS_NARROW, AVD_SCALAR, 0);
 }
+
+bool s_narrow(A64Tr *t, const A64Args *a) { return emit(t, a, narrow_scalar); }
