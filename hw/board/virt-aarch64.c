@@ -119,7 +119,6 @@ static const CpuType aarch64_cpu_type = {
 
 /* ---- devices ---- */
 
-static void map(Virt *v, uint64_t at, MemRegion *mr) { mem_region_add(machine_mem_root(v->m), at, mr, 1); }
 static IrqWire *spi(Virt *v, unsigned n) { return device_input(v->gic, n); }
 
 static void got_msi(void *opaque, uint64_t addr, uint32_t data)
@@ -148,9 +147,9 @@ static bool make_intc(Virt *v, GError **err)
     v->v2m = device_realize(v->cpus, NULL, err) ? virt_device(v->m, "arm-gicv2m", "v2m", NULL, err) : NULL;
     if (!v->v2m)
         return false;
-    map(v, GICD, device_mmio(v->gic, 0));
-    map(v, v->v3 ? GICR : GICC, device_mmio(v->gic, 1));
-    map(v, V2M, device_mmio(v->v2m, 0));
+    virt_map(v->m, GICD, device_mmio(v->gic, 0));
+    virt_map(v->m, v->v3 ? GICR : GICC, device_mmio(v->gic, 1));
+    virt_map(v->m, V2M, device_mmio(v->v2m, 0));
     for (unsigned i = 0; i < 2 * n; i++)
         irq_connect(v->gic->irq[i], device_input(v->cpus, i));
     for (unsigned i = 0; i < A64_TIMERS * n; i++)
@@ -171,10 +170,10 @@ static bool make_chips(Virt *v, GError **err)
     v->fw_cfg = v->key ? virt_device(v->m, "fw_cfg", "fw_cfg", NULL, err) : NULL;
     if (!v->fw_cfg)
         return false;
-    map(v, UART, device_mmio(uart, 0));
-    map(v, RTC, device_mmio(rtc, 0));
-    map(v, GPIO, device_mmio(gpio, 0));
-    map(v, FW_CFG, device_mmio(v->fw_cfg, 0));
+    virt_map(v->m, UART, device_mmio(uart, 0));
+    virt_map(v->m, RTC, device_mmio(rtc, 0));
+    virt_map(v->m, GPIO, device_mmio(gpio, 0));
+    virt_map(v->m, FW_CFG, device_mmio(v->fw_cfg, 0));
     irq_connect(uart->irq[0], spi(v, UART_IRQ));
     irq_connect(rtc->irq[0], spi(v, RTC_IRQ));
     irq_connect(gpio->irq[0], spi(v, GPIO_IRQ));
@@ -184,6 +183,9 @@ static bool make_chips(Virt *v, GError **err)
     return true;
 }
 
+static const VirtPci pci_windows = { .ecam = ECAM, .ecam_size = ECAM_SIZE, .mmio = PCI_MMIO, .mmio_size = PCI_MMIO_SIZE, .high = PCI_HIGH, .high_size = PCI_HIGH_SIZE,
+                                     .pio = PCI_PIO };
+
 static bool make_buses(Virt *v, GError **err)
 {
     IrqWire *intx[4], *virtio[N_VIRTIO];
@@ -191,9 +193,7 @@ static bool make_buses(Virt *v, GError **err)
         intx[i] = spi(v, PCI_IRQ + i);
     for (unsigned i = 0; i < N_VIRTIO; i++)
         virtio[i] = spi(v, VIRTIO_IRQ + i);
-    static const VirtPci pci = { .ecam = ECAM, .ecam_size = ECAM_SIZE, .mmio = PCI_MMIO, .mmio_size = PCI_MMIO_SIZE, .high = PCI_HIGH, .high_size = PCI_HIGH_SIZE,
-                                 .pio = PCI_PIO };
-    v->pci = virt_pci_new(v->m, &pci, intx, err);
+    v->pci = virt_pci_new(v->m, &pci_windows, intx, err);
     if (!v->pci)
         return false;
     virtio_mmio_bus_new(v->m, VIRTIO, VIRTIO_STRIDE, virtio, N_VIRTIO);
@@ -224,13 +224,7 @@ static void fdt_cpus(Virt *v, Fdt *f)
     }
     fdt_node(f, "cpu-map");
     fdt_node(f, "socket0");
-    fdt_node(f, "cluster0");
-    for (unsigned i = 0; i < n; i++) {
-        fdt_node(f, "core%u", i);
-        fdt_cells(f, "cpu", PH_CPU + i);
-        fdt_end(f);
-    }
-    fdt_end(f);
+    fdt_cluster(f, n, PH_CPU);
     fdt_end(f);
     fdt_end(f);
     fdt_end(f);
@@ -270,27 +264,12 @@ static void fdt_intc(Virt *v, Fdt *f)
 
 static void fdt_pci(Fdt *f)
 {
-    uint32_t cells[16 * 10];
-    for (unsigned slot = 0; slot < 4; slot++)
-        for (unsigned pin = 0; pin < 4; pin++) {
-            uint32_t *c = &cells[10 * (4 * slot + pin)];
-            memcpy(c, (uint32_t[]){ slot << 11, 0, 0, pin + 1, PH_GIC, 0, 0, SPI, PCI_IRQ + (slot + pin) % 4, LEVEL }, 40);
-        }
+    uint32_t intx[4][VIRT_INTX_CELLS];
+    for (unsigned i = 0; i < 4; i++)
+        memcpy(intx[i], (uint32_t[]){ PH_GIC, 0, 0, SPI, PCI_IRQ + i, LEVEL }, sizeof(intx[i]));
     fdt_node(f, "pcie@%llx", PCI_MMIO);
-    fdt_cells(f, "interrupt-map-mask", 0x1800, 0, 0, 7);
-    fdt_u32s(f, "interrupt-map", cells, ARRAY_LEN(cells));
-    fdt_cells(f, "#interrupt-cells", 1);
-    fdt_cells(f, "ranges", 0x1000000, 0, 0, 0, (uint32_t)PCI_PIO, 0, 0x10000, 0x2000000, 0, (uint32_t)PCI_MMIO, 0, (uint32_t)PCI_MMIO, 0, (uint32_t)PCI_MMIO_SIZE,
-              0x3000000, PCI_HIGH >> 32, 0, PCI_HIGH >> 32, 0, PCI_HIGH_SIZE >> 32, 0);
-    fdt_reg(f, ECAM, ECAM_SIZE);
+    virt_pci_fdt(&pci_windows, f, intx, 6);
     fdt_cells(f, "msi-map", 0, PH_MSI, 0, 0x10000);
-    fdt_flag(f, "dma-coherent");
-    fdt_cells(f, "bus-range", 0, 255);
-    fdt_cells(f, "linux,pci-domain", 0);
-    fdt_cells(f, "#size-cells", 2);
-    fdt_cells(f, "#address-cells", 3);
-    fdt_str(f, "device_type", "pci");
-    fdt_str(f, "compatible", "pci-host-ecam-generic");
     fdt_end(f);
 }
 
@@ -302,6 +281,12 @@ static void fdt_primecell(Fdt *f, const char *name, uint64_t at, unsigned irq)
     fdt_reg(f, at, 0x1000);
     fdt_strs(f, "compatible", compatible, "arm,primecell", NULL);
     fdt_spi(f, irq, LEVEL);
+}
+
+static void fdt_virtio_irq(Fdt *f, unsigned i)
+{
+    fdt_flag(f, "dma-coherent");
+    fdt_spi(f, VIRTIO_IRQ + i, EDGE);
 }
 
 static void fdt_chips(Fdt *f)
@@ -336,24 +321,9 @@ static void fdt_chips(Fdt *f)
     fdt_str(f, "label", "GPIO Key Poweroff");
     fdt_end(f);
     fdt_end(f);
-    fdt_node(f, "flash@%llx", FLASH);
-    fdt_cells(f, "bank-width", 4);
-    fdt_cells(f, "reg", 0, (uint32_t)FLASH, 0, (uint32_t)FLASH_BANK, 0, (uint32_t)(FLASH + FLASH_BANK), 0, (uint32_t)FLASH_BANK);
-    fdt_str(f, "compatible", "cfi-flash");
-    fdt_end(f);
-    fdt_node(f, "fw-cfg@%llx", FW_CFG);
-    fdt_flag(f, "dma-coherent");
-    fdt_reg(f, FW_CFG, 0x18);
-    fdt_str(f, "compatible", "qemu,fw-cfg-mmio");
-    fdt_end(f);
-    for (unsigned i = 0; i < N_VIRTIO; i++) {
-        fdt_node(f, "virtio_mmio@%llx", VIRTIO + i * VIRTIO_STRIDE);
-        fdt_flag(f, "dma-coherent");
-        fdt_spi(f, VIRTIO_IRQ + i, EDGE);
-        fdt_reg(f, VIRTIO + i * VIRTIO_STRIDE, VIRTIO_STRIDE);
-        fdt_str(f, "compatible", "virtio,mmio");
-        fdt_end(f);
-    }
+    fdt_flash(f, FLASH, FLASH_BANK);
+    fdt_fw_cfg(f, FW_CFG);
+    fdt_virtio(f, VIRTIO, VIRTIO_STRIDE, N_VIRTIO, fdt_virtio_irq);
 }
 
 static void fdt_psci(Fdt *f)
@@ -394,19 +364,7 @@ static GBytes *make_fdt(Virt *v, GError **err)
 /* ---- boot ---- */
 
 /* Where Debian puts EDK II (package qemu-efi-aarch64). */
-static const char *const firmware[] = { "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd" };
-
-static const char *firmware_path(Virt *v, GError **err)
-{
-    if (v->cfg.bios && strcmp(v->cfg.bios, "default"))
-        return v->cfg.bios;
-    for (unsigned i = 0; i < ARRAY_LEN(firmware); i++)
-        if (g_file_test(firmware[i], G_FILE_TEST_EXISTS))
-            return firmware[i];
-    g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOENT, "no firmware found (%s); install it with: apt-get install qemu-efi-aarch64, or name one with -bios, or a -kernel",
-                firmware[0]);
-    return NULL;
-}
+static const char *const firmware[] = { "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", NULL };
 
 /* Firmware runs from the first bank of flash: the drive's, or an image file. */
 static bool load_firmware(Virt *v, GError **err)
@@ -418,7 +376,7 @@ static bool load_firmware(Virt *v, GError **err)
             g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-bios and -drive if=pflash,unit=0 are the same bank of flash; give one of them");
         return !v->cfg.bios;
     }
-    const char *path = firmware_path(v, err);
+    const char *path = virt_firmware_path(&v->cfg, firmware, "qemu-efi-aarch64", err);
     g_autoptr(GBytes) image = path ? boot_file_open(path, "the firmware (-bios)", err) : NULL;
     gsize len;
     if (!image)

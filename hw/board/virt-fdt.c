@@ -80,6 +80,46 @@ void fdt_chosen(Fdt *f, const char *stdout_path, const char *cmdline, uint64_t i
     fdt_end(f);
 }
 
+void fdt_cluster(Fdt *f, unsigned n_cpus, uint32_t phandle)
+{
+    fdt_node(f, "cluster0");
+    for (unsigned i = 0; i < n_cpus; i++) {
+        fdt_node(f, "core%u", i);
+        fdt_cells(f, "cpu", phandle + i);
+        fdt_end(f);
+    }
+    fdt_end(f);
+}
+
+void fdt_flash(Fdt *f, uint64_t base, uint64_t size)
+{
+    fdt_node(f, "flash@%llx", (unsigned long long)base);
+    fdt_cells(f, "bank-width", 4);
+    fdt_cells(f, "reg", 0, (uint32_t)base, 0, (uint32_t)size, 0, (uint32_t)(base + size), 0, (uint32_t)size);
+    fdt_str(f, "compatible", "cfi-flash");
+    fdt_end(f);
+}
+
+void fdt_fw_cfg(Fdt *f, uint64_t base)
+{
+    fdt_node(f, "fw-cfg@%llx", (unsigned long long)base);
+    fdt_flag(f, "dma-coherent");
+    fdt_reg(f, base, 0x18);
+    fdt_str(f, "compatible", "qemu,fw-cfg-mmio");
+    fdt_end(f);
+}
+
+void fdt_virtio(Fdt *f, uint64_t base, uint64_t stride, unsigned n, void (*irq)(Fdt *f, unsigned i))
+{
+    for (unsigned i = 0; i < n; i++) {
+        fdt_node(f, "virtio_mmio@%llx", (unsigned long long)(base + i * stride));
+        irq(f, i);
+        fdt_reg(f, base + i * stride, stride);
+        fdt_str(f, "compatible", "virtio,mmio");
+        fdt_end(f);
+    }
+}
+
 GBytes *fdt_close(Fdt *f, GError **err)
 {
     fdt_end(f);

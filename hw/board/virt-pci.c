@@ -1,4 +1,6 @@
 /* The PCI Express host bridge of the `virt` boards and its windows. */
+#include <string.h>
+
 #include "hw/board/virt.h"
 #include "hw/pci/ecam.h"
 
@@ -32,4 +34,29 @@ Device *virt_pci_new(Machine *m, const VirtPci *p, IrqWire *const intx[4], GErro
     window(m, "pci-mmio-high", ecam_mem(pci), p->high, p->high, p->high_size);
     window(m, "pci-pio", ecam_io(pci), 0, p->pio, 0x10000);
     return pci;
+}
+
+/* Interrupts move on by one with each slot (PCI to PCI Bridge 1.2, 9.1); "ranges" as in the PCI Bus Binding to IEEE 1275, 12. */
+void virt_pci_fdt(const VirtPci *p, Fdt *f, uint32_t intx[4][VIRT_INTX_CELLS], unsigned n)
+{
+    enum { SLOTS = 4, PINS = 4, IO = 0x1000000, MEM32 = 0x2000000, MEM64 = 0x3000000 };
+    uint32_t cells[SLOTS * PINS * (4 + VIRT_INTX_CELLS)], *c = cells;
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        for (unsigned pin = 0; pin < PINS; pin++, c += 4 + n) {
+            memcpy(c, (uint32_t[]){ slot << 11, 0, 0, pin + 1 }, 16);
+            memcpy(c + 4, intx[(slot + pin) % 4], 4 * n);
+        }
+    fdt_cells(f, "interrupt-map-mask", 0x1800, 0, 0, 7);
+    fdt_u32s(f, "interrupt-map", cells, (unsigned)(c - cells));
+    fdt_cells(f, "#interrupt-cells", 1);
+    fdt_cells(f, "ranges", IO, 0, 0, 0, (uint32_t)p->pio, 0, 0x10000, MEM32, 0, (uint32_t)p->mmio, 0, (uint32_t)p->mmio, 0, (uint32_t)p->mmio_size,
+              MEM64, p->high >> 32, 0, p->high >> 32, 0, p->high_size >> 32, 0);
+    fdt_reg(f, p->ecam, p->ecam_size);
+    fdt_flag(f, "dma-coherent");
+    fdt_cells(f, "bus-range", 0, 255);
+    fdt_cells(f, "linux,pci-domain", 0);
+    fdt_cells(f, "#size-cells", 2);
+    fdt_cells(f, "#address-cells", 3);
+    fdt_str(f, "device_type", "pci");
+    fdt_str(f, "compatible", "pci-host-ecam-generic");
 }

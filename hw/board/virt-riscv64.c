@@ -86,8 +86,6 @@ static const CpuType riscv64_cpu_type = {
 
 /* ---- devices ---- */
 
-static void map(Virt *v, uint64_t at, MemRegion *mr) { mem_region_add(machine_mem_root(v->m), at, mr, 1); }
-
 static bool make_intc(Virt *v, GError **err)
 {
     unsigned n = machine_n_vcpus(v->m);
@@ -104,8 +102,8 @@ static bool make_intc(Virt *v, GError **err)
     v->plic = virt_device(v->m, "riscv-plic", "plic", (const char *[]){ "contexts", contexts, NULL }, err);
     if (!v->plic)
         return false;
-    map(v, CLINT, device_mmio(v->aclint, 0));
-    map(v, PLIC, device_mmio(v->plic, 0));
+    virt_map(v->m, CLINT, device_mmio(v->aclint, 0));
+    virt_map(v->m, PLIC, device_mmio(v->plic, 0));
     for (unsigned i = 0; i < 2 * n; i++)
         irq_connect(v->plic->irq[i], device_input(v->aclint, i));
     return true;
@@ -122,25 +120,26 @@ static bool make_chips(Virt *v, GError **err)
     if (!fw_cfg)
         return false;
     fw_cfg_setup(fw_cfg, v->m);
-    map(v, FW_CFG, device_mmio(fw_cfg, 0));
-    map(v, TEST, device_mmio(test, 0));
-    map(v, RTC, device_mmio(rtc, 0));
-    map(v, UART, device_pio(uart, 0));
+    virt_map(v->m, FW_CFG, device_mmio(fw_cfg, 0));
+    virt_map(v->m, TEST, device_mmio(test, 0));
+    virt_map(v->m, RTC, device_mmio(rtc, 0));
+    virt_map(v->m, UART, device_pio(uart, 0));
     irq_connect(rtc->irq[0], device_input(v->plic, RTC_IRQ));
     irq_connect(uart->irq[0], device_input(v->plic, UART_IRQ));
     return true;
 }
 
+static const VirtPci pci_windows = { .ecam = ECAM, .ecam_size = ECAM_SIZE, .mmio = PCI_MMIO, .mmio_size = PCI_MMIO_SIZE, .high = PCI_HIGH, .high_size = PCI_HIGH_SIZE,
+                                     .pio = PCI_PIO };
+
 static bool make_buses(Virt *v, GError **err)
 {
-    static const VirtPci pci = { .ecam = ECAM, .ecam_size = ECAM_SIZE, .mmio = PCI_MMIO, .mmio_size = PCI_MMIO_SIZE, .high = PCI_HIGH, .high_size = PCI_HIGH_SIZE,
-                                 .pio = PCI_PIO };
     IrqWire *wires[4], *virtio[N_VIRTIO];
     for (unsigned i = 0; i < 4; i++)
         wires[i] = device_input(v->plic, PCI_IRQ + i);
     for (unsigned i = 0; i < N_VIRTIO; i++)
         virtio[i] = device_input(v->plic, VIRTIO_IRQ + i);
-    v->pci = virt_pci_new(v->m, &pci, wires, err);
+    v->pci = virt_pci_new(v->m, &pci_windows, wires, err);
     if (!v->pci)
         return false;
     virtio_mmio_bus_new(v->m, VIRTIO, VIRTIO_STRIDE, virtio, N_VIRTIO);
@@ -155,7 +154,7 @@ static bool make_memory(Virt *v, GError **err)
     if (!v->mrom)
         return false;
     mem_region_add(machine_mem_root(v->m), DRAM, v->ram, 0);
-    map(v, MROM, v->mrom);
+    virt_map(v->m, MROM, v->mrom);
     return true;
 }
 
@@ -188,13 +187,7 @@ static void fdt_cpus(Virt *v, Fdt *f)
         fdt_end(f);
     }
     fdt_node(f, "cpu-map");
-    fdt_node(f, "cluster0");
-    for (unsigned i = 0; i < n; i++) {
-        fdt_node(f, "core%u", i);
-        fdt_cells(f, "cpu", PH_CPU + i);
-        fdt_end(f);
-    }
-    fdt_end(f);
+    fdt_cluster(f, n, PH_CPU);
     fdt_end(f);
     fdt_end(f);
 }
@@ -239,28 +232,15 @@ static void fdt_intc(Virt *v, Fdt *f)
 
 static void fdt_pci(Fdt *f)
 {
-    uint32_t cells[16 * 6];
-    for (unsigned slot = 0; slot < 4; slot++)
-        for (unsigned pin = 0; pin < 4; pin++) {
-            uint32_t *c = &cells[6 * (4 * slot + pin)];
-            memcpy(c, (uint32_t[]){ slot << 11, 0, 0, pin + 1, PH_PLIC, PCI_IRQ + (slot + pin) % 4 }, 24);
-        }
+    uint32_t intx[4][VIRT_INTX_CELLS];
+    for (unsigned i = 0; i < 4; i++)
+        memcpy(intx[i], (uint32_t[]){ PH_PLIC, PCI_IRQ + i }, 8);
     fdt_node(f, "pci@%llx", ECAM);
-    fdt_cells(f, "interrupt-map-mask", 0x1800, 0, 0, 7);
-    fdt_u32s(f, "interrupt-map", cells, ARRAY_LEN(cells));
-    fdt_cells(f, "ranges", 0x1000000, 0, 0, 0, (uint32_t)PCI_PIO, 0, 0x10000, 0x2000000, 0, (uint32_t)PCI_MMIO, 0, (uint32_t)PCI_MMIO, 0, (uint32_t)PCI_MMIO_SIZE,
-              0x3000000, PCI_HIGH >> 32, 0, PCI_HIGH >> 32, 0, PCI_HIGH_SIZE >> 32, 0);
-    fdt_reg(f, ECAM, ECAM_SIZE);
-    fdt_flag(f, "dma-coherent");
-    fdt_cells(f, "bus-range", 0, 255);
-    fdt_cells(f, "linux,pci-domain", 0);
-    fdt_str(f, "device_type", "pci");
-    fdt_str(f, "compatible", "pci-host-ecam-generic");
-    fdt_cells(f, "#size-cells", 2);
-    fdt_cells(f, "#interrupt-cells", 1);
-    fdt_cells(f, "#address-cells", 3);
+    virt_pci_fdt(&pci_windows, f, intx, 2);
     fdt_end(f);
 }
+
+static void fdt_virtio_irq(Fdt *f, unsigned i) { fdt_irq(f, VIRTIO_IRQ + i); }
 
 static void fdt_soc(Virt *v, Fdt *f)
 {
@@ -285,26 +265,12 @@ static void fdt_soc(Virt *v, Fdt *f)
     fdt_reg(f, TEST, 0x1000);
     fdt_strs(f, "compatible", "sifive,test1", "sifive,test0", "syscon", NULL);
     fdt_end(f);
-    for (unsigned i = 0; i < N_VIRTIO; i++) {
-        fdt_node(f, "virtio_mmio@%llx", VIRTIO + i * VIRTIO_STRIDE);
-        fdt_irq(f, VIRTIO_IRQ + i);
-        fdt_reg(f, VIRTIO + i * VIRTIO_STRIDE, VIRTIO_STRIDE);
-        fdt_str(f, "compatible", "virtio,mmio");
-        fdt_end(f);
-    }
+    fdt_virtio(f, VIRTIO, VIRTIO_STRIDE, N_VIRTIO, fdt_virtio_irq);
     fdt_pci(f);
     fdt_intc(v, f);
     fdt_end(f);
-    fdt_node(f, "flash@%llx", FLASH);
-    fdt_cells(f, "bank-width", 4);
-    fdt_cells(f, "reg", 0, (uint32_t)FLASH, 0, (uint32_t)FLASH_BANK, 0, (uint32_t)(FLASH + FLASH_BANK), 0, (uint32_t)FLASH_BANK);
-    fdt_str(f, "compatible", "cfi-flash");
-    fdt_end(f);
-    fdt_node(f, "fw-cfg@%llx", FW_CFG);
-    fdt_flag(f, "dma-coherent");
-    fdt_reg(f, FW_CFG, 0x18);
-    fdt_str(f, "compatible", "qemu,fw-cfg-mmio");
-    fdt_end(f);
+    fdt_flash(f, FLASH, FLASH_BANK);
+    fdt_fw_cfg(f, FW_CFG);
 }
 
 static void fdt_syscon(Fdt *f, const char *node, const char *compatible, uint32_t value)
@@ -341,24 +307,13 @@ static GBytes *make_fdt(Virt *v, GError **err)
 /* ---- boot ---- */
 
 /* Where Debian puts OpenSBI (package opensbi). */
-static const char *const firmware[] = { "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin", "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin" };
-
-static const char *firmware_path(Virt *v, GError **err)
-{
-    if (v->cfg.bios && strcmp(v->cfg.bios, "default"))
-        return v->cfg.bios;
-    for (unsigned i = 0; i < ARRAY_LEN(firmware); i++)
-        if (g_file_test(firmware[i], G_FILE_TEST_EXISTS))
-            return firmware[i];
-    g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOENT, "no firmware found (%s); install it with: apt-get install opensbi, or name one with -bios", firmware[0]);
-    return NULL;
-}
+static const char *const firmware[] = { "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin", "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin", NULL };
 
 static bool load_images(Virt *v, GError **err)
 {
     bool none = v->cfg.bios && !strcmp(v->cfg.bios, "none");
     uint64_t end = DRAM, entry, kernel_end = 0;
-    const char *path = none ? NULL : firmware_path(v, err);
+    const char *path = none ? NULL : virt_firmware_path(&v->cfg, firmware, "opensbi", err);
     if (!none && (!path || !virt_images_load(&v->images, path, "the firmware (-bios)", DRAM, &v->start, &end, err)))
         return false;
     if (none && !v->cfg.kernel) {

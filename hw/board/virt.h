@@ -46,14 +46,30 @@ GBytes *fdt_close(Fdt *f, GError **err);
 /* /chosen. */
 void fdt_chosen(Fdt *f, const char *stdout_path, const char *cmdline, uint64_t initrd, uint64_t initrd_len);
 
+/* ---- device tree: nodes that all have ---- */
+/* "cluster0": CPU n is @phandle + n. */
+void fdt_cluster(Fdt *f, unsigned n_cpus, uint32_t phandle);
+/* Two banks of @size from @base on. */
+void fdt_flash(Fdt *f, uint64_t base, uint64_t size);
+void fdt_fw_cfg(Fdt *f, uint64_t base);
+/* @n slots; @irq writes the interrupt of slot i, and what else the board says of it. */
+void fdt_virtio(Fdt *f, uint64_t base, uint64_t stride, unsigned n, void (*irq)(Fdt *f, unsigned i));
+
 /* A board device: new, properties, realize; NULL with @err. */
 Device *virt_device(Machine *m, const char *klass, const char *id, const char *const *props, GError **err);
+/* A device's registers into the machine's memory, above RAM. */
+void virt_map(Machine *m, uint64_t at, MemRegion *mr);
+/* What -bios names, or the first of @paths (NULL-terminated) that is there; NULL with @err, which names Debian's @package. */
+const char *virt_firmware_path(const BoardConfig *cfg, const char *const paths[], const char *package, GError **err);
 /* What -machine says of @name, one of the board's options; NULL if nothing. */
 const char *virt_option(const BoardConfig *cfg, const char *name);
 
 /* ---- PCI: host bridge "pcie", its windows in the machine's memory ---- */
 typedef struct VirtPci { uint64_t ecam, ecam_size, mmio, mmio_size, high, high_size, pio; } VirtPci;
 Device *virt_pci_new(Machine *m, const VirtPci *p, IrqWire *const intx[4], GError **err);
+/* Properties of its node, which the caller begins and ends. @intx: the interrupt parent's phandle and specifier of each, @n cells. */
+enum { VIRT_INTX_CELLS = 6 };
+void virt_pci_fdt(const VirtPci *p, Fdt *f, uint32_t intx[4][VIRT_INTX_CELLS], unsigned n);
 
 /* ---- flash: @n banks side by side from @base on, size as text ("64M"); drives "pflash0"... keep what is in them. False with @err. ---- */
 bool virt_flash_new(Machine *m, uint64_t base, uint64_t size, const char *size_text, Device **ret_banks, unsigned n, GError **err);
