@@ -52,6 +52,8 @@ enum { A64_EL0, A64_EL1, A64_EL2, A64_EL3, A64_ELS };
 #define A64_SCTLR_ENIB (1ull << 30)
 #define A64_SCTLR_ENIA (1ull << 31)
 
+#define A64_TCR_E0PD (3ull << 55)              /* TCR_EL1: EL0 has no business in the lower range, the upper one */
+
 /* FPCR (ARM C5.2.8) and FPSR (C5.2.10) */
 #define A64_FPCR_FZ16 (1u << 19)
 #define A64_FPCR_RMODE_SHIFT 22
@@ -90,6 +92,10 @@ typedef union A64Vec {
     uint8_t b[32];
 } __attribute__((aligned(32))) A64Vec;
 
+/* A pointer authentication code computed lately, of data, modifier and key. */
+typedef struct A64Pac { uint64_t data, modifier, key[2], code, known; } A64Pac;
+enum { A64_PACS = 256, A64_PAUTH_QARMA5 = 0, A64_PAUTH_IMPDEF, A64_PAUTH_NONE };
+
 typedef struct A64Timer { uint64_t cval, ctl; } A64Timer;
 enum { A64_TIMER_PHYS, A64_TIMER_VIRT, A64_TIMER_HYP, A64_TIMER_SEC, A64_TIMERS };
 
@@ -113,6 +119,7 @@ typedef struct A64State {
     uint8_t event;             /* the event register of WFE and SEV */
     uint8_t power;             /* A64Power */
     uint8_t tlb_flush_pending; /* somebody else wrote the state */
+    uint8_t pauth;             /* A64_PAUTH_, of the CPU model */
     uint8_t step_begun;        /* software step: the instruction that PSTATE.SS allows has begun */
     /* translator, about what it has cached: addresses with tags, code of EL1 that is not global; the last tables of TTBR1 (+ 1), and which is it now */
     uint8_t flush_sent;        /* a TLB flush was sent to other CPUs: DSB waits */
@@ -137,6 +144,7 @@ typedef struct A64State {
     uint32_t groups_valid, groups_dirty;
     /* The translator's own, guest-neutral (TcgEnv); zero on creation, saved by nobody. */
     _Alignas(64) uint8_t xlat[A64_XLAT_SIZE];
+    A64Pac pacs[A64_PACS];
 } A64State;
 
 /* Reset into EL @el (ARM D1.12); pc is the board's to set. @index: which CPU, in MPIDR. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cpu/aarch64/state.h"
+#include "hw/board/aarch64-cpu.h"
 #include "hw/board/boot-internal.h"
 #include "hw/board/virt.h"
 #include "hw/gpio/pl061.h"
@@ -54,68 +55,6 @@ typedef struct Virt {
     uint64_t start, fdt, initrd, initrd_len;
     bool direct;                /* the kernel is entered, not firmware */
 } Virt;
-
-/* ---- CPUs ---- */
-
-typedef struct CpuModel { const char *name, *compatible; uint64_t midr; } CpuModel;
-static const CpuModel cpu_models[] = {      /* the first is the default */
-    { "cortex-a72", "arm,cortex-a72", 0x410fd083 }, { "cortex-a53", "arm,cortex-a53", 0x410fd034 }, { "max", "arm,armv8", 0x000f0510 },
-};
-
-/* What the CPU is stays. PSCI starts all but the first. */
-static void cpu_reset(void *state, unsigned index, bool init)
-{
-    A64State *s = state;
-    uint64_t midr = s->midr ? s->midr : cpu_models[0].midr;
-    a64_state_reset(s, A64_EL1, index);
-    s->midr = s->vpidr = midr;
-    s->power = index ? A64_POWER_OFF : A64_POWER_ON;
-}
-
-static uint64_t cpu_pc(const void *state) { return ((const A64State *)state)->pc; }
-static bool cpu_in_user(const void *state) { return ((const A64State *)state)->el == A64_EL0; }
-
-static const FieldDesc cpu_fields[] = {
-    FIELD_ARRAY(A64State, x), FIELD(A64State, pc), FIELD(A64State, tpidr_el0), FIELD(A64State, tpidrro_el0), FIELD(A64State, excl_addr),
-    FIELD_ARRAY(A64State, excl_value), FIELD(A64State, fl), FIELD(A64State, mxcsr), FIELD(A64State, fpcr), FIELD(A64State, fpsr), FIELD_RAW(A64State, v),
-    FIELD(A64State, el), FIELD(A64State, spsel), FIELD(A64State, pan), FIELD(A64State, uao), FIELD(A64State, il), FIELD(A64State, ss),
-    FIELD(A64State, halted), FIELD(A64State, event), FIELD(A64State, power), FIELD(A64State, step_begun), FIELD(A64State, daif),
-    FIELD_ARRAY(A64State, sp_el), FIELD_ARRAY(A64State, elr), FIELD_ARRAY(A64State, spsr), FIELD_ARRAY(A64State, esr), FIELD_ARRAY(A64State, far),
-    FIELD_ARRAY(A64State, vbar), FIELD_ARRAY(A64State, sctlr), FIELD_ARRAY(A64State, actlr), FIELD_ARRAY(A64State, tcr), FIELD_ARRAY(A64State, ttbr0),
-    FIELD_ARRAY(A64State, ttbr1), FIELD_ARRAY(A64State, mair), FIELD_ARRAY(A64State, amair), FIELD_ARRAY(A64State, afsr0), FIELD_ARRAY(A64State, afsr1),
-    FIELD_ARRAY(A64State, tpidr), FIELD(A64State, cpacr), FIELD(A64State, contextidr), FIELD(A64State, par), FIELD(A64State, csselr), FIELD(A64State, cntfrq),
-    FIELD(A64State, cntkctl), FIELD_RAW(A64State, timer), FIELD(A64State, mdscr), FIELD(A64State, oslsr), FIELD(A64State, osdlr), FIELD(A64State, mdccint),
-    FIELD_ARRAY(A64State, dbgbvr), FIELD_ARRAY(A64State, dbgbcr), FIELD_ARRAY(A64State, dbgwvr), FIELD_ARRAY(A64State, dbgwcr), FIELD(A64State, dbgclaim),
-    FIELD_RAW(A64State, key), FIELD(A64State, midr), FIELD(A64State, mpidr), { 0 }
-};
-
-/* Hostile: what translated code relies on is put right. */
-static bool cpu_post_load(void *state, GError **err)
-{
-    A64State *s = state;
-    if (s->el > A64_EL1 || s->spsel > 1 || (!s->el && s->spsel) || s->power > A64_POWER_ON_PENDING) {
-        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "the saved state of a CPU is damaged");
-        return false;
-    }
-    a64_set_nzcv(s, a64_nzcv(s));
-    s->mxcsr = (s->mxcsr & 0x3f) | 0x1f80;
-    a64_set_fpcr(s, s->fpcr);
-    for (unsigned i = 0; i < ARRAY_LEN(s->v); i++)
-        s->v[i].d[2] = s->v[i].d[3] = 0;
-    s->pan = s->pan != 0;
-    s->uao = s->uao != 0;
-    s->daif &= A64_PS_DAIF;
-    memset(s->root, 0, sizeof(s->root));
-    s->tlb_flush_pending = 1;
-    s->groups_valid = s->groups_dirty = A64_GROUP_ALL;
-    return true;
-}
-
-static const CpuType aarch64_cpu_type = {
-    .name = "aarch64", .state_size = sizeof(A64State), .state_align = _Alignof(A64State), .groups_all = A64_GROUP_ALL,
-    .groups_valid_offset = offsetof(A64State, groups_valid), .groups_dirty_offset = offsetof(A64State, groups_dirty),
-    .reset = cpu_reset, .pc = cpu_pc, .in_user = cpu_in_user, .state_fields = cpu_fields, .post_load = cpu_post_load,
-};
 
 /* ---- devices ---- */
 
@@ -486,20 +425,6 @@ static void virt_free(void *opaque)
 
 /* ---- options ---- */
 
-static bool choose_cpu(Virt *v, GError **err)
-{
-    const char *name = v->cfg.cpu ? v->cfg.cpu : cpu_models[0].name;
-    for (unsigned i = 0; i < ARRAY_LEN(cpu_models); i++) {
-        if (strcmp(name, cpu_models[i].name))
-            continue;
-        v->cpu_compatible = cpu_models[i].compatible;
-        for (unsigned k = 0; k < machine_n_vcpus(v->m); k++)
-            ((A64State *)machine_vcpu(v->m, k)->state)->midr = cpu_models[i].midr;
-        return true;
-    }
-    return boot_fail(err, "-cpu %s: the aarch64 virt machine has the models cortex-a72, cortex-a53 and max", name);
-}
-
 static bool choose_options(Virt *v, GError **err)
 {
     const char *gic = virt_option(&v->cfg, "gic-version");
@@ -525,7 +450,7 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
     if (machine_n_vcpus(m) > MAX_CPUS)
         return boot_fail(err, "the aarch64 virt machine has at most %d CPUs", MAX_CPUS);
     v->ram = mem_region_new_ram(machine_mem(m), "virt.ram", machine_config(m)->ram_bytes, err);
-    if (!v->ram || !choose_cpu(v, err) || !choose_options(v, err))
+    if (!v->ram || !aarch64_cpu_choose(m, v->cfg.cpu, &v->cpu_compatible, err) || !choose_options(v, err))
         return false;
     mem_region_add(machine_mem_root(m), RAM, v->ram, 0);
     if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_intc(v, err) || !virt_flash_new(m, FLASH, FLASH_BANK, "64M", v->flash, 2, err) || !make_chips(v, err) || !make_buses(v, err))

@@ -5,7 +5,13 @@
 
 static void cipher(void)
 {
+    uint64_t by_host, k = 0x9e3779b97f4a7c15ull;
     g_assert_cmphex(a64_qarma5(0xfb623599da6e8127ull, 0x477d469dec0b8762ull, 0x84be85ce9804e94bull, 0xec2802d4e0a488e9ull), ==, 0xc003b93999b33765ull);
+    for (uint64_t n = 0; n < 1000; n++) {
+        uint64_t a = n * k, b = (a ^ a >> 31) * k, c = (b ^ b >> 29) * k, d = (c ^ c >> 32) * k;
+        if (a64_qarma5_host(a, b, c, d, &by_host))
+            g_assert_cmphex(by_host, ==, a64_qarma5(a, b, c, d));
+    }
 }
 
 static A64State *program(void)

@@ -82,8 +82,11 @@ static inline unsigned a64_isa_regime(const A64State *s) { return A64M_REGIME(a6
 
 /* pauth.c. Keys as A64_KEY_; the cipher: ComputePAC of the shared pseudocode. */
 uint64_t a64_qarma5(uint64_t data, uint64_t modifier, uint64_t key0, uint64_t key1);
-uint64_t a64_pauth_sign(const A64State *s, uint64_t ptr, uint64_t modifier, unsigned key);
-uint64_t a64_pauth_check(const A64State *s, uint64_t ptr, uint64_t modifier, unsigned key);
+/* tcg/pair/aarch64_HOST: the same by the host's vector instructions, which any caller may use (false: it has them not); and those alone. */
+bool a64_qarma5_host(uint64_t data, uint64_t modifier, uint64_t key0, uint64_t key1, uint64_t *ret);
+uint64_t a64_qarma5_vector(uint64_t data, uint64_t modifier, uint64_t key0, uint64_t key1);
+uint64_t a64_pauth_sign(A64State *s, uint64_t ptr, uint64_t modifier, unsigned key);
+uint64_t a64_pauth_check(A64State *s, uint64_t ptr, uint64_t modifier, unsigned key);
 uint64_t a64_pauth_strip(const A64State *s, uint64_t ptr, bool data);
 
 void a64_translate(TcgUnitDesc *t);

@@ -152,7 +152,7 @@ static bool translate(TcgCpu *cpu, uint64_t va, Who who, Walk *w)
         return true;
     }
     Range r = range_of(s, va);
-    if (r.off || !in_range(&r, va))
+    if (r.off || !in_range(&r, va) || (who.user && (s->tcr[A64_EL1] & A64_TCR_E0PD) >> (55 + (va >> 55 & 1)) & 1))
         return fail(w, A64_FSC_TRANSLATION, 0);
     return walk_tables(cpu, &r, va, who, w);
 }

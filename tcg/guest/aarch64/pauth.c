@@ -19,7 +19,6 @@ static uint64_t permute(uint64_t v, const uint8_t from[16])
 static const uint8_t shuffle_from[16] = { 13, 6, 11, 0, 7, 12, 1, 10, 8, 3, 14, 5, 2, 9, 4, 15 };
 static const uint8_t unshuffle_from[16] = { 3, 6, 12, 9, 14, 11, 1, 4, 8, 13, 7, 2, 5, 0, 10, 15 };
 static const uint8_t tweak_from[16] = { 4, 5, 6, 7, 11, 2, 3, 8, 12, 13, 14, 15, 0, 1, 10, 9 };
-static const uint8_t untweak_from[16] = { 12, 13, 5, 6, 0, 1, 2, 3, 7, 15, 14, 4, 8, 9, 10, 11 };
 /* cells of the tweak that the shift register steps: in the result of the permutation */
 #define TWEAK_CELLS 0xff0ff000f00f0f00ull
 
@@ -28,12 +27,6 @@ static uint64_t tweak(uint64_t v)
     v = permute(v, tweak_from);
     uint64_t top = (v ^ v >> 1) & 0x1111111111111111ull, stepped = (v >> 1 & 0x7777777777777777ull) | top << 3;
     return (v & ~TWEAK_CELLS) | (stepped & TWEAK_CELLS);
-}
-
-static uint64_t untweak(uint64_t v)
-{
-    uint64_t low = (v >> 3 ^ v) & 0x1111111111111111ull, back = (v << 1 & 0xeeeeeeeeeeeeeeeeull) | low;
-    return permute((v & ~TWEAK_CELLS) | (back & TWEAK_CELLS), untweak_from);
 }
 
 static const uint8_t sbox[16] = { 11, 6, 8, 15, 12, 0, 9, 14, 3, 7, 4, 5, 13, 2, 1, 10 };
@@ -51,27 +44,54 @@ uint64_t a64_qarma5(uint64_t data, uint64_t modifier, uint64_t key0, uint64_t ke
 {
     static const uint64_t rc[5] = { 0, 0x13198a2e03707344ull, 0xa4093822299f31d0ull, 0x082efa98ec4e6c89ull, 0x452821e638d01377ull };
     static const uint64_t alpha = 0xc0ac29b7c97c50ddull;
-    uint64_t modk0 = key0 << 63 | key0 >> 2 << 1 | (key0 >> 63 ^ (key0 >> 1 & 1)), mod = modifier, v = data ^ key0;
+    uint64_t modk0 = key0 << 63 | key0 >> 2 << 1 | (key0 >> 63 ^ (key0 >> 1 & 1)), mod[6] = { modifier }, v = data ^ key0;
     for (unsigned i = 0; i < 5; i++) {
-        v ^= key1 ^ mod ^ rc[i];
+        v ^= key1 ^ mod[i] ^ rc[i];
         if (i)
             v = mult(permute(v, shuffle_from));
         v = substitute(v, sbox);
-        mod = tweak(mod);
+        mod[i + 1] = tweak(mod[i]);
     }
-    v ^= modk0 ^ mod;
+    v ^= modk0 ^ mod[5];
     v = substitute(mult(permute(v, shuffle_from)), sbox);
     v = mult(permute(v, shuffle_from)) ^ key1;
     v = substitute(permute(v, unshuffle_from), unsbox);
-    v = permute(mult(v), unshuffle_from) ^ key0 ^ mod;
-    for (unsigned i = 0; i < 5; i++) {
+    v = permute(mult(v), unshuffle_from) ^ key0 ^ mod[5];
+    for (unsigned i = 5; i-- > 0;) {
         v = substitute(v, unsbox);
-        if (i < 4)
+        if (i)
             v = permute(mult(v), unshuffle_from);
-        mod = untweak(mod);
-        v ^= rc[4 - i] ^ key1 ^ mod ^ alpha;
+        v ^= rc[i] ^ key1 ^ mod[i] ^ alpha;
     }
     return v ^ modk0;
+}
+
+/* What another algorithm than the architecture's may be (ID_AA64ISAR1.API): any mixing that depends on all bits. */
+static uint64_t mixed(uint64_t data, uint64_t modifier, uint64_t key0, uint64_t key1)
+{
+    const uint64_t odd = 0x9e3779b97f4a7c15ull;
+    uint64_t v = (data ^ key0) * odd;
+    v = (v ^ v >> 29 ^ modifier ^ key1) * odd;
+    v = (v ^ v >> 32 ^ key0) * odd;
+    return v ^ v >> 31;
+}
+
+/*
+ * What a function signs when it begins it checks when it ends, and the next call from there signs it again: most codes were computed lately.
+ */
+static uint64_t cipher(A64State *s, uint64_t v, uint64_t modifier, unsigned key)
+{
+    uint64_t key0 = s->key[key][1], key1 = s->key[key][0];
+    if (s->pauth == A64_PAUTH_IMPDEF)
+        return mixed(v, modifier, key0, key1);
+    A64Pac *p = &s->pacs[(v ^ modifier >> 4 ^ key1) * 0x9e3779b97f4a7c15ull >> 56];
+    if (p->known && p->data == v && p->modifier == modifier && p->key[0] == key0 && p->key[1] == key1)
+        return p->code;
+    uint64_t code;
+    if (!a64_qarma5_host(v, modifier, key0, key1, &code))
+        code = a64_qarma5(v, modifier, key0, key1);
+    *p = (A64Pac){ v, modifier, { key0, key1 }, code, 1 };
+    return code;
 }
 
 /* ---- pointers ---- */
@@ -98,9 +118,7 @@ static Layout layout(const A64State *s, uint64_t ptr, bool data, bool signing)
     return l;
 }
 
-static uint64_t cipher(const A64State *s, uint64_t v, uint64_t modifier, unsigned key) { return a64_qarma5(v, modifier, s->key[key][1], s->key[key][0]); }
-
-uint64_t a64_pauth_sign(const A64State *s, uint64_t ptr, uint64_t modifier, unsigned key)
+uint64_t a64_pauth_sign(A64State *s, uint64_t ptr, uint64_t modifier, unsigned key)
 {
     Layout l = layout(s, ptr, key >= A64_KEY_DA, true);
     uint64_t pac = cipher(s, l.good, modifier, key), top = l.field | 1ull << 55;
@@ -109,7 +127,7 @@ uint64_t a64_pauth_sign(const A64State *s, uint64_t ptr, uint64_t modifier, unsi
     return (pac & l.field) | (l.good & ~l.field);
 }
 
-uint64_t a64_pauth_check(const A64State *s, uint64_t ptr, uint64_t modifier, unsigned key)
+uint64_t a64_pauth_check(A64State *s, uint64_t ptr, uint64_t modifier, unsigned key)
 {
     Layout l = layout(s, ptr, key >= A64_KEY_DA, false);
     uint64_t pac = cipher(s, l.good, modifier, key), code = key & 1 ? 2 : 1;

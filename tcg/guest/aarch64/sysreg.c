@@ -42,14 +42,17 @@ enum { PFR0_GIC_SHIFT = 24 };
 /* What the machine is beside what programs may use of it; Cortex-A53 and A72 are v8.0 with CRC32, AES, SHA1, SHA2. */
 typedef struct IdOf { uint8_t crm, op2; uint64_t v8_0, max; bool keep; } IdOf;      /* keep: of max, or what a64_id_register says in these bits */
 static const IdOf id_of[] = {
-    { 4, 0, 0x0000000000000011, 0x0000000000ff0011, true },    /* PFR0: EL0, EL1 in AArch64 */
+    { 4, 0, 0x0000000000000011, 0x0000000000ff0011, true },    /* PFR0: EL0, EL1 in AArch64; max: CSV2, CSV3 */
     { 5, 0, 0x0000000010305006, 0x0000000010305006, false },   /* DFR0: debug v8, breakpoints 6, watchpoints 4, context-aware 2 */
     { 6, 0, 0x0000000000011120, ~0ull, true },                 /* ISAR0 */
     { 6, 1, 0, ~0ull, true },                                  /* ISAR1 */
     { 6, 2, 0, ~0ull, true },                                  /* ISAR2 */
     { 7, 0, 0x0000000000101024, 0x0000000000101025, false },   /* MMFR0: 44 (A53: 40) or 48 bits, ASIDs of 16, granules of 4, 16, 64 KiB */
     { 7, 1, 0, 0x0000000000100000, false },                    /* MMFR1: PAN */
+    { 7, 2, 0, 0x1000000000000000, false },                    /* MMFR2: E0PD, for which Linux leaves its page tables where they are */
 };
+/* ID_AA64PFR0: nothing is speculated on (CSV2, CSV3); ID_AA64ISAR1: pointer authentication by QARMA5 (GPA, APA), by another algorithm (GPI, API) */
+static const uint64_t PFR0_CSV = 0x11ull << 56, ISAR1_QARMA5 = 0x1000010, ISAR1_IMPDEF = 0x10000100;
 
 uint64_t a64_machine_id(const A64State *s, unsigned crm, unsigned op2)
 {
@@ -61,7 +64,12 @@ uint64_t a64_machine_id(const A64State *s, unsigned crm, unsigned op2)
             continue;
         if (v8_0 || !d->keep)
             return (v8_0 ? d->v8_0 : d->max) - (part == 0xd03 && crm == 7 && !op2 ? 2 : 0);
-        return (a64_id_register(s, crm, op2, false) & d->max & ~0xffffull) | (crm == 4 ? 0x11 : a64_id_register(s, crm, op2, false) & 0xffff);
+        uint64_t v = a64_id_register(s, crm, op2, false) & d->max;
+        if (crm == 4)
+            v = (v & ~0xffffull) | 0x11 | PFR0_CSV;
+        if (crm == 6 && op2 == 1 && s->pauth)
+            v = (v & ~ISAR1_QARMA5) | (s->pauth == A64_PAUTH_IMPDEF ? ISAR1_IMPDEF : 0);
+        return v;
     }
     return 0;
 }
@@ -149,6 +157,8 @@ static void write_ttbr1(Reg *r, uint64_t v)
 }
 static void write_tcr(Reg *r, uint64_t v)
 {
+    if (!a64_machine_id(r->s, 7, 2))
+        v &= ~A64_TCR_E0PD;
     if (v == r->s->tcr[A64_EL1])
         return;
     r->s->tcr[A64_EL1] = v;
