@@ -34,7 +34,7 @@ struct UserProc {
     uint64_t top_gap;          /* left free below it for randomness */
     bool choose;               /* addresses are ours to choose: the host's kernel would take higher ones */
     uint64_t brk_start, brk, brk_mapped;
-    uint64_t stack_top, trampoline;
+    uint64_t stack_top, vdso, trampoline;
     uint64_t auxv[64];         /* as the guest got it, for /proc/self/auxv */
     unsigned n_auxv;
     pthread_mutex_t signal_lock;
@@ -114,8 +114,13 @@ extern const UserAbi user_abi_x86_64, user_abi_i386, user_abi_riscv64, user_abi_
 enum { USER_GENERIC_SYSCALLS = 512 };
 extern const uint16_t user_generic_syscalls[USER_GENERIC_SYSCALLS];
 unsigned user_generic_put_stat(void *guest, const void *host_stat);
-/* A page of the guest's address space with the code that returns from signal handlers. 0: no memory. */
-uint64_t user_trampoline(UserProc *p, const void *code, size_t len);
+
+/* ---- vdso.c ---- */
+/* A function in the code: where, of which of the versions. */
+typedef struct UserVdsoSym { const char *name; uint16_t at, size, version; } UserVdsoSym;
+typedef struct UserVdso { const char *soname, *versions[2]; const void *code; size_t len; const UserVdsoSym *syms; unsigned n_syms; } UserVdso;
+/* A page of the guest's address space with it: p->vdso, and p->trampoline for the start of the code. */
+bool user_vdso(UserProc *p, const UserVdso *v, GError **err);
 
 /* ---- map.c ---- */
 void user_map_init(UserProc *p);

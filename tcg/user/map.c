@@ -477,18 +477,6 @@ int64_t user_shmdt(UserThread *t, uint64_t addr)
     return -e;
 }
 
-uint64_t user_trampoline(UserProc *p, const void *code, size_t len)
-{
-    void *page = user_map_raw(p, 0, USER_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
-        return 0;
-    memcpy(page, code, len);
-    mprotect(page, USER_PAGE, PROT_READ);
-    uint64_t at = (uint64_t)(uintptr_t)page;
-    user_map_add(p, at, at + USER_PAGE, PROT_READ | PROT_EXEC, false, 0, -1, "[vdso]");
-    return at;
-}
-
 /* As Linux writes /proc/PID/maps (proc(5)). */
 char *user_maps_text(UserProc *p)
 {

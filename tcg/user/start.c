@@ -186,6 +186,8 @@ static void make_auxv(UserProc *p, Stack *s, const UserImage *exe, const UserIma
     aux(p, AT_EXECFN, name);
     if (platform)
         aux(p, AT_PLATFORM, platform);
+    if (p->vdso)
+        aux(p, AT_SYSINFO_EHDR, p->vdso);
     if (abi->auxv)
         p->n_auxv += abi->auxv(p, p->auxv + p->n_auxv);
     aux(p, AT_RSEQ_FEATURE_SIZE, USER_RSEQ_FEATURES);

@@ -58,8 +58,11 @@ static bool guarded_copy(UserThread *t, void *to, const void *from, size_t len)
 
 bool user_get(UserThread *t, void *to, uint64_t from, size_t len) { return guarded_copy(t, to, g2h(from), len); }
 
+/* A page with code in it is write-protected: the first copy stops there. */
 bool user_put(UserThread *t, uint64_t to, const void *from, size_t len)
 {
+    if (guarded_copy(t, g2h(to), from, len))
+        return true;
     user_will_write(t, to, len);
     return guarded_copy(t, g2h(to), from, len);
 }

@@ -18,11 +18,13 @@ static A64State *st(const UserThread *t) { return t->state; }
 
 static bool setup(UserProc *p, GError **err)
 {
-    static const uint32_t sigreturn[] = { 0xd2801168, 0xd4000001 };   /* mov x8, 139; svc 0 */
-    p->trampoline = user_trampoline(p, sigreturn, sizeof(sigreturn));
-    if (!p->trampoline)
-        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for the signal trampoline");
-    return p->trampoline;
+#define CALL(nr) 0xd2800008 | (nr) << 5, 0xd4000001, 0xd65f03c0, 0   /* mov x8, nr; svc 0; ret */
+    static const uint32_t code[] = { CALL(139), CALL(169), CALL(113), CALL(114) };
+#undef CALL
+    static const UserVdsoSym syms[] = { { "__kernel_rt_sigreturn", 0, 8, 0 }, { "__kernel_gettimeofday", 16, 12, 0 }, { "__kernel_clock_gettime", 32, 12, 0 },
+                                        { "__kernel_clock_getres", 48, 12, 0 } };
+    static const UserVdso vdso = { "linux-vdso.so.1", { "LINUX_2.6.39" }, code, sizeof(code), syms, G_N_ELEMENTS(syms) };
+    return user_vdso(p, &vdso, err);
 }
 
 /* As Linux leaves it to EL0: FP on, CTR and DC ZVA and cache maintenance allowed, the virtual counter readable, pointer authentication with keys

@@ -17,11 +17,13 @@ static RiscvState *st(const UserThread *t) { return t->state; }
 
 static bool setup(UserProc *p, GError **err)
 {
-    static const uint32_t sigreturn[] = { 0x08b00893, 0x00000073 };   /* li a7, 139; ecall */
-    p->trampoline = user_trampoline(p, sigreturn, sizeof(sigreturn));
-    if (!p->trampoline)
-        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for the signal trampoline");
-    return p->trampoline;
+#define CALL(nr) 0x00000893 | (nr) << 20, 0x00000073, 0x00008067, 0   /* li a7, nr; ecall; ret */
+    static const uint32_t code[] = { CALL(139), CALL(169), CALL(113), CALL(114), CALL(168), CALL(259) };
+#undef CALL
+    static const UserVdsoSym syms[] = { { "__vdso_rt_sigreturn", 0, 8, 0 }, { "__vdso_gettimeofday", 16, 12, 0 }, { "__vdso_clock_gettime", 32, 12, 0 },
+                                        { "__vdso_clock_getres", 48, 12, 0 }, { "__vdso_getcpu", 64, 12, 0 }, { "__vdso_flush_icache", 80, 12, 0 } };
+    static const UserVdso vdso = { "linux-vdso.so.1", { "LINUX_4.15" }, code, sizeof(code), syms, G_N_ELEMENTS(syms) };
+    return user_vdso(p, &vdso, err);
 }
 
 static void start(UserThread *t, uint64_t pc, uint64_t sp)

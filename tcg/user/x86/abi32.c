@@ -13,23 +13,31 @@ static X86State *st(const UserThread *t) { return t->state; }
 static uint32_t *reg(UserThread *t, unsigned n) { return (uint32_t *)&st(t)->gpr[n]; }
 static void set_reg(UserThread *t, unsigned n, uint64_t v) { st(t)->gpr[n] = (uint32_t)v; }
 
-/* What Linux's vDSO has: the entry that AT_SYSINFO names, where SYSENTER comes back, and the ends of signal handlers. */
-enum { V_SYSCALL = 0, V_LANDING = 9, V_SIGRETURN = 16, V_RT_SIGRETURN = 32 };
-static const uint8_t vdso[] = {
+/* What Linux's vDSO has: the entry that AT_SYSINFO names, where SYSENTER comes back, the ends of signal handlers, and calls as functions. */
+enum { V_SYSCALL = 0, V_LANDING = 9, V_SIGRETURN = 16, V_RT_SIGRETURN = 32, V_CALLS = 48, V_CALL = 32, V_CALL_BYTES = 22 };
+/* push ebx; mov eax, nr; mov ebx, [esp+8]; mov ecx, [esp+12]; mov edx, [esp+16]; int 0x80; pop ebx; ret */
+#define CALL(n, nr) \
+    [V_CALLS + V_CALL * (n)] = 0x53, 0xb8, (nr) & 0xff, (nr) >> 8, 0, 0, 0x8b, 0x5c, 0x24, 8, 0x8b, 0x4c, 0x24, 12, 0x8b, 0x54, 0x24, 16, 0xcd, 0x80, 0x5b, 0xc3,
+static const uint8_t code[] = {
     [V_SYSCALL] = 0x51, 0x52, 0x55, 0x89, 0xe5, 0x0f, 0x34, 0xcd, 0x80,          /* push ecx, edx, ebp; mov ebp, esp; sysenter; int 0x80 */
     [V_LANDING] = 0x5d, 0x5a, 0x59, 0xc3,                                         /* pop ebp, edx, ecx; ret */
     [V_SIGRETURN] = 0x58, 0xb8, 119, 0, 0, 0, 0xcd, 0x80,                         /* pop eax; mov eax, sigreturn; int 0x80 */
     [V_RT_SIGRETURN] = 0xb8, 173, 0, 0, 0, 0xcd, 0x80,                            /* mov eax, rt_sigreturn; int 0x80 */
+    CALL(0, 265) CALL(1, 403) CALL(2, 266) CALL(3, 78) CALL(4, 13) CALL(5, 318)
 };
+#undef CALL
+#define CALL(n) V_CALLS + V_CALL * (n), V_CALL_BYTES
+static const UserVdsoSym syms[] = {
+    { "__kernel_vsyscall", V_SYSCALL, 13, 1 }, { "__kernel_sigreturn", V_SIGRETURN, 8, 1 }, { "__kernel_rt_sigreturn", V_RT_SIGRETURN, 7, 1 },
+    { "__vdso_clock_gettime", CALL(0), 0 }, { "__vdso_clock_gettime64", CALL(1), 0 }, { "__vdso_clock_getres", CALL(2), 0 }, { "__vdso_gettimeofday", CALL(3), 0 },
+    { "__vdso_time", CALL(4), 0 }, { "__vdso_getcpu", CALL(5), 0 },
+};
+#undef CALL
+static const UserVdso vdso = { "linux-gate.so.1", { "LINUX_2.6", "LINUX_2.5" }, code, sizeof(code), syms, G_N_ELEMENTS(syms) };
 
 static bool setup(UserProc *p, GError **err)
 {
-    if (!x86_user_setup(p, err))
-        return false;
-    p->trampoline = user_trampoline(p, vdso, sizeof(vdso));
-    if (!p->trampoline)
-        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for the page of system-call entries");
-    return p->trampoline;
+    return x86_user_setup(p, err) && user_vdso(p, &vdso, err);
 }
 
 static void start(UserThread *t, uint64_t pc, uint64_t sp)
