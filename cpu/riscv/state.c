@@ -1,6 +1,7 @@
 #include "cpu/riscv/state.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The host's MXCSR (SDM 1 10.2.3): flags IE 0, DE 1, ZE 2, OE 3, UE 4, PE 5; masks 7-12; rounding 13-14: nearest, down, up, to zero. */
@@ -49,7 +50,50 @@ uint64_t riscv_misa(void)
     return v;
 }
 
-const char *riscv_isa_string(void) { return "rv64imafdc_zicsr_zifencei_zicond_zba_zbb_zbs_sstc"; }
+/* In the order of the ISA string (unpriv 36). */
+static const struct { const char *name; unsigned bit; } exts[] = {
+    { "zicsr", 0 }, { "zifencei", 0 }, { "zicond", RISCV_X_ZICOND }, { "zihintpause", 0 }, { "zba", RISCV_X_ZBA }, { "zbb", RISCV_X_ZBB },
+    { "zbc", RISCV_X_ZBC }, { "zbs", RISCV_X_ZBS }, { "sstc", RISCV_X_SSTC },
+};
+enum { N_EXTS = sizeof(exts) / sizeof(exts[0]) };
+
+void riscv_isa_string(unsigned off, char ret[RISCV_ISA_STRING])
+{
+    int at = snprintf(ret, RISCV_ISA_STRING, "rv64imafdc");
+    for (unsigned n = 0; n < N_EXTS; n++)
+        if (!(exts[n].bit & off))
+            at += snprintf(ret + at, (size_t)(RISCV_ISA_STRING - at), "_%s", exts[n].name);
+}
+
+static bool word_is(const char *w, size_t len, const char *is) { return strlen(is) == len && !memcmp(w, is, len); }
+
+/* NAME=VALUE of @len characters. */
+static bool ext_parse(const char *w, size_t len, unsigned *io_off)
+{
+    const char *eq = memchr(w, '=', len);
+    size_t name = eq ? (size_t)(eq - w) : 0, value = len - name - 1;
+    bool off = eq && (word_is(eq + 1, value, "off") || word_is(eq + 1, value, "false"));
+    if (!eq || !(off || word_is(eq + 1, value, "on") || word_is(eq + 1, value, "true")))
+        return false;
+    for (unsigned n = 0; n < N_EXTS; n++)
+        if (exts[n].bit && word_is(w, name, exts[n].name)) {
+            *io_off = off ? *io_off | exts[n].bit : *io_off & ~exts[n].bit;
+            return true;
+        }
+    return false;
+}
+
+const char *riscv_exts_parse(const char *text, unsigned *io_off, size_t *ret_len)
+{
+    for (;; text++) {
+        *ret_len = strcspn(text, ",");
+        if (!ext_parse(text, *ret_len, io_off))
+            return text;
+        text += *ret_len;
+        if (!*text)
+            return NULL;
+    }
+}
 
 const char *riscv_x_name(unsigned n)
 {

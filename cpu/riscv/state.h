@@ -51,6 +51,9 @@ enum { RISCV_SYSREG_LINES = 0x344, RISCV_SYSREG_TIME = 0xc01, RISCV_SYSREG_STIME
 enum { RISCV_NX = 1, RISCV_UF = 2, RISCV_OF = 4, RISCV_DZ = 8, RISCV_NV = 16 };
 enum { RISCV_RNE, RISCV_RTZ, RISCV_RDN, RISCV_RUP, RISCV_RMM, RISCV_DYN = 7 };
 
+/* Extensions that can be left out */
+enum { RISCV_X_ZICOND = 1, RISCV_X_ZBA = 2, RISCV_X_ZBB = 4, RISCV_X_ZBC = 8, RISCV_X_ZBS = 16, RISCV_X_SSTC = 32 };
+
 enum { RISCV_PMPS = 16, RISCV_TMPS = 4, RISCV_XLAT_SIZE = 16384 };
 /* Groups of state: x and pc, f and fcsr, everything else. */
 enum { RISCV_GROUP_GPR = 1, RISCV_GROUP_FPR = 2, RISCV_GROUP_SYS = 4, RISCV_GROUP_ALL = 7 };
@@ -73,12 +76,15 @@ typedef struct RiscvState {
 
     uint64_t hartid;
     uint64_t mstatus, medeleg, mideleg, mie, mip;      /* mip: the bits software may write; lines come from the machine */
+    /* mcycle, minstret: what is added to the machine's counter, or the value while mcountinhibit stops them */
+    uint64_t mcycle, minstret;
     uint64_t mtvec, mcounteren, mscratch, mepc, mcause, mtval, mcountinhibit, menvcfg;
     uint64_t stvec, scounteren, sscratch, sepc, scause, stval, senvcfg, satp, stimecmp;
     uint64_t pmpcfg[RISCV_PMPS / 8], pmpaddr[RISCV_PMPS];
     uint8_t stopped;           /* waits for the machine to start it: never runs */
 
     uint32_t groups_valid, groups_dirty;
+    uint32_t ext_off;          /* extensions that the machine leaves out, RISCV_X_; a reset keeps it */
     /* The translator's own, guest-neutral (TcgEnv); zero on creation, saved by nobody. */
     _Alignas(64) uint8_t xlat[RISCV_XLAT_SIZE];
 } RiscvState;
@@ -90,8 +96,11 @@ void riscv_set_fflags(RiscvState *s, unsigned flags);
 void riscv_set_frm(RiscvState *s, unsigned frm);
 /* misa: RV64IMAFDCSU */
 uint64_t riscv_misa(void);
-/* ISA string for the device tree. */
-const char *riscv_isa_string(void);
+/* ISA string for the device tree, without the extensions @off. */
+enum { RISCV_ISA_STRING = 128 };
+void riscv_isa_string(unsigned off, char ret[RISCV_ISA_STRING]);
+/* Extensions that a machine can be without: "zba=off,sstc=on" into @io_off. The first word that is none of them and its length, or NULL. */
+const char *riscv_exts_parse(const char *text, unsigned *io_off, size_t *ret_len);
 /* "ra", "sp"...; "ft0"...; name of a CSR or NULL. */
 const char *riscv_x_name(unsigned n);
 const char *riscv_f_name(unsigned n);

@@ -358,32 +358,6 @@ static bool load_kernel(Virt *v, uint64_t *ret_end, GError **err)
     return virt_images_add(&v->images, "the kernel", at, image, err);
 }
 
-/* What firmware finds in fw_cfg: a kernel to start. */
-static bool offer_kernel(Virt *v, GError **err)
-{
-    static const struct { unsigned size, data; } items[] = { { FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA }, { FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA } };
-    const char *paths[] = { v->cfg.kernel, v->cfg.initrd };
-    uint8_t le[4];
-    for (unsigned i = 0; i < 2; i++) {
-        g_autoptr(GBytes) data = paths[i] ? i ? boot_file_open(paths[i], "the initrd", err) : virt_image_open(paths[i], "the kernel", err) : NULL;
-        gsize len;
-        if (paths[i] && !data)
-            return false;
-        if (!data)
-            continue;
-        const void *p = g_bytes_get_data(data, &len);
-        store_le32(le, (uint32_t)len);
-        fw_cfg_set_item(v->fw_cfg, items[i].size, le, 4);
-        fw_cfg_set_item(v->fw_cfg, items[i].data, p, len);
-    }
-    if (v->cfg.append) {
-        store_le32(le, (uint32_t)strlen(v->cfg.append) + 1);
-        fw_cfg_set_item(v->fw_cfg, FW_CFG_CMDLINE_SIZE, le, 4);
-        fw_cfg_set_item(v->fw_cfg, FW_CFG_CMDLINE_DATA, v->cfg.append, strlen(v->cfg.append) + 1);
-    }
-    return true;
-}
-
 /* The initrd in the middle of memory or at 128 MiB, the device tree behind it. */
 static bool place_tables(Virt *v, uint64_t kernel_end, GError **err)
 {
@@ -473,7 +447,7 @@ static bool virt_finish(Machine *m, GError **err)
         if (!v->direct)
             return boot_fail(err, "-bios none needs a -kernel: there is nothing to start");
     }
-    if (!(v->direct ? load_kernel(v, &kernel_end, err) : load_firmware(v, err) && offer_kernel(v, err)))
+    if (!(v->direct ? load_kernel(v, &kernel_end, err) : load_firmware(v, err) && virt_offer_kernel(v->fw_cfg, &v->cfg, err)))
         return false;
     return place_tables(v, kernel_end, err);
 }

@@ -39,9 +39,11 @@ typedef struct Virt {
     Machine *m;
     BoardConfig cfg;
     MemRegion *ram, *mrom;
-    Device *aclint, *plic, *pci, *flash[2];
+    Device *aclint, *plic, *pci, *fw_cfg, *flash[2];
     VirtImages images;
     uint64_t start, next, fdt, initrd, initrd_len;     /* firmware's entry, what it starts, device tree */
+    bool place_initrd;
+    unsigned ext_off;          /* what -cpu leaves out */
 } Virt;
 
 /* ---- harts ---- */
@@ -55,7 +57,7 @@ static const FieldDesc cpu_fields[] = {
     FIELD(RiscvState, mxcsr), FIELD(RiscvState, frm), FIELD(RiscvState, priv), FIELD(RiscvState, halted), FIELD(RiscvState, hartid),
     FIELD(RiscvState, mstatus), FIELD(RiscvState, medeleg), FIELD(RiscvState, mideleg), FIELD(RiscvState, mie), FIELD(RiscvState, mip),
     FIELD(RiscvState, mtvec), FIELD(RiscvState, mcounteren), FIELD(RiscvState, mscratch), FIELD(RiscvState, mepc), FIELD(RiscvState, mcause),
-    FIELD(RiscvState, mtval), FIELD(RiscvState, mcountinhibit), FIELD(RiscvState, menvcfg), FIELD(RiscvState, stvec),
+    FIELD(RiscvState, mtval), FIELD(RiscvState, mcountinhibit), FIELD(RiscvState, mcycle), FIELD(RiscvState, minstret), FIELD(RiscvState, menvcfg), FIELD(RiscvState, stvec),
     FIELD(RiscvState, scounteren), FIELD(RiscvState, sscratch), FIELD(RiscvState, sepc), FIELD(RiscvState, scause), FIELD(RiscvState, stval),
     FIELD(RiscvState, senvcfg), FIELD(RiscvState, satp), FIELD(RiscvState, stimecmp), FIELD_ARRAY(RiscvState, pmpcfg),
     FIELD_ARRAY(RiscvState, pmpaddr), FIELD(RiscvState, stopped), { 0 }
@@ -116,11 +118,11 @@ static bool make_chips(Virt *v, GError **err)
     /* programs without firmware print without setting up the line first */
     const char *props[] = { "line", "3", "ungated", "on", v->cfg.serial[0] ? "chardev" : NULL, v->cfg.serial[0], NULL };
     Device *uart = rtc ? virt_device(v->m, "isa-serial", "uart", props, err) : NULL;
-    Device *fw_cfg = uart ? virt_device(v->m, "fw_cfg", "fw_cfg", NULL, err) : NULL;
-    if (!fw_cfg)
+    v->fw_cfg = uart ? virt_device(v->m, "fw_cfg", "fw_cfg", NULL, err) : NULL;
+    if (!v->fw_cfg)
         return false;
-    fw_cfg_setup(fw_cfg, v->m);
-    virt_map(v->m, FW_CFG, device_mmio(fw_cfg, 0));
+    fw_cfg_setup(v->fw_cfg, v->m);
+    virt_map(v->m, FW_CFG, device_mmio(v->fw_cfg, 0));
     virt_map(v->m, TEST, device_mmio(test, 0));
     virt_map(v->m, RTC, device_mmio(rtc, 0));
     virt_map(v->m, UART, device_pio(uart, 0));
@@ -165,6 +167,8 @@ enum { PH_PLIC = 1, PH_TEST = 2, PH_CPU = 16, PH_INTC = 1024 };
 static void fdt_cpus(Virt *v, Fdt *f)
 {
     unsigned n = machine_n_vcpus(v->m);
+    char isa[RISCV_ISA_STRING];
+    riscv_isa_string(v->ext_off, isa);
     fdt_node(f, "cpus");
     fdt_cells(f, "#address-cells", 1);
     fdt_cells(f, "#size-cells", 0);
@@ -176,7 +180,7 @@ static void fdt_cpus(Virt *v, Fdt *f)
         fdt_cells(f, "reg", i);
         fdt_str(f, "status", "okay");
         fdt_str(f, "compatible", "riscv");
-        fdt_str(f, "riscv,isa", riscv_isa_string());
+        fdt_str(f, "riscv,isa", isa);
         fdt_str(f, "mmu-type", "riscv,sv48");
         fdt_node(f, "interrupt-controller");
         fdt_cells(f, "#interrupt-cells", 1);
@@ -309,23 +313,35 @@ static GBytes *make_fdt(Virt *v, GError **err)
 /* Where Debian puts OpenSBI (package opensbi). */
 static const char *const firmware[] = { "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin", "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin", NULL };
 
+static bool has_drive(Virt *v, const char *name) { return machine_find_object(v->m, "drive", name) != NULL; }
+
+/*
+ * As QEMU's machine does: a drive in the first bank of flash is what the harts start with, in machine mode; one in the second bank (EDK II) is what
+ * OpenSBI starts. Such firmware finds the kernel in fw_cfg.
+ */
 static bool load_images(Virt *v, GError **err)
 {
-    bool none = v->cfg.bios && !strcmp(v->cfg.bios, "none");
-    uint64_t end = DRAM, entry, kernel_end = 0;
+    bool own = has_drive(v, "pflash0"), none = own || (v->cfg.bios && !strcmp(v->cfg.bios, "none")), offer = own || has_drive(v, "pflash1");
+    uint64_t end = DRAM, entry = 0, kernel_end = 0;
+    if (own && v->cfg.bios && strcmp(v->cfg.bios, "none") && strcmp(v->cfg.bios, "default")) {
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-bios and -drive if=pflash,unit=0 are both what the machine starts with; give one of them");
+        return false;
+    }
     const char *path = none ? NULL : virt_firmware_path(&v->cfg, firmware, "opensbi", err);
     if (!none && (!path || !virt_images_load(&v->images, path, "the firmware (-bios)", DRAM, &v->start, &end, err)))
         return false;
-    if (none && !v->cfg.kernel) {
+    if (none && !own && !v->cfg.kernel) {
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-bios none needs a -kernel: there is nothing to start");
         return false;
     }
     uint64_t at = none ? DRAM : align_up(end, FDT_ALIGN);
-    if (v->cfg.kernel && !virt_images_load(&v->images, v->cfg.kernel, "the kernel", at, &entry, &kernel_end, err))
+    if (offer ? !virt_offer_kernel(v->fw_cfg, &v->cfg, err)
+              : v->cfg.kernel && !virt_images_load(&v->images, v->cfg.kernel, "the kernel", at, &entry, &kernel_end, err))
         return false;
-    v->next = v->cfg.kernel ? entry : 0;
+    v->place_initrd = v->cfg.initrd && !offer;
+    v->next = has_drive(v, "pflash1") ? FLASH + FLASH_BANK : entry;
     if (none)
-        v->start = entry;
+        v->start = own ? FLASH : entry;
     return true;
 }
 
@@ -334,7 +350,7 @@ static bool place_tables(Virt *v, GError **err)
 {
     uint64_t top = DRAM + MIN(machine_config(v->m)->ram_bytes, 3ull << 30);
     v->fdt = (top - FDT_ALIGN) & ~(uint64_t)(FDT_ALIGN - 1);
-    if (v->cfg.initrd) {
+    if (v->place_initrd) {
         g_autoptr(GBytes) data = boot_file_open(v->cfg.initrd, "the initrd", err);
         if (!data)
             return false;
@@ -388,6 +404,26 @@ static void virt_free(void *opaque)
     g_free(v);
 }
 
+/* -cpu rv64[,zba=off...] */
+static bool choose_cpu(Virt *v, const char *text, GError **err)
+{
+    char isa[RISCV_ISA_STRING];
+    size_t model = text ? strcspn(text, ",") : 0, len;
+    riscv_isa_string(0, isa);
+    if (text && !(model == 4 && !memcmp(text, "rv64", 4)) && !(model == 3 && !memcmp(text, "max", 3))) {
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-cpu %s: the riscv64 virt machine has one model, rv64 (%s)", text, isa);
+        return false;
+    }
+    const char *bad = text && text[model] ? riscv_exts_parse(text + model + 1, &v->ext_off, &len) : NULL;
+    if (bad) {
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-cpu %s: '%.*s' is not NAME=on|off of zicond, zba, zbb, zbc, zbs or sstc", text, (int)MIN(len, 64), bad);
+        return false;
+    }
+    for (unsigned i = 0; i < machine_n_vcpus(v->m); i++)
+        ((RiscvState *)machine_vcpu(v->m, i)->state)->ext_off = v->ext_off;
+    return true;
+}
+
 static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
 {
     Virt *v = g_new0(Virt, 1);
@@ -399,10 +435,8 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "the riscv64 virt machine has at most %d CPUs", MAX_HARTS);
         return false;
     }
-    if (cfg->cpu && strcmp(cfg->cpu, "rv64") && strcmp(cfg->cpu, "max")) {
-        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-cpu %s: the riscv64 virt machine has one model, rv64 (%s)", cfg->cpu, riscv_isa_string());
+    if (!choose_cpu(v, cfg->cpu, err))
         return false;
-    }
     if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_memory(v, err) || !make_intc(v, err) || !make_chips(v, err) || !virt_flash_new(m, FLASH, FLASH_BANK, "32M", v->flash, 2, err) || !make_buses(v, err))
         return false;
     machine_add_reset_hook(m, virt_reset, v);
@@ -412,6 +446,9 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
 static bool virt_finish(Machine *m, GError **err)
 {
     Virt *v = machine_find_object(m, "board", "virt");
+    uint8_t le[2] = { (uint8_t)machine_n_vcpus(m), 0 };
+    fw_cfg_set_item(v->fw_cfg, FW_CFG_NB_CPUS, le, 2);
+    fw_cfg_set_item(v->fw_cfg, FW_CFG_MAX_CPUS, le, 2);
     if (!load_images(v, err) || !place_tables(v, err))
         return false;
     make_mrom(v);

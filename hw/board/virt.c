@@ -1,7 +1,10 @@
 /* Devices, options and firmware of the `virt` boards. */
 #include <string.h>
 
+#include "hw/board/boot-internal.h"
 #include "hw/board/virt.h"
+#include "hw/misc/fw_cfg.h"
+#include "util/bits.h"
 
 const char *virt_option(const BoardConfig *cfg, const char *name)
 {
@@ -56,4 +59,29 @@ const char *virt_firmware_path(const BoardConfig *cfg, const char *const paths[]
             return paths[i];
     g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOENT, "no firmware found (%s); install it with: apt-get install %s, or name one with -bios", paths[0], package);
     return NULL;
+}
+
+bool virt_offer_kernel(Device *fw_cfg, const BoardConfig *cfg, GError **err)
+{
+    static const struct { unsigned size, data; } items[] = { { FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA }, { FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA } };
+    const char *paths[] = { cfg->kernel, cfg->initrd };
+    uint8_t le[4];
+    for (unsigned i = 0; i < 2; i++) {
+        g_autoptr(GBytes) data = paths[i] ? i ? boot_file_open(paths[i], "the initrd", err) : virt_image_open(paths[i], "the kernel", err) : NULL;
+        gsize len;
+        if (paths[i] && !data)
+            return false;
+        if (!data)
+            continue;
+        const void *p = g_bytes_get_data(data, &len);
+        store_le32(le, (uint32_t)len);
+        fw_cfg_set_item(fw_cfg, items[i].size, le, 4);
+        fw_cfg_set_item(fw_cfg, items[i].data, p, len);
+    }
+    if (cfg->append) {
+        store_le32(le, (uint32_t)strlen(cfg->append) + 1);
+        fw_cfg_set_item(fw_cfg, FW_CFG_CMDLINE_SIZE, le, 4);
+        fw_cfg_set_item(fw_cfg, FW_CFG_CMDLINE_DATA, cfg->append, strlen(cfg->append) + 1);
+    }
+    return true;
 }

@@ -61,6 +61,8 @@ Device *virt_device(Machine *m, const char *klass, const char *id, const char *c
 void virt_map(Machine *m, uint64_t at, MemRegion *mr);
 /* What -bios names, or the first of @paths (NULL-terminated) that is there; NULL with @err, which names Debian's @package. */
 const char *virt_firmware_path(const BoardConfig *cfg, const char *const paths[], const char *package, GError **err);
+/* What firmware finds in @fw_cfg to start: kernel, initrd and command line of @cfg. False with @err. */
+bool virt_offer_kernel(Device *fw_cfg, const BoardConfig *cfg, GError **err);
 /* What -machine says of @name, one of the board's options; NULL if nothing. */
 const char *virt_option(const BoardConfig *cfg, const char *name);
 

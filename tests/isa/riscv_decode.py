@@ -26,7 +26,7 @@ def main():
     with tempfile.TemporaryDirectory() as d:
         source, obj, text = (os.path.join(d, n) for n in ('a.s', 'a.o', 'a.bin'))
         with open(source, 'w', encoding='ascii') as f:
-            f.write('.attribute arch, "rv64imafdc_zicsr_zifencei_zba_zbb_zbs"\n.text\nnop\n')   # objdump goes by the attribute
+            f.write('.attribute arch, "rv64imafdc_zicsr_zifencei_zba_zbb_zbc_zbs"\n.text\nnop\n')   # objdump goes by the attribute
         with open(text, 'wb') as f:
             f.write(code)
         prefix = sys.argv[2]

@@ -63,11 +63,25 @@ static uint64_t ticks(Csr *c)
     return cb->time_counter ? cb->time_counter(tcg_cpu_opaque(c->cpu)) : 0;
 }
 
-static uint64_t read_cycle(Csr *c) { counter_check(c); return ticks(c); }
-static uint64_t read_instret(Csr *c) { counter_check(c); return ticks(c); }
+/* A counter runs with the machine's unless mcountinhibit stops it (priv 3.1.10, 3.1.12); instructions are not counted, they take one tick. */
+static uint64_t counter(Csr *c, uint64_t v, unsigned bit) { return c->s->mcountinhibit >> bit & 1 ? v : v + ticks(c); }
+static uint64_t to_counter(Csr *c, uint64_t v, unsigned bit) { return c->s->mcountinhibit >> bit & 1 ? v : v - ticks(c); }
+static uint64_t read_mcycle(Csr *c) { return counter(c, c->s->mcycle, 0); }
+static uint64_t read_minstret(Csr *c) { return counter(c, c->s->minstret, 2); }
+static void write_mcycle(Csr *c, uint64_t v) { c->s->mcycle = to_counter(c, v, 0); }
+static void write_minstret(Csr *c, uint64_t v) { c->s->minstret = to_counter(c, v, 2); }
+
+static void write_mcountinhibit(Csr *c, uint64_t v)
+{
+    uint64_t cycle = read_mcycle(c), instret = read_minstret(c);
+    c->s->mcountinhibit = v & 5;
+    write_mcycle(c, cycle);
+    write_minstret(c, instret);
+}
+
+static uint64_t read_cycle(Csr *c) { counter_check(c); return read_mcycle(c); }
+static uint64_t read_instret(Csr *c) { counter_check(c); return read_minstret(c); }
 static uint64_t read_time(Csr *c) { counter_check(c); return sysreg(c, RISCV_SYSREG_TIME); }
-static uint64_t read_mcycle(Csr *c) { return ticks(c); }
-static uint64_t read_minstret(Csr *c) { return ticks(c); }
 
 /* ---- status ---- */
 static uint64_t with_sd(uint64_t m) { return (m & RISCV_FS) == RISCV_FS ? m | RISCV_SD : m; }
@@ -104,6 +118,7 @@ static void write_sip(Csr *c, uint64_t v)
 /* Sstc (2.1): with menvcfg.STCE; S needs mcounteren.TM too. */
 static void stc_check(Csr *c)
 {
+    c->bad |= c->s->ext_off & RISCV_X_SSTC;
     c->bad |= c->s->priv < RISCV_M && (!(c->s->menvcfg & RISCV_ENVCFG_STCE) || !(c->s->mcounteren & 2));
 }
 
@@ -117,7 +132,7 @@ static void write_stimecmp(Csr *c, uint64_t v)
         cb->sysreg_write(tcg_cpu_opaque(c->cpu), RISCV_SYSREG_STIMECMP, v);
 }
 
-static void write_menvcfg(Csr *c, uint64_t v) { c->s->menvcfg = v & (RISCV_ENVCFG_FIOM | RISCV_ENVCFG_STCE); }
+static void write_menvcfg(Csr *c, uint64_t v) { c->s->menvcfg = v & (RISCV_ENVCFG_FIOM | (c->s->ext_off & RISCV_X_SSTC ? 0 : RISCV_ENVCFG_STCE)); }
 
 /* ---- translation ---- */
 static uint64_t read_satp(Csr *c)

@@ -1,4 +1,4 @@
-/* Integer emitters: RV64I, M, Zba, Zbb, Zbs, Zicond (unpriv chapters 2, 13, 12, 28). */
+/* Integer emitters: RV64I, M, Zba, Zbb, Zbc, Zbs, Zicond (unpriv chapters 2, 13, 12, 28). */
 #include "tcg/guest/riscv/translate.h"
 
 bool rv_lui(RiscvTr *t, const RiscvArgs *a) { rv_put(t, a->rd, rv_k(t, a->imm)); return true; }
@@ -178,6 +178,22 @@ bool rv_slli_uw(RiscvTr *t, const RiscvArgs *a)
         z = ir_tri(t->u, IR_SHL, IRT_I64, z, ir_const(t->u, IRT_I8, a->imm), 0);
     rv_put(t, a->rd, z);
     return true;
+}
+
+/* ---- Zbc ---- */
+bool rv_clmul(RiscvTr *t, const RiscvArgs *a)
+{
+    rv_put(t, a->rd, rv_call(t, RVH_clmul, rv_x(t, a->rs1), rv_x(t, a->rs2), rv_k(t, a->k), 0));
+    return true;
+}
+
+uint64_t riscv_h_clmul(void *state, uint64_t a, uint64_t b, uint64_t from, uint64_t unused)
+{
+    unsigned __int128 sum = 0;
+    (void)state, (void)unused;
+    for (unsigned n = 0; n < 64; n++)
+        sum ^= ((unsigned __int128)a << n) & -(unsigned __int128)(b >> n & 1);
+    return (uint64_t)(sum >> from);
 }
 
 /* ---- Zbb ---- */

@@ -127,12 +127,20 @@ static bool fetch(RiscvTr *t, unsigned pos, bool first)
     return true;
 }
 
+/* Whether the CPU has the instruction's extension: for the life of the machine. */
+static bool here(const RiscvTr *t, unsigned op)
+{
+    static const uint8_t bit[RISCV_EXTS] = { [RISCV_EXT_ZICOND] = RISCV_X_ZICOND, [RISCV_EXT_ZBA] = RISCV_X_ZBA, [RISCV_EXT_ZBB] = RISCV_X_ZBB,
+                                             [RISCV_EXT_ZBC] = RISCV_X_ZBC, [RISCV_EXT_ZBS] = RISCV_X_ZBS };
+    return !(((const RiscvState *)t->d->state)->ext_off & bit[riscv_op_info[op].ext]);
+}
+
 static void emit_one(RiscvTr *t)
 {
     RiscvArgs a = { 0 };
     if (t->len == 2 ? riscv_decode16(t->insn, &a) : riscv_decode32(t->insn, &a)) {
         a.k = riscv_op_info[a.op].k;
-        if (riscv_op_info[a.op].emit(t, &a))
+        if (here(t, a.op) && riscv_op_info[a.op].emit(t, &a))
             return;
     }
     rv_emit_raise(t, RISCV_E_ILLEGAL, rv_k(t, t->insn));

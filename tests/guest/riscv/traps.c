@@ -171,6 +171,72 @@ static u64 read_time(u64 arg)
     return CSR_READ(time) != 0;
 }
 
+static u64 read_cycle(u64 arg)
+{
+    (void)arg;
+    return CSR_READ(cycle) + CSR_READ(instret);
+}
+
+/* Counters that are written, stopped, and hidden (priv 3.1.10-3.1.12). */
+static void test_counters(void)
+{
+    CSR_WRITE(mcountinhibit, 5);
+    show("mcountinhibit", CSR_READ(mcountinhibit) & 5);
+    CSR_WRITE(mcycle, 1000);
+    CSR_WRITE(minstret, 2000);
+    show("mcycle", CSR_READ(mcycle));
+    show("minstret", CSR_READ(minstret));
+    show("cycle", CSR_READ(cycle));
+    CSR_SET(mcycle, 7);
+    show("mcycle", CSR_READ(mcycle));
+    CSR_WRITE(mcountinhibit, 0);
+    u64 c = CSR_READ(mcycle), i = CSR_READ(minstret);
+    for (volatile int n = 0; n < 1000; n++)
+        ;
+    show("they run", c >= 1007 && i >= 2000 && CSR_READ(mcycle) > c && CSR_READ(minstret) > i);
+    CSR_WRITE(mcycle, 1ull << 62);
+    show("from there", CSR_READ(mcycle) >> 56);
+    CSR_WRITE(mcycle, 0);
+    CSR_WRITE(mcounteren, 7);
+    CSR_WRITE(scounteren, 0);
+    show("S sees", run_in(read_cycle, 0, S) != 0);
+    report("cycle in S");
+    run_in(read_cycle, 0, U);
+    report("cycle in U, scounteren off");
+    CSR_WRITE(scounteren, 4);
+    run_in(read_cycle, 0, U);
+    report("cycle in U, instret on");
+    CSR_WRITE(scounteren, 5);
+    run_in(read_cycle, 0, U);
+    report("cycle in U");
+    CSR_WRITE(mcounteren, 0);
+    run_in(read_cycle, 0, S);
+    report("cycle in S, off");
+}
+
+static u64 read_stimecmp(u64 arg)
+{
+    (void)arg;
+    u64 v;
+    __asm__ volatile("csrr %0, 0x14d" : "=r"(v));
+    return 0;
+}
+
+/* One instruction of each extension that a CPU can be without. */
+static void test_extensions(void)
+{
+    TRY("zba", ".insn r 0x33, 2, 0x10, t0, t1, t2");    /* sh1add */
+    TRY("zbb", ".insn r 0x33, 4, 0x05, t0, t1, t2");    /* min */
+    TRY("zbb rori", ".insn i 0x13, 5, t0, t1, 0x603");
+    TRY("zbc", ".insn r 0x33, 1, 0x05, t0, t1, t2");    /* clmul */
+    TRY("zbs", ".insn r 0x33, 1, 0x14, t0, t1, t2");    /* bset */
+    CSR_WRITE(mcounteren, 7);
+    __asm__ volatile("csrs 0x30a, %0" : : "r"(1ull << 63));
+    run_in(read_stimecmp, 0, S);
+    report("sstc");
+    __asm__ volatile("csrc 0x30a, %0" : : "r"(1ull << 63));
+}
+
 static void test_delegation(void)
 {
     CSR_WRITE(medeleg, 1 << 2);
@@ -274,6 +340,8 @@ void hart_main(u64 hart)
     TRY("ecall M", "li a7, 0\necall");
     test_nowhere();
     test_csrs();
+    test_counters();
+    test_extensions();
     test_delegation();
     make_tables();
     CSR_WRITE(satp, 8ull << 60 | (u64)root >> 12);
