@@ -296,6 +296,8 @@ void tcg_revoke_all_writes(TcgContext *ctx)
 /* ---- flushes on all vCPUs ---- */
 void tcg_flush_here(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag)
 {
+    if (cpu->isa->flush_as)
+        what = cpu->isa->flush_as(cpu, what);
     switch (what) {
     case TCG_FLUSH_ALL: tcg_flush_all(cpu); break;
     case TCG_FLUSH_TAG: tcg_flush_tag(cpu, tag); break;

@@ -105,6 +105,8 @@ typedef struct TcgXlate {
     uint8_t page_log2;         /* size of the mapping, for INVLPG of large pages */
 } TcgXlate;
 
+typedef enum TcgFlush { TCG_FLUSH_ALL, TCG_FLUSH_TAG, TCG_FLUSH_PAGE } TcgFlush;
+
 typedef struct GuestIsa {
     const char *name;
     uint32_t state_size;
@@ -141,6 +143,8 @@ typedef struct GuestIsa {
     void (*align_fault)(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
     /* Nothing answers at the physical address behind @va (tcg_io_refused, or no memory to fetch from). Does not return. NULL: reads are all ones, writes are lost. */
     void (*bus_fault)(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));
+    /* What a flush of @what must be on @cpu, by what the guest noted of its translations (more, never less); NULL: that. @cpu is this thread's or at a safe point. */
+    TcgFlush (*flush_as)(TcgCpu *cpu, TcgFlush what);
     /* A host arithmetic trap (SIGFPE) in translated code; @code is si_code. Does not return. */
     void (*fpe_fault)(TcgCpu *cpu, int code) __attribute__((noreturn));
     /* Deliver whatever is due before the next instruction (interrupt, NMI, INIT, pending exception). Returns false when the vCPU
@@ -289,7 +293,6 @@ void tcg_flush_tag(TcgCpu *cpu, uint32_t tag);                    /* globals sta
 void tcg_flush_page(TcgCpu *cpu, uint64_t va, uint32_t tag);      /* the page that maps va: under @tag, and a global one */
 /* The same by name; and on all vCPUs: at once on this one, on the others at the latest when tcg_flush_settle returns, which may start the instruction
  * again (as tcg_need_alone; nothing may have been changed before). everywhere: whether there are others. */
-typedef enum TcgFlush { TCG_FLUSH_ALL, TCG_FLUSH_TAG, TCG_FLUSH_PAGE } TcgFlush;
 void tcg_flush_here(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag);
 bool tcg_flush_everywhere(TcgCpu *cpu, TcgFlush what, uint64_t va, uint32_t tag);
 void tcg_flush_settle(TcgCpu *cpu);

@@ -96,6 +96,10 @@ typedef union A64Vec {
 typedef struct A64Pac { uint64_t data, modifier, key[2], code, known; } A64Pac;
 enum { A64_PACS = 256, A64_PAUTH_QARMA5 = 0, A64_PAUTH_IMPDEF, A64_PAUTH_NONE };
 
+/* A descriptor of translation tables that was walked over: its address, and what it was. */
+typedef struct A64Desc { uint64_t at, was; } A64Desc;
+enum { A64_DESCS = 2048 };
+
 typedef struct A64Timer { uint64_t cval, ctl; } A64Timer;
 enum { A64_TIMER_PHYS, A64_TIMER_VIRT, A64_TIMER_HYP, A64_TIMER_SEC, A64_TIMERS };
 
@@ -145,6 +149,10 @@ typedef struct A64State {
     /* The translator's own, guest-neutral (TcgEnv); zero on creation, saved by nobody. */
     _Alignas(64) uint8_t xlat[A64_XLAT_SIZE];
     A64Pac pacs[A64_PACS];
+    /* Descriptors that led to code of EL1 that is not global; more than fit: A64_DESCS + 1. desc_at: by address, which are listed. */
+    A64Desc desc[A64_DESCS];
+    uint64_t desc_at[A64_DESCS];
+    unsigned n_desc;
 } A64State;
 
 /* Reset into EL @el (ARM D1.12); pc is the board's to set. @index: which CPU, in MPIDR. */

@@ -65,6 +65,7 @@ void a64_align_fault(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((
 bool a64_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXlate *ret);
 void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime) __attribute__((noreturn));
 
+TcgFlush a64_flush_as(TcgCpu *cpu, TcgFlush what);
 /* Address space and root of TTBR0, TTBR1, TCR after one of them or everything was written. @flush: nothing cached holds. */
 void a64_space_sync(A64State *s, bool flush);
 /* AT: result in PAR_EL1; with the rights of EL0, for a write, with PSTATE.PAN. */

@@ -67,6 +67,7 @@ const GuestIsa a64_isa = {
     .mmu = a64_mmu,
     .mmu_fault = a64_mmu_fault,
     .align_fault = a64_align_fault,
+    .flush_as = a64_flush_as,
     .deliver = a64_deliver,
     .disas = a64_disas,
 };

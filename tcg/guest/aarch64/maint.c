@@ -49,15 +49,10 @@ static void tlb_op(A64State *s, uint32_t n, uint64_t v)
     if (s->el == A64_EL0 || (n >> 11 & 7) || (crm != 3 && crm != 7) || op2 == 4 || op2 == 6)
         a64_raise(s, A64_EC_UNKNOWN, 0, 0);
     TcgFlush what = op2 == 0 ? TCG_FLUSH_ALL : op2 == 2 ? TCG_FLUSH_TAG : TCG_FLUSH_PAGE;
-    /* Entries under addresses with tags, or of a kernel's code that is not global, are not found by address or ASID. */
-    if ((what == TCG_FLUSH_PAGE && s->tagged_seen) || (what == TCG_FLUSH_TAG && s->upper_nonglobal))
-        what = TCG_FLUSH_ALL;
     if (every)
         s->flush_sent = tcg_flush_everywhere(cpu, what, va, asid);
     else
         tcg_flush_here(cpu, what, va, asid);
-    if (what == TCG_FLUSH_ALL)
-        s->tagged_seen = s->upper_nonglobal = 0;
 }
 
 static void at_op(A64State *s, uint32_t n, uint64_t v)

@@ -1,4 +1,6 @@
 /* Address translation, stage 1 of EL1&0 (ARM D8): granules of 4, 16 and 64 KiB, 48 bits. EL2 and EL3 run untranslated. */
+#include <string.h>
+
 #include "tcg/guest/aarch64/aarch64.h"
 
 enum { DESC_VALID = 1, DESC_TABLE = 2, ATTR_AF = 1 << 10, ATTR_NG = 1 << 11, ATTR_AP_USER = 1 << 6, ATTR_AP_RO = 1 << 7 };
@@ -28,6 +30,8 @@ typedef struct Who { bool user, pan; TcgAccess access; } Who;
 typedef struct Walk {
     unsigned fault, level;      /* A64_FSC_ value without the level; ~0: none */
     TcgXlate *x;
+    unsigned n;                 /* descriptors read */
+    A64Desc desc[4];
 } Walk;
 enum { NO_FAULT = ~0u };
 
@@ -127,6 +131,7 @@ static bool walk_tables(TcgCpu *cpu, const Range *r, uint64_t va, Who who, Walk 
             return fail(w, A64_FSC_SIZE, level);
         if (!tcg_phys_load(cpu, at, 8, &desc))
             return fail(w, A64_FSC_EXTERNAL_WALK, level);
+        w->desc[w->n++] = (A64Desc){ at, desc };
         if (!(desc & DESC_VALID) || (level == 3 && !(desc & DESC_TABLE)))
             return fail(w, A64_FSC_TRANSLATION, level);
         if (level == 3 || !(desc & DESC_TABLE)) {
@@ -144,7 +149,7 @@ static bool translate(TcgCpu *cpu, uint64_t va, Who who, Walk *w)
 {
     const A64State *s = tcg_cpu_state(cpu);
     w->fault = NO_FAULT;
-    w->level = 0;
+    w->level = w->n = 0;
     if (s->el > A64_EL1 || !(s->sctlr[A64_EL1] & A64_SCTLR_M)) {
         if (va >> 48)
             return fail(w, A64_FSC_SIZE, 0);
@@ -164,6 +169,54 @@ static Who who_of(const A64State *s, TcgAccess access, unsigned regime)
     return (Who){ regime == A64R_USER, regime == A64R_KERNEL_PAN, access };
 }
 
+static void note_descriptors(A64State *s, const Walk *w)
+{
+    for (unsigned n = 0; n < w->n && s->n_desc <= A64_DESCS; n++) {
+        A64Desc d = w->desc[n];
+        uint64_t *listed = &s->desc_at[d.at >> 3 & (A64_DESCS - 1)];
+        if (*listed == d.at + 1)
+            continue;
+        *listed = d.at + 1;
+        if (s->n_desc < A64_DESCS)
+            s->desc[s->n_desc] = d;
+        s->n_desc++;
+    }
+}
+
+static bool descriptors_same(TcgCpu *cpu)
+{
+    const A64State *s = tcg_cpu_state(cpu);
+    uint64_t now;
+    if (s->n_desc > A64_DESCS)
+        return false;
+    for (unsigned n = 0; n < s->n_desc; n++)
+        if (!tcg_phys_load(cpu, s->desc[n].at, 8, &now) || now != s->desc[n].was)
+            return false;
+    return true;
+}
+
+static void forget(A64State *s)
+{
+    s->tagged_seen = s->upper_nonglobal = 0;
+    if (s->n_desc)
+        memset(s->desc_at, 0, sizeof(s->desc_at));
+    s->n_desc = 0;
+}
+
+/*
+ * Entries under addresses with tags are not found by address, nor is code that is kept though it is not global by ASID: that is as good as new if the walks
+ * that led to it would go the same way.
+ */
+TcgFlush a64_flush_as(TcgCpu *cpu, TcgFlush what)
+{
+    A64State *s = tcg_cpu_state(cpu);
+    if ((what == TCG_FLUSH_PAGE && s->tagged_seen) || (what == TCG_FLUSH_TAG && s->upper_nonglobal && !descriptors_same(cpu)))
+        what = TCG_FLUSH_ALL;
+    if (what == TCG_FLUSH_ALL)
+        forget(s);
+    return what;
+}
+
 /*
  * Code of EL1 in the upper range is the same under every ASID while TTBR1 is, and its place among the known ones is in the mode key: so it is kept over
  * changes of the ASID also where it is marked not global (as kernels do that hide themselves from EL0).
@@ -179,6 +232,7 @@ bool a64_mmu(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TcgXla
     if (access == TCG_EXEC && s->el == A64_EL1 && va >> 55 & 1 && !ret->global) {
         s->upper_nonglobal = 1;
         ret->global = 1;
+        note_descriptors(s, &w);
     }
     return true;
 }
@@ -225,7 +279,7 @@ void a64_space_sync(A64State *s, bool flush)
     s->root_now = (uint8_t)root_of(s, &flush);
     if (flush) {
         tcg_flush_all(cpu);
-        s->tagged_seen = s->upper_nonglobal = 0;
+        forget(s);
     }
     tcg_set_space(cpu, (s->ttbr0[A64_EL1] & 0xfffffffffffeull) | (uint64_t)s->root_now << 60, (uint32_t)(tcr & TCR_AS ? asid : asid & 0xff));
     tcg_mode_changed(cpu);
