@@ -26,6 +26,8 @@ typedef struct OneUword { uint64_t v; } OneUword;
 typedef struct OneId { uint32_t v; } OneId;
 typedef struct TwoWords { uint64_t v[2]; } TwoWords;
 typedef struct MqAttr { int64_t v[8]; } MqAttr;
+typedef struct ShmInfo64 { uint64_t v[9]; } ShmInfo64;     /* linux/shm.h: shminfo64, shm_info */
+typedef struct ShmInfo { int32_t used_ids; uint64_t v[5]; } ShmInfo;
 
 #define STRUCT(id, host) \
     static const UserField *fields_##id(void) \
@@ -212,7 +214,7 @@ bool user_get_word(UserThread *t, uint64_t *ret, uint64_t at)
     return user_get(t, ret, at, user_word(t->call_abi));
 }
 
-enum { MAX_IOV = 1024, FDS_MAX = 65536 };
+enum { MAX_IOV = 1024, FDS_MAX = 1 << 20 };     /* fs.nr_open is no more anywhere */
 
 int64_t user_iovec_get(UserThread *t, uint64_t at, uint64_t n, struct iovec **ret)
 {
@@ -242,7 +244,9 @@ typedef struct Conv {
 /* fd_set: the guest's longs may be shorter than the host's, their order in memory is the same. */
 static int64_t fds_in(Conv *c, uint64_t at)
 {
-    uint64_t bits = MIN((uint32_t)c->host[0], FDS_MAX), bytes = (bits + 31) / 32 * 4;
+    uint64_t bits = MIN((uint32_t)c->host[0], (uint32_t)FDS_MAX), bytes = (bits + 31) / 32 * 4;
+    if ((int32_t)c->host[0] > FDS_MAX)
+        c->host[0] = FDS_MAX;  /* more than there can be, and no more than we have room for */
     c->big[c->n] = g_malloc0(bytes + 8);
     c->host[c->n] = (uint64_t)(uintptr_t)c->big[c->n];
     return user_get(c->t, c->big[c->n], at, bytes) ? 0 : -EFAULT;
@@ -277,6 +281,7 @@ static int64_t pointer_in(Conv *c, UserArg arg, uint64_t v)
     default: break;
     }
     c->host[c->n] = (uint64_t)(uintptr_t)c->buf[c->n];
+    memset(c->buf[c->n], 0, sizeof(c->buf[0]));      /* the host need not write all of it */
     if (arg.how == HOW_IN || arg.how == HOW_IO)
         return user_struct_get(c->t, arg.st, c->buf[c->n], v);
     return arg.how == HOW_INFO_IN ? info_in(c, v) : 0;
@@ -304,7 +309,7 @@ static int64_t pointer_out(Conv *c, unsigned n, int64_t result)
         return 0;
     switch (how) {
     case HOW_OUT: case HOW_IO: return user_struct_put(c->t, c->arg[n].st, at, c->buf[n]);
-    case HOW_FDS: return user_put(c->t, at, c->big[n], (MIN((uint32_t)c->host[0], FDS_MAX) + 31) / 32 * 4) ? 0 : -EFAULT;
+    case HOW_FDS: return user_put(c->t, at, c->big[n], (MIN((uint32_t)c->host[0], (uint32_t)FDS_MAX) + 31) / 32 * 4) ? 0 : -EFAULT;
     case HOW_INFO_OUT:
         user_siginfo_to_guest((const siginfo_t *)(const void *)c->buf[n], info);
         return user_put(c->t, at, info, sizeof(info)) ? 0 : -EFAULT;
@@ -357,6 +362,8 @@ int64_t user_call_converted(UserThread *t, const UserCall *call, const uint64_t 
     }
     if (!r) {
         r = user_call(t, call->sys, c.host);
+        if (!r && call->sys == USYS_wait4)
+            c.guest[3] = 0;    /* nobody has ended: the usage is not written */
         int64_t e = 0;
         for (unsigned n = 0; n < c.n && !e && !t->keep_registers; n++)
             e = pointer_out(&c, n, r);

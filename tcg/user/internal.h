@@ -214,6 +214,8 @@ typedef int64_t UserSysFn(UserThread *t, const uint64_t a[6]);
 /* Copies that end with false instead of a signal. */
 bool user_get(UserThread *t, void *to, uint64_t from, size_t len);
 bool user_put(UserThread *t, uint64_t to, const void *from, size_t len);
+/* Compare and swap of an aligned word: *expect becomes what was there. */
+bool user_cas32(UserThread *t, uint64_t at, uint32_t *expect, uint32_t want);
 /* A string of the guest, NULL if it cannot be read or is longer than @max. Caller frees. */
 char *user_string(UserThread *t, uint64_t at, size_t max);
 

@@ -127,7 +127,7 @@ static int64_t groups(UserThread *t, long nr, const uint64_t *a)
             wide[k] = small[k];
     }
     int64_t r = user_host_syscall(t, nr, (uint64_t)n, PTR(wide), 0, 0, 0, 0);
-    for (int k = 0; k < r; k++)
+    for (int k = 0; k < MIN(r, n); k++)      /* none are asked for: r is how many there are */
         small[k] = wide[k] > UINT16_MAX ? 65534 : (uint16_t)wide[k];
     return r <= 0 || !n || nr == SYS_setgroups || user_put(t, a[1], small, (size_t)r * 2) ? r : -EFAULT;
 }
@@ -192,14 +192,16 @@ int64_t user_sys_small_get_robust_list(UserThread *t, const uint64_t *a)
 static bool robust_one(UserThread *t, uint64_t entry, uint64_t offset)
 {
     uint64_t at = (uint32_t)((entry & ~1ull) + offset);
-    uint32_t v;
-    if (!user_get(t, &v, at, 4))
+    uint32_t v, was;
+    if (at & 3 || !user_get(t, &v, at, 4))
         return false;
-    if ((v & FUTEX_TID_MASK) != (uint32_t)t->tid)
-        return true;
-    uint32_t dead = (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-    while (!__atomic_compare_exchange_n((uint32_t *)g2h(at), &v, dead, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        dead = (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+    do {
+        if ((v & FUTEX_TID_MASK) != (uint32_t)t->tid)
+            return true;
+        was = v;
+        if (!user_cas32(t, at, &v, (was & FUTEX_WAITERS) | FUTEX_OWNER_DIED))
+            return false;
+    } while (v != was);
     if (v & FUTEX_WAITERS)
         syscall(SYS_futex, g2h(at), FUTEX_WAKE, 1, NULL, NULL, 0);
     return true;
@@ -230,12 +232,13 @@ static int64_t ipc_ctl(UserThread *t, long nr, UserStructId id, const uint64_t *
     uint8_t host[USER_STRUCT_MAX] = { 0 };
     bool stat = cmd == IPC_STAT || (id == UST_shmid_ds && (cmd == SHM_STAT || cmd == SHM_STAT_ANY)) || (id == UST_msqid_ds && (cmd == MSG_STAT || cmd == MSG_STAT_ANY)) ||
                 (id == UST_semid_ds && (cmd == SEM_STAT || cmd == SEM_STAT_ANY));
+    UserStructId info = id != UST_shmid_ds ? UST_NONE : cmd == IPC_INFO ? UST_shminfo : cmd == SHM_INFO ? UST_shm_info : UST_NONE;
     int64_t r = cmd == IPC_SET ? user_struct_get(t, id, host, arg) : 0;
-    uint64_t where = stat || cmd == IPC_SET ? PTR(host) : arg;
+    uint64_t where = stat || info || cmd == IPC_SET ? PTR(host) : arg;
     if (r)
         return r;
     r = sem ? user_host_syscall(t, nr, a[0], a[1], (uint64_t)cmd, where, 0, 0) : user_host_syscall(t, nr, a[0], (uint64_t)cmd, where, 0, 0, 0);
-    int64_t e = r >= 0 && stat ? user_struct_put(t, id, arg, host) : 0;
+    int64_t e = r >= 0 && (stat || info) ? user_struct_put(t, info ? info : id, arg, host) : 0;
     return e ? e : r;
 }
 

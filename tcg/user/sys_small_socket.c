@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "tcg/user/calls.h"
 #include "tcg/user/convert.h"
@@ -60,6 +61,20 @@ static uint64_t control_data(UserThread *t, const KernelCmsg *c, const uint8_t *
     return len;
 }
 
+/* A message that does not fit, @room bytes: as many files as do, the others are closed again (unix(7)). Returns its length, 0: none. */
+static uint64_t cut_rights(const KernelCmsg *c, const uint8_t *fds, uint64_t head, uint64_t room)
+{
+    if (c->level != SOL_SOCKET || c->type != SCM_RIGHTS)
+        return 0;
+    uint64_t have = (c->len - sizeof(*c)) / sizeof(int), fit = room > head ? MIN((room - head) / sizeof(int), have) : 0;
+    for (uint64_t k = fit; k < have; k++) {
+        int fd;
+        memcpy(&fd, fds + k * sizeof(fd), sizeof(fd));
+        close(fd);
+    }
+    return fit ? head + fit * sizeof(int) : 0;
+}
+
 /* *len: what the guest has room for, then what it got. */
 static int64_t control_out(UserThread *t, const uint8_t *host, uint64_t host_len, uint64_t at, uint64_t *len, uint32_t *flags)
 {
@@ -72,12 +87,12 @@ static int64_t control_out(UserThread *t, const uint8_t *host, uint64_t host_len
         if (c.len < sizeof(c) || c.len > host_len - n)
             break;
         uint64_t data = control_data(t, &c, host + n + sizeof(c), c.len - sizeof(c), guest + out + head), all = head + data;
+        if (all > room - out) {
+            *flags |= MSG_CTRUNC;
+            all = cut_rights(&c, host + n + sizeof(c), head, room - out);
+        }
         memcpy(guest + out, &all, word);
         memcpy(guest + out + word, &c.level, 8);
-        if (out + all > room) {
-            *flags |= MSG_CTRUNC;
-            break;
-        }
         out = MIN(out + word_up(all, word), room);
         n += word_up(c.len, 8);
     }
@@ -201,10 +216,14 @@ int64_t user_sys_small_getsockopt(UserThread *t, const uint64_t *a)
     int opt = (int)a[2];
     if ((int)a[1] == SOL_SOCKET && (opt == RCVTIMEO_OLD || opt == SNDTIMEO_OLD)) {
         struct timeval tv;
-        uint32_t len = sizeof(tv), size = user_struct_guest_size(t->call_abi, UST_timeval);
-        int64_t r = user_host_syscall(t, SYS_getsockopt, a[0], a[1], a[2], PTR(&tv), PTR(&len), 0);
-        r = r ? r : user_struct_put(t, UST_timeval, a[3], &tv);
-        return r ? r : user_put(t, a[4], &size, 4) ? 0 : -EFAULT;
+        uint32_t len = sizeof(tv), room;
+        uint8_t guest[USER_STRUCT_MAX];
+        if (!user_get(t, &room, a[4], sizeof(room)))
+            return -EFAULT;
+        int64_t r = (int32_t)room < 0 ? -EINVAL : user_host_syscall(t, SYS_getsockopt, a[0], a[1], a[2], PTR(&tv), PTR(&len), 0);
+        r = r ? r : user_struct_to_guest(t->call_abi, UST_timeval, guest, &tv);
+        room = MIN(room, user_struct_guest_size(t->call_abi, UST_timeval));
+        return r ? r : user_put(t, a[3], guest, room) && user_put(t, a[4], &room, sizeof(room)) ? 0 : -EFAULT;
     }
     return user_host_syscall(t, SYS_getsockopt, a[0], a[1], a[2], a[3], a[4], 0);
 }

@@ -67,6 +67,22 @@ bool user_put(UserThread *t, uint64_t to, const void *from, size_t len)
     return guarded_copy(t, g2h(to), from, len);
 }
 
+bool user_cas32(UserThread *t, uint64_t at, uint32_t *expect, uint32_t want)
+{
+    sigjmp_buf guard, *before = t->guard;
+    user_will_write(t, at, sizeof(want));
+    if (sigsetjmp(guard, 0)) {
+        t->guard = before;
+        return false;
+    }
+    t->guard = &guard;
+    __asm__ volatile("" ::: "memory");
+    __atomic_compare_exchange_n((uint32_t *)g2h(at), expect, want, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    __asm__ volatile("" ::: "memory");
+    t->guard = before;
+    return true;
+}
+
 char *user_string(UserThread *t, uint64_t at, size_t max)
 {
     GString *s = g_string_new(NULL);
