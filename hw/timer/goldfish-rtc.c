@@ -7,13 +7,13 @@ enum { TIME_LOW, TIME_HIGH = 4, ALARM_LOW = 8, ALARM_HIGH = 12, IRQ_ENABLED = 16
 typedef struct GoldfishRtc {
     Device dev;
     Timer *timer;
-    int64_t offset;             /* guest time - wall clock */
+    uint64_t offset;            /* guest time - wall clock, modulo 2^64: the guest sets any time */
     uint64_t alarm;
     uint32_t time_high, alarm_high;     /* latched by TIME_LOW; waiting for ALARM_LOW */
     bool armed, irq_enabled, irq_ipending;
 } GoldfishRtc;
 
-static uint64_t now(GoldfishRtc *r) { return (uint64_t)(mclock_now(r->dev.clock, CLOCK_KIND_WALL) + r->offset); }
+static uint64_t now(GoldfishRtc *r) { return (uint64_t)mclock_now(r->dev.clock, CLOCK_KIND_WALL) + r->offset; }
 static void update(GoldfishRtc *r) { irq_set(r->dev.irq[0], r->irq_enabled && r->irq_ipending); }
 
 static void arm(GoldfishRtc *r)
@@ -55,7 +55,7 @@ static uint64_t rtc_read(void *opaque, uint64_t off, unsigned size)
 static void set_time(GoldfishRtc *r, unsigned shift, uint64_t val)
 {
     uint64_t t = now(r);
-    r->offset += (int64_t)(bits_put(t, shift, 32, val) - t);
+    r->offset += bits_put(t, shift, 32, val) - t;
     arm(r);
 }
 
