@@ -110,7 +110,12 @@ static bool load_clock(Machine *m, const GByteArray *data, GError **err)
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "it has the wrong size");
         return false;
     }
-    mclock_set_virtual(m->clock, (int64_t)load_le64(data->data));
+    int64_t ns = (int64_t)load_le64(data->data);
+    if (ns < 0 || ns > INT64_MAX / 4) {     /* 73 years: what devices add to it does not overflow */
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "no machine runs that long");
+        return false;
+    }
+    mclock_set_virtual(m->clock, ns);
     return true;
 }
 

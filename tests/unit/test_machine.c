@@ -262,7 +262,7 @@ static void test_handover(void)
     Rig r;
     rig_up(&r, code, 4, 2, &dummy_copy, &dummy_inplace);
     CHECK(machine_cont(r.m, NULL));
-    for (unsigned i = 0; i < 100; i++)
+    while (count_of(&r, 0) < 60 || count_of(&r, 1) < 60)
         spin_loop(&r);
     machine_pause(r.m, PAUSE_USER);
     for (unsigned i = 0; i < 2; i++) {
@@ -370,6 +370,10 @@ static void test_snapshot(void)
     CHECK(!machine_load_devices(q.m, &src, &err) && strstr(err->message, "clock"));
     g_clear_error(&err);
     CHECK_EQ(q.echo->saved, 0x1234);
+    memset(((GByteArray *)t.data->pdata[0])->data + 7, 0x80, 1);     /* a time that no machine has */
+    t.at = 0;
+    CHECK(!machine_load_devices(q.m, &src, &err) && strstr(err->message, "clock"));
+    g_clear_error(&err);
     rig_down(&q);
     rig_down(&r);
     g_ptr_array_unref(t.names);
