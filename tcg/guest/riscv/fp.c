@@ -109,8 +109,15 @@ static void fput_number(RiscvTr *t, const RiscvArgs *a, IrVal v, bool dbl)
     ir_brcond(t->u, IRC_P, fl, rv_cold(t, RISCV_COLD_NAN, a));
 }
 
+static bool is_fma(const RiscvArgs *a) { return kind_of(a) >= RVF_FMADD && kind_of(a) <= RVF_FNMADD; }
+
 void rv_fp_nan(RiscvTr *t, const RiscvArgs *a)
 {
+    if (is_fma(a)) {           /* infinity times zero is invalid even before a quiet NaN, where the host keeps quiet (unpriv 11.6); whatever was added, it is NaN */
+        IrVal nan = rv_k(t, 0x7ff8000000000000ll), desc = rv_k(t, (a->k & 255) | rounding(t, a) << 8);
+        fput_raw(t, a->rd, rv_call(t, RVH_fp, desc, fraw(t, a->rs1), fraw(t, a->rs2), nan), !is_double(a));
+        return;
+    }
     bool dbl = kind_of(a) == RVF_D_S || (kind_of(a) != RVF_S_D && is_double(a));
     fput_raw(t, a->rd, rv_k(t, dbl ? 0x7ff8000000000000ll : (int64_t)0xffffffff7fc00000ull), !dbl);
 }
@@ -149,7 +156,12 @@ bool rv_fma(RiscvTr *t, const RiscvArgs *a)
     }
     IrVal x = operand(t, a, a->rs1, dbl), y = operand(t, a, a->rs2, dbl), z = operand(t, a, a->rs3, dbl);
     IrVal v = ir_vop(t->u, IRT_V64, vop[(kind_of(a) - RVF_FMADD) / 2][dbl], x, y, z, 0);
-    fput_number(t, a, v, dbl);
+    if (a->rd == a->rs1 || a->rd == a->rs2) {   /* the factors are looked at again */
+        ir_brcond(t->u, IRC_P, ir_vop(t->u, IRT_FL, dbl ? VOP_UCOMISD : VOP_UCOMISS, v, v, 0, 0), rv_cold(t, RISCV_COLD_FP, a));
+        fput(t, a->rd, v, !dbl);
+    } else {
+        fput_number(t, a, v, dbl);
+    }
     return true;
 }
 

@@ -201,7 +201,8 @@ static bool tie_double(unsigned kind, const uint64_t *v, uint64_t toward_zero)
     int exp = ((e[9] & 0x7f) << 8 | e[8]) - 16383, cut = 64 - 53;
     if (exp < -1022)
         cut += -1022 - exp;
-    return cut < 64 && (mant & ((1ull << cut) - 1)) == 1ull << (cut - 1);
+    uint64_t below = cut < 64 ? (1ull << cut) - 1 : ~0ull;     /* 64: half of the smallest number */
+    return cut <= 64 && (mant & below) == 1ull << (cut - 1);
 }
 
 static uint64_t arith(unsigned kind, bool dbl, unsigned rm, uint64_t *v)
