@@ -1,9 +1,9 @@
 #!/bin/bash
-# usage: packages.sh TANDEM-USER DIR: Debian's own programs of other architectures (scripts/make-sysroot into DIR/ARCH) do under tandem-user what this system's
+# usage: packages.sh TANDEM-USER [DIR]: Debian's own programs of other architectures (scripts/make-sysroot into DIR/ARCH) do under tandem-user what this system's
 # do natively. 77 (skipped): apt cannot be asked.
 set -u
 here=$(dirname "$(readlink -f "$0")")
-user=$(realpath "$1") out=$(realpath -m "$2")
+user=$(realpath "$1") out=$(realpath -m "${2:-${XDG_CACHE_HOME:-$HOME/.cache}/tandem/sysroots}")
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 failed=0
