@@ -85,10 +85,16 @@ BITS_LOAD_STORE_(16, be, BITS_BE_)
 BITS_LOAD_STORE_(32, be, BITS_BE_)
 BITS_LOAD_STORE_(64, be, BITS_BE_)
 
-/* Little-endian load and store of @size = 1..8 bytes. */
+/* Little-endian load and store of @size = 1..8 bytes. In one piece where there is one: a wider load of it does not wait then. */
 static inline uint64_t load_le(const void *p, unsigned size)
 {
     uint64_t v = 0;
+    switch (size) {
+    case 1: return *(const uint8_t *)p;
+    case 2: return load_le16(p);
+    case 4: return load_le32(p);
+    case 8: return load_le64(p);
+    }
     for (unsigned i = 0; i < size; i++)
         v |= (uint64_t)((const uint8_t *)p)[i] << 8 * i;
     return v;
@@ -96,6 +102,12 @@ static inline uint64_t load_le(const void *p, unsigned size)
 
 static inline void store_le(void *p, unsigned size, uint64_t v)
 {
+    switch (size) {
+    case 1: *(uint8_t *)p = (uint8_t)v; return;
+    case 2: store_le16(p, (uint16_t)v); return;
+    case 4: store_le32(p, (uint32_t)v); return;
+    case 8: store_le64(p, v); return;
+    }
     for (unsigned i = 0; i < size; i++)
         ((uint8_t *)p)[i] = (uint8_t)(v >> 8 * i);
 }

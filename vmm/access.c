@@ -20,7 +20,7 @@ static unsigned ops_min(const MmioOps *ops)
 }
 
 /* The largest piece that the device takes at @off of @len bytes. */
-static unsigned piece_size(const MmioOps *ops, uint64_t off, size_t len)
+static inline unsigned piece_size(const MmioOps *ops, uint64_t off, size_t len)
 {
     unsigned n = ops_max(ops);
     while (n > len || (!ops->unaligned && off & (n - 1)))
@@ -91,7 +91,7 @@ static void mmio_read(MemRegion *mr, uint64_t off, uint8_t *buf, size_t len)
 }
 
 /* The common read: as wide as the device takes it. False: it is another one. */
-static bool mmio_load(MemRegion *mr, uint64_t off, unsigned size, uint64_t *ret)
+static inline bool mmio_load(MemRegion *mr, uint64_t off, unsigned size, uint64_t *ret)
 {
     const MmioOps *ops = mr->ops;
     if (!ops->read || ops->endian != MMIO_LITTLE || size < ops_min(ops) || piece_size(ops, off, size) != size || !devlock_enter(mr->lock))
@@ -120,6 +120,18 @@ static bool ring_doorbell(MemRegion *mr, uint64_t off, const uint8_t *buf, size_
         return true;
     }
     return false;
+}
+
+/* The common write, as wide as the device takes it, to a region without doorbells. False: it is another one. */
+static bool mmio_store(MemRegion *mr, uint64_t off, unsigned size, uint64_t val)
+{
+    const MmioOps *ops = mr->ops;
+    if (atomic_load_explicit(&mr->doorbells, memory_order_relaxed) || !ops->write || ops->endian != MMIO_LITTLE || size < ops_min(ops) ||
+        piece_size(ops, off, size) != size || !devlock_enter(mr->lock))
+        return false;
+    ops->write(mr->opaque, off, val & bits_mask(8 * size), size);
+    devlock_leave(mr->lock);
+    return true;
 }
 
 static void mmio_write(MemRegion *mr, uint64_t off, const uint8_t *buf, size_t len)
@@ -258,20 +270,33 @@ MemResult as_write(AddressSpace *as, GuestAddr gpa, const void *buf, size_t len)
     return r;
 }
 
+static inline MemResult view_load(const FlatView *v, GuestAddr gpa, unsigned size, uint64_t *ret)
+{
+    const FlatRange *r = view_find(v, gpa, false);
+    if (!r && size == 1) {
+        *ret = 0xff;
+        return MEM_DECODE_ERROR;
+    }
+    if (r && r->last - gpa >= size - 1 &&
+        (r->ram ? ram_load(r->host + (gpa - r->start), size, ret) : mmio_load(r->mr, r->offset + (gpa - r->start), size, ret)))
+        return MEM_OK;
+    uint8_t buf[8];
+    MemResult result = view_read_at(v, r, gpa, buf, size);
+    *ret = load_le(buf, size);
+    return result;
+}
+
 MemResult as_load(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t *ret)
 {
     PublishToken t = publish_read_begin(as->ms->publish);
-    const FlatView *v = as_view(as);
-    const FlatRange *r = view_find(v, gpa, false);
-    MemResult result = MEM_OK;
-    bool done = r && !r->ram && r->last - gpa >= size - 1 && mmio_load(r->mr, r->offset + (gpa - r->start), size, ret);
-    if (!done && (!r || r->last - gpa < size - 1 || !r->ram || !ram_load(r->host + (gpa - r->start), size, ret))) {
-        uint8_t buf[8];
-        result = view_read_at(v, r, gpa, buf, size);
-        *ret = load_le(buf, size);
-    }
+    MemResult result = view_load(&atomic_load_explicit(&as->view, memory_order_acquire)->pub, gpa, size, ret);
     publish_read_end(as->ms->publish, t);
     return result;
+}
+
+MemResult as_vcpu_load(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t *ret)
+{
+    return view_load(&atomic_load_explicit(&as->view, memory_order_acquire)->pub, gpa, size, ret);
 }
 
 /* Store in one piece if @r is aligned RAM. */
@@ -301,16 +326,30 @@ MemResult as_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val)
     return result;
 }
 
+/* Doorbells come and go at any time. */
+MemResult as_vcpu_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val)
+{
+    const FlatRange *r = view_find(as_view(as), gpa, true);
+    if (r && !r->ram && r->last - gpa >= size - 1 && mmio_store(r->mr, r->offset + (gpa - r->start), size, val))
+        return MEM_OK;
+    return as_store(as, gpa, size, val);
+}
+
+bool as_vcpu_translate(AddressSpace *as, GuestAddr gpa, bool write, MemMap *ret)
+{
+    const FlatRange *r = view_find(&atomic_load_explicit(&as->view, memory_order_acquire)->pub, gpa, write);
+    if (!r || !r->ram)
+        return false;
+    uint64_t off = r->offset + (gpa - r->start);
+    *ret = (MemMap){ .host = r->host + (gpa - r->start), .len = r->last - gpa + 1, .ram_addr = r->ram->addr + off,
+                     .flags = &r->ram->flags[off >> PAGE_BITS], .ram = r->ram, .readonly = r->readonly || (!write && r->split) };
+    return true;
+}
+
 bool as_translate(AddressSpace *as, GuestAddr gpa, bool write, MemMap *ret)
 {
     PublishToken t = publish_read_begin(as->ms->publish);
-    const FlatRange *r = view_find(as_view(as), gpa, write);
-    bool ok = r && r->ram;
-    if (ok) {
-        uint64_t off = r->offset + (gpa - r->start);
-        *ret = (MemMap){ .host = r->host + (gpa - r->start), .len = r->last - gpa + 1, .ram_addr = r->ram->addr + off,
-                         .flags = &r->ram->flags[off >> PAGE_BITS], .ram = r->ram, .readonly = r->readonly || (!write && r->split) };
-    }
+    bool ok = as_vcpu_translate(as, gpa, write, ret);
     publish_read_end(as->ms->publish, t);
     return ok;
 }

@@ -78,7 +78,7 @@ enum { VIEW_HINTS = 16 };
 typedef struct View {
     FlatView pub;               /* points into ranges below */
     unsigned total;
-    _Atomic uint16_t hint[2][VIEW_HINTS];      /* range that answered last at addresses of this hash, + 1; reads, writes */
+    _Atomic uint16_t hint[2][VIEW_HINTS];      /* range that answered last at addresses of this hash, or the one behind the hole; reads, writes */
     FlatRange ranges[];         /* each holds a reference on its region */
 } View;
 

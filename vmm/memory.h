@@ -213,6 +213,13 @@ typedef struct MemMap {
  * @write asks the write map. Pointers stay valid until the listener's "changed" reported the range gone.
  */
 bool as_translate(AddressSpace *as, GuestAddr gpa, bool write, MemMap *ret);
+/*
+ * The same for the thread of a vCPU that is in guest code (between work_enter and work_leave): views are replaced only while none is, so these need
+ * no read section, whose two locked operations are a third of such an access.
+ */
+MemResult as_vcpu_load(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t *ret);
+MemResult as_vcpu_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val);
+bool as_vcpu_translate(AddressSpace *as, GuestAddr gpa, bool write, MemMap *ret);
 
 /* ---- DMA (any thread, RAM only, page flags marked) ---- */
 

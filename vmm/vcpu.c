@@ -43,7 +43,7 @@ const char *exit_kind_name(ExitKind k)
     return (unsigned)k < EXIT_KIND_MAX ? exit_table[k].name : "?";
 }
 
-static void run_exit(Vcpu *c, VmExit *x)
+static inline void run_exit(Vcpu *c, VmExit *x)
 {
     Machine *m = c->machine;
     bool timed = atomic_load_explicit(&m->exit_timing, memory_order_relaxed);
@@ -61,10 +61,19 @@ bool vcpu_io(Vcpu *c, VmExit *x)
     if (!x->data)
         x->data = &x->value;
     run_exit(c, x);
-    return machine_work_pending(c->machine) || vcpu_must_leave(c);
+    return atomic_load_explicit(&c->machine->work_due, memory_order_relaxed) || vcpu_must_leave(c);
 }
 
 /* ---- inside ---- */
+
+/* All of value, where it goes there: a load of it that is wider than the store before would wait for that to reach the cache. */
+static inline void put_answer(VmExit *x, uint8_t *to, uint64_t v)
+{
+    if (to == (uint8_t *)&x->value)
+        x->value = x->size == 8 ? v : v & bits_mask(8 * x->size);
+    else
+        store_le(to, x->size, v);
+}
 
 static void exit_pio(Vcpu *c, VmExit *x)
 {
@@ -73,9 +82,9 @@ static void exit_pio(Vcpu *c, VmExit *x)
     x->result = MEM_OK;
     for (uint32_t i = 0; i < n; i++, p += x->size) {
         uint64_t v = 0;
-        MemResult r = x->write ? as_store(c->io, x->addr, x->size, load_le(p, x->size)) : as_load(c->io, x->addr, x->size, &v);
+        MemResult r = x->write ? as_vcpu_store(c->io, x->addr, x->size, load_le(p, x->size)) : as_vcpu_load(c->io, x->addr, x->size, &v);
         if (!x->write)
-            store_le(p, x->size, v);
+            put_answer(x, p, v);
         x->result = r == MEM_OK ? x->result : r;
     }
 }
@@ -89,18 +98,14 @@ static void exit_mmio(Vcpu *c, VmExit *x)
     }
     uint64_t v = x->write ? load_le(x->data, x->size) : 0;
     const CpuIntcOps *intc = c->intc.ops;
-    if (intc && intc->mmio && intc->mmio(c->intc.opaque, x->addr, x->size, x->write, &v)) {
+    if (intc && intc->mmio && intc->mmio(c->intc.opaque, x->addr, x->size, x->write, &v))
         x->result = MEM_OK;
-        if (!x->write)
-            store_le(x->data, x->size, v);
-        return;
-    }
-    if (x->write) {
-        x->result = as_store(c->mem, x->addr, x->size, v);
-    } else {
-        x->result = as_load(c->mem, x->addr, x->size, &v);
-        store_le(x->data, x->size, v);
-    }
+    else if (x->write)
+        x->result = as_vcpu_store(c->mem, x->addr, x->size, v);
+    else
+        x->result = as_vcpu_load(c->mem, x->addr, x->size, &v);
+    if (!x->write)
+        put_answer(x, x->data, v);
 }
 
 /* The local controller's MSRs; anything else is the engine's business. */

@@ -235,7 +235,8 @@ void view_free(void *view)
     g_free(v);
 }
 
-static const FlatRange *search(const FlatRange *r, unsigned n, GuestAddr gpa)
+/* Index of the first range that ends at or after @gpa, @n if there is none. */
+static unsigned search(const FlatRange *r, unsigned n, GuestAddr gpa)
 {
     unsigned lo = 0, hi = n;
     while (lo < hi) {
@@ -245,21 +246,25 @@ static const FlatRange *search(const FlatRange *r, unsigned n, GuestAddr gpa)
         else
             hi = mid;
     }
-    return lo < n && r[lo].start <= gpa ? &r[lo] : NULL;
+    return lo;
 }
 
-/* What is asked again and again is found without the search; a stale or foreign hint only costs it. */
+/* What is asked again and again, a hole too, is found without the search; a stale or foreign hint only costs it. */
 const FlatRange *view_find(const FlatView *v, GuestAddr gpa, bool write)
 {
     View *all = (View *)(uintptr_t)v;
-    const FlatRange *r = write ? v->wr : v->rd, *found;
+    const FlatRange *r = write ? v->wr : v->rd;
     unsigned n = write ? v->n_wr : v->n_rd;
     _Atomic uint16_t *hint = &all->hint[write][(gpa ^ gpa >> 12) & (VIEW_HINTS - 1)];
-    unsigned h = atomic_load_explicit(hint, memory_order_relaxed);
-    if (h && h <= n && gpa >= r[h - 1].start && gpa <= r[h - 1].last)
-        return &r[h - 1];
-    found = search(r, n, gpa);
-    if (found && found - r < UINT16_MAX)
-        atomic_store_explicit(hint, (uint16_t)(found - r + 1), memory_order_relaxed);
-    return found;
+    unsigned at = atomic_load_explicit(hint, memory_order_relaxed);
+    if (at < n && gpa <= r[at].last) {
+        if (gpa >= r[at].start)
+            return &r[at];
+        if (!at || gpa > r[at - 1].last)
+            return NULL;
+    }
+    at = search(r, n, gpa);
+    if (at <= UINT16_MAX)
+        atomic_store_explicit(hint, (uint16_t)at, memory_order_relaxed);
+    return at < n && r[at].start <= gpa ? &r[at] : NULL;
 }

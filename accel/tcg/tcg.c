@@ -47,14 +47,14 @@ static bool only_code(TcgVm *vm, uint64_t gpa, uint64_t ram_addr)
 static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *ret_flags)
 {
     TcgEc *ec = opaque;
-    MemMap rd, wr;
+    MemMap rd;
     const CpuIntcOps *intc = ec->c->intc.ops;
     *ret_flags = 0;
     if (intc && intc->mmio_page && intc->mmio_page(ec->c->intc.opaque) == (gpa & ~(uint64_t)(TCG_PAGE_SIZE - 1)))
         return NULL;
-    if (!as_translate(space_of(ec), gpa, false, &rd) || rd.len < TCG_PAGE_SIZE)
+    if (!as_vcpu_translate(space_of(ec), gpa, false, &rd) || rd.len < TCG_PAGE_SIZE)
         return NULL;
-    if (!as_translate(space_of(ec), gpa, true, &wr) || wr.host != rd.host || wr.readonly || rd.readonly)
+    if (rd.readonly)           /* or written elsewhere: such ranges are cut out and marked (vmm/view.c) */
         *ret_flags |= TCG_PAGE_RO;
     else if (rd.flags) {
         uint8_t f = atomic_load_explicit(rd.flags, memory_order_relaxed);
@@ -117,7 +117,7 @@ static void cb_page_written(void *opaque, uint64_t gpa, unsigned len)
 {
     TcgEc *ec = opaque;
     MemMap map;
-    if (!as_translate(space_of(ec), gpa, true, &map))
+    if (!as_vcpu_translate(space_of(ec), gpa, true, &map))
         return;
     uint64_t off = map.ram_addr - ram_block_addr(map.ram);
     /* For user code such a write is a whole hand-over (ACCEL_TRAPS_CODE): let go of the page, more writes will come. */

@@ -274,6 +274,53 @@ static void ring(void *opaque)
     atomic_fetch_add((_Atomic int *)opaque, 1);
 }
 
+/* What a vCPU sees is what everybody sees: devices of all kinds, their ends, holes, doorbells, RAM. */
+static void test_vcpu_accesses(void)
+{
+    Probe a = { 0 }, b = { 0 };
+    _Atomic int rung = 0;
+    MemSystem *ms = mem_system_new();
+    MemRegion *root = mem_region_new_container(ms, "root", 0), *ram = mem_region_new_ram(ms, "ram", 0x1000, NULL);
+    MemRegion *ma = mem_region_new_mmio(ms, "a", &(MmioOps){ probe_read, probe_write, 2, 4, 0, 0 }, &a, 64, NULL);
+    MemRegion *mb = mem_region_new_mmio(ms, "b", &(MmioOps){ probe_read, probe_write, 1, 1, 0, 0 }, &b, 64, NULL);
+    mem_region_add(root, 0, ram, 0);
+    mem_region_add(root, 0x1010, ma, 0);
+    mem_region_add(root, 0x1060, mb, 0);
+    mem_region_add_doorbell(ma, &(Doorbell){ .offset = 16, .size = 2, .fd = -1, .ring = ring, .opaque = &rung });
+    AddressSpace *as = as_new(ms, "as", root);
+    for (unsigned i = 0; i < 64; i++)
+        a.bytes[i] = b.bytes[i] = (uint8_t)(i + 1);
+    for (unsigned round = 0; round < 2; round++)            /* the second one without a doorbell */
+        for (GuestAddr gpa = 0xff0; gpa < 0x10b0; gpa++)
+            for (unsigned size = 1; size <= 8; size *= 2) {
+                uint64_t v1 = 0, v2 = 0;
+                MemMap map1, map2;
+                CHECK_EQ(as_vcpu_load(as, gpa, size, &v1), as_load(as, gpa, size, &v2));
+                CHECK_EQ(v1, v2);
+                unsigned writes = a.writes + b.writes, rings = (unsigned)rung;
+                MemResult r = as_store(as, gpa, size, 0x1122334455667788ull + gpa);
+                writes = a.writes + b.writes - writes;
+                rings = (unsigned)rung - rings;
+                uint64_t last_a = a.last_val, last_b = b.last_val;
+                unsigned before = a.writes + b.writes, rung_before = (unsigned)rung;
+                a.last_val = b.last_val = 0;
+                CHECK_EQ(as_vcpu_store(as, gpa, size, 0x1122334455667788ull + gpa), r);
+                CHECK_EQ(a.writes + b.writes - before, writes);
+                CHECK_EQ((unsigned)rung - rung_before, rings);
+                CHECK(!writes || a.last_val == last_a || b.last_val == last_b);
+                CHECK_EQ(as_vcpu_translate(as, gpa, true, &map1), as_translate(as, gpa, true, &map2));
+                if (gpa == 0x10af && size == 8)
+                    mem_region_clear_doorbells(ma);
+            }
+    CHECK(rung > 0);
+    as_free(as);
+    mem_region_unref(ma);
+    mem_region_unref(mb);
+    mem_region_unref(ram);
+    mem_region_unref(root);
+    mem_system_free(ms);
+}
+
 static void test_doorbells(void)
 {
     Probe p = { 0 };
@@ -488,6 +535,7 @@ int main(void)
     for (unsigned seed = 1; seed <= 40; seed++)
         test_random_trees(seed);
     test_access();
+    test_vcpu_accesses();
     test_doorbells();
     test_ram();
     test_page_flags();
