@@ -306,6 +306,25 @@ static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
     return hit;
 }
 
+void tcg_lookup_vain(TcgCpu *cpu)
+{
+    TcgContext *ctx = cpu->ctx;
+    uint64_t gpa;
+    if (!tcg_fetch_peek(cpu, cpu_pc_base(cpu), &gpa))
+        return;
+    gpa += (uint64_t)(int64_t)cpu->env->cur_off;
+    pthread_mutex_lock(&ctx->lock);
+    CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+    if (p && ++p->vain_hits >= MAX_VAIN) {
+        p->vain_hits = 0;
+        p->vain |= map_bits(gpa, 1);
+        kill_range(cpu, ctx, gpa, 1, ~0ull);
+        p->killed = NULL;      /* none of these shall come back */
+        p->n_killed = 0;
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
 bool tcg_page_written(TcgCpu *cpu, uint64_t gpa) { return kill_written(cpu, gpa & PAGE_MASK, TCG_PAGE_SIZE); }
 
 /* A store is about to change watched memory. If it hits the unit that runs, that instruction is started again alone (does not return). */
@@ -539,6 +558,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     cpu->fetch_gpa2 = 0;
     soft_places(ctx, p, host, &t);
     ir_begin(u, ctx->ir_buf, cpu->isa->slots, cpu->isa->n_slots);
+    u->apart = p->vain;
     cpu->isa->translate(&t);
     if (u->overflow)
         return 1;

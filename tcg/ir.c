@@ -20,6 +20,7 @@ void ir_begin(IrUnit *u, IrInsn *buf, const IrSlot *slots, unsigned n_slots)
     u->slots = slots;
     u->n_slots = n_slots;
     u->overflow = false;
+    u->apart = 0;
     memset(u->cur, 0, sizeof(u->cur));
     ir_emit(u, IR_NOP, IRT_NONE, 0, 0, 0, 0);
 }

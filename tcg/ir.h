@@ -89,6 +89,7 @@ typedef struct IrUnit {
     /* 128-bit constants, each once; low half first */
     uint64_t vconst[IR_MAX_VCONSTS][2];
     unsigned n_vconsts;
+    uint64_t apart;            /* by 64 bytes of the page: instructions there are likely to access devices */
 } IrUnit;
 
 /* ---- builder: every function appends and returns the value's index ---- */

@@ -152,8 +152,14 @@ static void tlb_fill(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime
         enter(cpu, s, other, page, gpa, host, true);
 }
 
+static void __attribute__((noinline)) tlb_miss(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, TlbRef r)
+{
+    if (r.info->va == (va & PAGE_MASK) || !victim_take(cpu, tcg_cur_space(cpu), r, va & PAGE_MASK))
+        tlb_fill(cpu, va, access, regime);
+}
+
 /* The entry for an access that stays within one page; filled as needed. *ret_io: device. *ret_watched: RAM whose writes are watched. */
-static TlbRef tlb_get(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, bool *ret_io, bool *ret_watched)
+static inline TlbRef tlb_get(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, bool *ret_io, bool *ret_watched)
 {
     bool write = access == TCG_WRITE;
     TlbRef r = tlb_ref(cpu, va, write, regime);
@@ -167,8 +173,8 @@ static TlbRef tlb_get(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regim
         *ret_watched = true;
         return r;
     }
-    if (r.info->va == page ? !(r.info->gpa & TLB_G_IO) : !victim_take(cpu, tcg_cur_space(cpu), r, page))
-        tlb_fill(cpu, va, access, regime);
+    if (r.info->va != page || !(r.info->gpa & TLB_G_IO))
+        tlb_miss(cpu, va, access, regime, r);
     if (r.e->tag != page) {
         *ret_io = r.info->gpa & TLB_G_IO;
         *ret_watched = !*ret_io;
@@ -233,12 +239,29 @@ static bool io_again(TcgCpu *cpu)
     return yes;
 }
 
-/* Devices are foreign code: it finds the host's x87 empty. */
-static bool fpu_out(TcgCpu *cpu) { return cpu->isa->fpu_settle && cpu->isa->fpu_settle(cpu); }
-
-static void fpu_back(TcgCpu *cpu, bool was_in)
+/*
+ * Devices are foreign code: it finds the host's x87 empty, and the host's FP environment. They compute with integers, so where the guest has not unmasked
+ * or set anything (the state knows, but for the sticky flags) that is not changed for them, nor looked at: STMXCSR twice is a tenth of an access.
+ */
+static bool plain_fpenv(const TcgCpu *cpu)
 {
-    if (was_in)
+    enum { STICKY = 0x3f };
+    return !cpu->isa->fpenv_offset || !((*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset) ^ cpu->env->host_mxcsr) & ~(uint32_t)STICKY);
+}
+
+bool tcg_device_begin(TcgCpu *cpu)
+{
+    bool fpu = cpu->isa->fpu_settle && *((uint8_t *)cpu->state + cpu->isa->fpu_live_offset) && cpu->isa->fpu_settle(cpu);
+    if (!plain_fpenv(cpu))
+        tcg_world_enter(cpu);
+    return fpu;
+}
+
+void tcg_device_end(TcgCpu *cpu, bool fpu_was_in)
+{
+    if (!plain_fpenv(cpu))
+        tcg_world_leave(cpu);
+    if (fpu_was_in)
         cpu->isa->fpu_load(cpu);
 }
 
@@ -258,11 +281,9 @@ static uint64_t io_read(TcgCpu *cpu, uint64_t va, uint64_t gpa, unsigned size, I
     if (io_again(cpu))
         return cpu->io_value;
     uint64_t invalidations = __atomic_load_n(&cpu->ctx->stats.invalidations, __ATOMIC_RELAXED);
-    bool fpu = fpu_out(cpu);
-    tcg_world_enter(cpu);
+    bool fpu = tcg_device_begin(cpu);
     uint64_t v = cpu->cb->io_read(cpu->opaque, gpa, size);
-    tcg_world_leave(cpu);
-    fpu_back(cpu, fpu);
+    tcg_device_end(cpu, fpu);
     check_refused(cpu, va, access);
     if (how == IO_ONLY)
         io_only(cpu, v, invalidations);
@@ -274,11 +295,9 @@ static void io_write(TcgCpu *cpu, uint64_t va, uint64_t gpa, uint64_t v, unsigne
     if (io_again(cpu))
         return;
     uint64_t invalidations = __atomic_load_n(&cpu->ctx->stats.invalidations, __ATOMIC_RELAXED);
-    bool fpu = fpu_out(cpu);
-    tcg_world_enter(cpu);
+    bool fpu = tcg_device_begin(cpu);
     cpu->cb->io_write(cpu->opaque, gpa, v, size);
-    tcg_world_leave(cpu);
-    fpu_back(cpu, fpu);
+    tcg_device_end(cpu, fpu);
     check_refused(cpu, va, TCG_WRITE);
     if (how == IO_ONLY)
         io_only(cpu, 0, invalidations);
@@ -315,7 +334,7 @@ static void note_write(TcgCpu *cpu, uint64_t gpa, unsigned len)
     }
 }
 
-static uint64_t load_in_page(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, IoHow how)
+static inline uint64_t load_in_page(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, IoHow how)
 {
     bool io, watched;
     TlbRef r = tlb_get(cpu, va, TCG_READ, regime, &io, &watched);
@@ -378,7 +397,7 @@ static bool crosses(uint64_t va, unsigned size) { return (va & ~PAGE_MASK) + siz
 /* Byte by byte it is not the only one. */
 static IoHow apart(IoHow how) { return how == IO_ONLY ? IO_RESTART : how; }
 
-static uint64_t load_any(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, IoHow how)
+static inline uint64_t load_any(TcgCpu *cpu, uint64_t va, unsigned size, unsigned regime, IoHow how)
 {
     if (cpu_direct(cpu))
         return host_get(cpu_host(cpu, va), size);
@@ -503,6 +522,8 @@ void tcg_slow_fill(TcgCpu *cpu)
     cpu_count(cpu, COUNT_FILL);
     check_align(cpu, env->arg[0], info, access);
     tcg_probe(cpu, env->arg[0], 1u << (info & IRM_SIZE), access, regime);
+    if (tlb_ref(cpu, env->arg[0], access == TCG_WRITE, regime).info->gpa & TLB_G_IO)
+        tcg_lookup_vain(cpu);
 }
 
 void tcg_slow_st(TcgCpu *cpu)

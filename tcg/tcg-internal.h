@@ -129,12 +129,14 @@ typedef struct CodePage {
     uint16_t cover[CODE_GRAINS];       /* how many translations are made of each 64 bytes */
     unsigned span;             /* over how many 64 bytes one goes at most */
     unsigned n_live, n_killed, idle_writes;
+    uint64_t vain;             /* of the instructions in these 64 bytes some find devices: their accesses share no look-up */
+    unsigned vain_hits;
     bool armed, unchecked;
     struct { struct TcgSoft at; uint8_t n; } patched[TCG_MAX_SOFT];    /* writes that killed translations, how often each */
     uint32_t armed_at;
     uint64_t bits, map;        /* bits: what cover says; map: what stores look at */
 } CodePage;
-enum { PATCHED_SOFT = 3, MAX_KILLED = 64, MAX_IDLE_WRITES = 256 };
+enum { PATCHED_SOFT = 3, MAX_KILLED = 64, MAX_IDLE_WRITES = 256, MAX_VAIN = 64 };
 enum { BLOCK_HASH = 1 << 17, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
 
 typedef struct HostOps {
@@ -301,6 +303,8 @@ bool tcg_worker_ask(TcgCpu *cpu, uint64_t va, uint64_t gpa);
 /* Behind this nothing is done for @cpu any more. */
 void tcg_worker_forget(TcgCpu *cpu);
 static inline unsigned tcg_hot_slot(uint64_t page_off, uint64_t gpa) { return (unsigned)(page_off >> 1 ^ gpa >> TCG_PAGE_BITS) & (HOT_SLOTS - 1); }
+/* The running instruction's shared look-up of the soft TLB met a device: after some times it is translated again without one. */
+void tcg_lookup_vain(TcgCpu *cpu);
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
 /* The same after the store: for what was translated between look and store. Does not leave. */
 void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len);

@@ -248,6 +248,11 @@ TcgCpu *tcg_cpu_from_xlat(void *xlat);
 enum { TCG_VOPS_AES = 1, TCG_VOPS_CLMUL = 2, TCG_VOPS_SHA = 4 };
 unsigned tcg_optional_vops(const TcgCpu *cpu);
 
+/* In a helper, around a callback to a device: FP state and environment are the host's in between. Begin returns whether FP registers were the
+ * host's (fpu_live_offset); end brings them back there if told so. */
+bool tcg_device_begin(TcgCpu *cpu);
+void tcg_device_end(TcgCpu *cpu, bool fpu_was_in);
+
 /* In a helper: write the pc register (linear_pc's inverse) for the guest instruction that called. Done by tcg_leave's callers before they raise. */
 void tcg_sync_pc(TcgCpu *cpu);
 /* In a helper that looks at the fpenv field (GuestIsa.fpenv_offset): bring it up to date first; after changing it: make it live. */

@@ -42,8 +42,9 @@ uint64_t x86_h_in(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     TcgCpu *cpu = x86_cpu(s);
 
     x86_io_check(s, (uint16_t)a, (unsigned)b);
-    x86_x87_settle(s);         /* devices are foreign code */
+    tcg_device_begin(cpu);
     uint64_t v = tcg_cpu_callbacks(cpu)->port_in(tcg_cpu_opaque(cpu), (uint16_t)a, (unsigned)b);
+    tcg_device_end(cpu, false);
     io_breakpoint(s, (uint16_t)a, (unsigned)b);
     return v;
 }
@@ -54,8 +55,9 @@ uint64_t x86_h_out(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     TcgCpu *cpu = x86_cpu(s);
 
     x86_io_check(s, (uint16_t)a, (unsigned)c);
-    x86_x87_settle(s);
+    tcg_device_begin(cpu);
     tcg_cpu_callbacks(cpu)->port_out(tcg_cpu_opaque(cpu), (uint16_t)a, b, (unsigned)c);
+    tcg_device_end(cpu, false);
     io_breakpoint(s, (uint16_t)a, (unsigned)c);
     return 0;
 }

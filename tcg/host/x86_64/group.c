@@ -128,12 +128,14 @@ void gen_find_groups(Gen *g)
     if (g->ctx->config.direct)
         return;
     Only o = { 0 };
-    bool done = false;         /* something of the guest instruction */
+    bool done = false, apart = false;      /* done: something of the guest instruction */
     for (unsigned at = 1; at < u->n; at++) {
         const IrInsn *i = &u->insn[at];
         unsigned groups = g->n_groups;
         only_access(&o, g, at);
-        if (i->op == IR_LD || i->op == IR_ST)
+        if (i->op == IR_INSN)
+            apart = u->apart >> ((uint64_t)i->imm >> 6 & (CODE_GRAINS - 1)) & 1;
+        if ((i->op == IR_LD || i->op == IR_ST) && !apart)
             add_access(&f, at, i);
         if (g->n_groups > groups)
             g->group[groups].leave = !done && g->b->tier == 2 && g->b->replaced;
