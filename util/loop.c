@@ -29,7 +29,8 @@ struct Loop {
     Deferred *first, **last;
     gint has_deferred;          /* written under lock, peeked at without */
     GPtrArray *heap;            /* armed timers, a binary heap by wake_ns */
-    int64_t programmed_ns;      /* what the timerfd is set to; INT64_MAX if unset */
+    int64_t programmed_ns;      /* what the timerfd is set to, not later than the first timer; INT64_MAX if unset */
+    int64_t asked_ns;           /* when a timer was armed last */
 };
 
 struct LoopTimer {
@@ -115,11 +116,17 @@ static void heap_insert(Loop *loop, LoopTimer *t)
     heap_up(loop, loop->heap->len - 1);
 }
 
-/* Program the timerfd for the first timer. Only a change costs a system call. */
-static void timer_program(Loop *loop)
+/*
+ * Program the timerfd for the first timer; @host: the time now. Only a change costs a system call. Where timers are put off again and again in quick
+ * succession (a guest that arms and disarms its own) the timerfd is left at the earlier time: one wake-up for nothing then, instead of all these calls.
+ */
+static void timer_program(Loop *loop, int64_t host)
 {
+    enum { QUICK_NS = 20000 };
     int64_t ns = loop->heap->len ? MAX(heap_at(loop, 0)->wake_ns, 1) : INT64_MAX;
-    if (ns == loop->programmed_ns)
+    bool quick = host - loop->asked_ns < QUICK_NS;
+    loop->asked_ns = host;
+    if (ns == loop->programmed_ns || (quick && ns > loop->programmed_ns))
         return;
     struct itimerspec its = { 0 };
     if (ns != INT64_MAX) {
@@ -130,9 +137,8 @@ static void timer_program(Loop *loop)
     loop->programmed_ns = ns;
 }
 
-static int64_t timer_wake_ns(const LoopTimer *t)
+static int64_t timer_wake_ns(const LoopTimer *t, int64_t host)
 {
-    int64_t host = host_now_ns(NULL);
     int64_t delay;
     if (t->clock == &clock_host)
         return t->deadline_ns;
@@ -174,7 +180,7 @@ static void run_timers(Loop *loop)
         heap_remove(loop, t);
         if (t->clock != &clock_host && clock_now_ns(t->clock) < t->deadline_ns) {
             /* The clock ran slower than the host's: wait again, at least a bit should it stand still. */
-            t->wake_ns = MAX(timer_wake_ns(t), host + 1000000);
+            t->wake_ns = MAX(timer_wake_ns(t, host), host + 1000000);
             heap_insert(loop, t);
             continue;
         }
@@ -182,7 +188,7 @@ static void run_timers(Loop *loop)
         t->fn(t->opaque);       /* may free t */
         g_mutex_lock(&loop->lock);
     }
-    timer_program(loop);
+    timer_program(loop, host);
     g_mutex_unlock(&loop->lock);
 }
 
@@ -341,12 +347,13 @@ LoopTimer *loop_timer_new(Loop *loop, const Clock *clock, LoopFn *fn, void *opaq
 
 void loop_timer_arm(LoopTimer *t, int64_t deadline_ns)
 {
+    int64_t host = host_now_ns(NULL);
     g_mutex_lock(&t->loop->lock);
     heap_remove(t->loop, t);
     t->deadline_ns = deadline_ns;
-    t->wake_ns = timer_wake_ns(t);
+    t->wake_ns = timer_wake_ns(t, host);
     heap_insert(t->loop, t);
-    timer_program(t->loop);
+    timer_program(t->loop, host);
     g_mutex_unlock(&t->loop->lock);
 }
 
