@@ -1,5 +1,6 @@
 #include "vmm/irq.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 struct Irq {
@@ -16,6 +17,7 @@ struct IrqWire {
     unsigned n;
     _Atomic int raised;         /* sources at high level */
     bool told;                  /* level the handler knows; fabric lock */
+    bool rose;                  /* while the fabric was held by another thread; fabric lock */
     GPtrArray *sources;         /* Irq *, fabric lock */
 };
 
@@ -35,7 +37,12 @@ struct IrqFabric {
     void *msi_opaque;
     const IrqEngineOps *engine;
     void *engine_opaque;
+    _Atomic uintptr_t mover;    /* the thread that holds it, or 0; written under both locks */
+    _Atomic int sending;        /* messages on their way */
+    GArray *kept;               /* of Message; due_lock */
 };
+
+typedef struct Message { uint64_t addr; uint32_t data; } Message;
 
 /* ---- fabric ---- */
 
@@ -67,6 +74,7 @@ IrqFabric *irq_fabric_new(void)
     f->wires = g_ptr_array_new();
     g_mutex_init(&f->due_lock);
     f->due = g_array_new(FALSE, FALSE, sizeof(Resample));
+    f->kept = g_array_new(FALSE, FALSE, sizeof(Message));
     devlock_set_hook(f->lock, fabric_hook, f);
     return f;
 }
@@ -79,6 +87,7 @@ void irq_fabric_free(IrqFabric *f)
         irq_wire_free(g_ptr_array_index(f->wires, f->wires->len - 1));
     g_ptr_array_free(f->wires, TRUE);
     g_array_free(f->due, TRUE);
+    g_array_free(f->kept, TRUE);
     devlock_set_hook(f->lock, NULL, NULL);
     devlock_unref(f->lock);
     g_mutex_clear(&f->due_lock);
@@ -140,12 +149,42 @@ bool irq_fabric_engine_gsi_locked(IrqFabric *f, unsigned gsi, bool level)
     return true;
 }
 
+static bool held_by_another(IrqFabric *f)
+{
+    uintptr_t mover = atomic_load(&f->mover);
+    return mover && mover != (uintptr_t)pthread_self();
+}
+
+/* False: nobody holds the fabric any more. */
+static bool keep_message(IrqFabric *f, uint64_t addr, uint32_t data)
+{
+    g_mutex_lock(&f->due_lock);
+    bool held = held_by_another(f), known = false;
+    for (guint i = 0; held && !known && i < f->kept->len; i++) {
+        const Message *k = &g_array_index(f->kept, Message, i);
+        known = k->addr == addr && k->data == data;    /* one bit in IRR, as it would be */
+    }
+    Message m = { addr, data };
+    if (held && !known)
+        g_array_append_val(f->kept, m);
+    g_mutex_unlock(&f->due_lock);
+    return held;
+}
+
 void irq_fabric_msi(IrqFabric *f, uint64_t addr, uint32_t data)
 {
+    atomic_fetch_add(&f->sending, 1);
+    while (held_by_another(f)) {
+        atomic_fetch_sub(&f->sending, 1);
+        if (keep_message(f, addr, data))
+            return;
+        atomic_fetch_add(&f->sending, 1);
+    }
     if (irq_fabric_owner(f) == IRQ_OWNER_ENGINE && f->engine->msi)
         f->engine->msi(f->engine_opaque, addr, data);
     else if (f->msi)
         f->msi(f->msi_opaque, addr, data);
+    atomic_fetch_sub(&f->sending, 1);
 }
 
 /* ---- wires ---- */
@@ -191,11 +230,60 @@ unsigned irq_wire_index(const IrqWire *w)
 static void wire_deliver_locked(IrqWire *w)
 {
     bool level = irq_wire_level(w);
+    if (held_by_another(w->fabric)) {
+        w->rose |= level;
+        return;
+    }
     if (level == w->told)
         return;
     w->told = level;
     if (w->fn)
         w->fn(w->opaque, w->n, level);
+}
+
+/* What happened while the fabric was held. Lock held. */
+static void wire_catch_up_locked(IrqWire *w)
+{
+    bool rose = w->rose;
+    w->rose = false;
+    if (rose && w->fn) {
+        if (w->told)
+            w->fn(w->opaque, w->n, false);
+        w->fn(w->opaque, w->n, true);
+        w->told = true;
+    }
+    wire_deliver_locked(w);
+}
+
+void irq_fabric_hold(IrqFabric *f)
+{
+    irq_fabric_lock(f);
+    g_mutex_lock(&f->due_lock);
+    g_assert(!atomic_load(&f->mover));
+    atomic_store(&f->mover, (uintptr_t)pthread_self());
+    g_mutex_unlock(&f->due_lock);
+    irq_fabric_unlock(f);
+    /* a message is a system call at most */
+    while (atomic_load(&f->sending))
+        g_thread_yield();
+}
+
+void irq_fabric_release(IrqFabric *f)
+{
+    irq_fabric_lock(f);
+    g_mutex_lock(&f->due_lock);
+    atomic_store(&f->mover, 0);
+    GArray *kept = f->kept;
+    f->kept = g_array_new(FALSE, FALSE, sizeof(Message));
+    g_mutex_unlock(&f->due_lock);
+    for (guint i = 0; i < f->wires->len; i++)
+        wire_catch_up_locked(g_ptr_array_index(f->wires, i));
+    irq_fabric_unlock(f);
+    for (guint i = 0; i < kept->len; i++) {
+        const Message *m = &g_array_index(kept, Message, i);
+        irq_fabric_msi(f, m->addr, m->data);
+    }
+    g_array_free(kept, TRUE);
 }
 
 /* Count the change; true if the ORed level changed with it. */

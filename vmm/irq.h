@@ -65,6 +65,7 @@ typedef struct IrqEngineOps {
     void (*msi)(void *opaque, uint64_t addr, uint32_t data);            /* any thread, no lock */
     /* Without gsi: vectors of level interrupts, whose EOIs the engine reports (EXIT_EOI): 256 bits. Lock held. */
     void (*level_vectors)(void *opaque, const uint64_t vectors[4]);
+    bool pit;                                                           /* with gsi: the 8254 is the engine's too */
 } IrqEngineOps;
 
 typedef void IrqMsiFn(void *opaque, uint64_t addr, uint32_t data);
@@ -86,6 +87,13 @@ const IrqEngineOps *irq_fabric_engine(const IrqFabric *f, void **ret_opaque);
  * Controllers' input handlers call this first: true if the engine owns the controllers and took the level. Lock held.
  */
 bool irq_fabric_engine_gsi_locked(IrqFabric *f, unsigned gsi, bool level);
+
+/*
+ * While the controllers' state moves between owners: from hold to release, level changes and messages of other threads are kept, and then reach the
+ * new owner in full, edges too. No vCPU runs. The calling thread's own go through at once.
+ */
+void irq_fabric_hold(IrqFabric *f);
+void irq_fabric_release(IrqFabric *f);
 
 /* Deliver a message-signalled interrupt to whoever owns the local APICs. Any thread; device locks may be held. Not DMA. */
 void irq_fabric_msi(IrqFabric *f, uint64_t addr, uint32_t data);

@@ -123,6 +123,55 @@ static void test_owner(void)
     irq_fabric_free(f);
 }
 
+/* Another thread's changes while the fabric is held arrive afterwards, edges too. */
+typedef struct Mover { IrqFabric *f; Irq *out[3]; } Mover;
+
+static void *while_held(void *opaque)
+{
+    Mover *m = opaque;
+    irq_set(m->out[0], true);
+    irq_pulse(m->out[1]);
+    irq_set(m->out[2], false);
+    irq_set(m->out[2], true);
+    for (unsigned i = 0; i < 3; i++)
+        irq_fabric_msi(m->f, 0xfee00000, 0x41);
+    return NULL;
+}
+
+static void test_hold(void)
+{
+    unsigned msis = 0;
+    Sink s = { .f = irq_fabric_new() };
+    Mover m = { .f = s.f };
+    irq_fabric_set_msi(s.f, on_msi, &msis);
+    for (unsigned i = 0; i < 3; i++) {
+        m.out[i] = irq_new();
+        irq_connect(m.out[i], irq_wire_new(s.f, on_wire, &s, i + 1));
+    }
+    Irq *own = irq_new();
+    irq_connect(own, irq_wire_new(s.f, on_wire, &s, 0));
+    irq_set(m.out[2], true);
+    irq_fabric_hold(s.f);
+    pthread_t t;
+    pthread_create(&t, NULL, while_held, &m);
+    pthread_join(t, NULL);
+    CHECK(!s.level[1] && !s.edges[2] && s.edges[3] == 1 && msis == 0);
+    irq_set(own, true);                 /* the holder's go through */
+    irq_fabric_msi(s.f, 0xfee00000, 0x41);
+    CHECK(s.level[0] && msis == 1);
+    irq_fabric_release(s.f);
+    CHECK(s.level[1] && s.edges[1] == 1);
+    CHECK(!s.level[2] && s.edges[2] == 1);
+    CHECK(s.level[3] && s.edges[3] == 2);
+    CHECK_EQ(msis, 2);
+    irq_set(m.out[0], false);
+    CHECK(!s.level[1]);
+    for (unsigned i = 0; i < 3; i++)
+        irq_free(m.out[i]);
+    irq_free(own);
+    irq_fabric_free(s.f);
+}
+
 /* ---- clock ---- */
 
 typedef struct Ticker {
@@ -368,6 +417,7 @@ int main(void)
 {
     test_wires();
     test_owner();
+    test_hold();
     test_manual_clock();
     test_running_clock();
     test_chardev();
