@@ -9,11 +9,13 @@
 
 #include "accel/kvm/kvm-internal.h"
 
-enum { MSR_X2APIC = 0x800, REG_TPR = 0x80, REG_ICR = 0x300, REG_ICR_HIGH = 0x310, DONE_PORT = 0x10, STUB_WRITE = 0, STUB_DONE = 2, MAX_EXITS = 100 };
+enum { MSR_X2APIC = 0x800, REG_TPR = 0x80, REG_ICR = 0x300, REG_ICR_HIGH = 0x310, DONE_PORT = 0x10, STUB_WRITE = 0, STUB_DONE = 2, STUB_LATCH = 6, MAX_EXITS = 100 };
 /* Below the pages of KVM_SET_TSS_ADDR and KVM's identity map. */
 #define STUB_GPA 0xfffbb000ull
 
-static const uint8_t stub[] = { 0x89, 0x03, 0xe6, DONE_PORT };     /* mov %eax, (%ebx); out %al, $DONE_PORT */
+/* CPUID: back in KVM once, which only then looks at its timers. */
+static const uint8_t stub[] = { 0x89, 0x03, 0x0f, 0xa2, 0xe6, DONE_PORT,    /* mov %eax, (%ebx); cpuid; out %al, $DONE_PORT */
+                                0xe6, 0x43, 0xe6, DONE_PORT };              /* out %al, $0x43; out %al, $DONE_PORT */
 
 static bool x2apic(const X86State *s) { return (s->msr.apic_base & 0xc00) == 0xc00; }
 
@@ -52,6 +54,17 @@ static bool stub_map(KvmVm *vm)
     return ok;
 }
 
+/* NMIs that KVM got since it was last asked are the assistant's; setting events would lose them. */
+static void take_nmis(KvmEc *ec)
+{
+    struct kvm_vcpu_events e;
+    if (ioctl(ec->fd, KVM_GET_VCPU_EVENTS, &e) < 0)
+        return;
+    if (e.nmi.pending > ec->nmis)
+        ((X86State *)ec->c->state)->ev.nmi_pending = 1;
+    ec->nmis = e.nmi.pending;
+}
+
 /* Protected mode, flat, no paging. */
 static bool stub_enter(KvmEc *ec, unsigned at, uint64_t address, uint32_t value)
 {
@@ -59,6 +72,8 @@ static bool stub_enter(KvmEc *ec, unsigned at, uint64_t address, uint32_t value)
     struct kvm_vcpu_events e = { .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW, .nmi.masked = 1 };
     struct kvm_regs g = { .rax = value, .rbx = address, .rip = STUB_GPA + at, .rflags = 2 };
     struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };
+    take_nmis(ec);
+    ec->nmis = 0;
     if (ioctl(ec->fd, KVM_GET_SREGS, &r) < 0)
         return false;
     struct kvm_segment code = { .limit = UINT32_MAX, .selector = 8, .type = 11, .present = 1, .db = 1, .s = 1, .g = 1 }, data = code;
@@ -97,10 +112,7 @@ static bool stub_run(KvmEc *ec)
 /* What came while the stub ran is the assistant's now. */
 static void stub_leave(KvmEc *ec)
 {
-    struct kvm_vcpu_events e;
-    X86State *s = ec->c->state;
-    if (ioctl(ec->fd, KVM_GET_VCPU_EVENTS, &e) == 0 && e.nmi.pending)
-        s->ev.nmi_pending = 1;
+    take_nmis(ec);
     *ec->c->groups_dirty |= X86_GROUP_ALL;
 }
 
@@ -137,4 +149,11 @@ void kvm_apic_settle(KvmEc *ec)
     if (stub_map(ec->vm) && stub_enter(ec, STUB_DONE, 0, 0))
         stub_run(ec);
     stub_leave(ec);
+}
+
+bool kvm_pit_latch(KvmEc *ec)
+{
+    bool ok = kvm_prepare(ec, NULL) && stub_map(ec->vm) && stub_enter(ec, STUB_LATCH, 0, 0) && stub_run(ec);
+    stub_leave(ec);
+    return ok;
 }

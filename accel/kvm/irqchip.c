@@ -10,8 +10,8 @@
 #include "cpu/x86/irqchip.h"
 #include "vmm/clock.h"
 
-enum { N_GSI = X86_IOAPIC_PINS, N_ISA = 16, TIMER_PIN = 2, MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, REG_IRR = 0x20, REG_LVT_TIMER = 0x32,
-       REG_TMICT = 0x38, REG_TMCCT = 0x39, LVT_MASKED = 1 << 16, LVT_PERIODIC = 1 << 17, LVT_MODE = 3 << 17 };
+enum { N_GSI = X86_IOAPIC_PINS, N_ISA = 16, TIMER_PIN = 2, MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, REG_LVT_TIMER = 0x32,
+       REG_TMICT = 0x38, REG_TMCCT = 0x39, LVT_MASKED = 1 << 16, LVT_PERIODIC = 1 << 17, LVT_DEADLINE = 2 << 17, LVT_MODE = 3 << 17, SETTLE_US = 100, SETTLE_TRIES = 20 };
 #define MSI_BROADCAST 0xfeeff000u       /* physical destination ffh */
 #define MSI_LEVEL 0xc000u
 
@@ -153,7 +153,7 @@ static void level_vectors(void *opaque, const uint64_t vectors[4])
         log_warn(machine_log(vm->m), "kvm: the host refuses the routes of level interrupts: %s", g_strerror(-e));
 }
 
-static const IrqEngineOps on_ops = { .gsi = drive_gsi, .msi = send_msi };
+static const IrqEngineOps on_ops = { .gsi = drive_gsi, .msi = send_msi, .pit = true };
 static const IrqEngineOps split_ops = { .msi = send_msi, .level_vectors = level_vectors };
 
 void kvm_irqchip_offer(KvmVm *vm, bool all)
@@ -193,8 +193,17 @@ static bool lapic_in(KvmEc *ec, const X86LapicState *l, GError **err)
         return kvm_fail(err, "setting IA32_APIC_BASE");
     for (unsigned r = 0; r < G_N_ELEMENTS(l->reg); r++)
         memcpy(k.regs + 16 * r, &l->reg[r], 4);
+    /* KVM takes a one-shot without any count left for one that ends now. This one has ended: it does so unheard. */
+    uint32_t lvt = l->reg[REG_LVT_TIMER], masked = lvt | LVT_MASKED;
+    bool over = !(lvt & (LVT_MODE | LVT_MASKED)) && l->reg[REG_TMICT] && !l->reg[REG_TMCCT];
+    if (over)
+        memcpy(k.regs + 16 * REG_LVT_TIMER, &masked, 4);
     if (ioctl(ec->fd, KVM_SET_LAPIC, &k) < 0)
         return kvm_fail(err, "writing a local APIC");
+    if (over) {
+        kvm_apic_settle(ec);
+        kvm_apic_write(ec, 16 * REG_LVT_TIMER, lvt);
+    }
     kvm_msr_set(ec, MSR_TSC_DEADLINE, s->tsc_deadline);
     ec->deadline = s->tsc_deadline;
     return true;
@@ -210,12 +219,18 @@ static bool get_lapic(KvmEc *ec, X86LapicState *l, GError **err)
     return true;
 }
 
-/* May the timer have ended without its interrupt being in IRR? KVM puts it there only when the vCPU runs. */
-static bool timer_in_limbo(const X86LapicState *l)
+/*
+ * May the timer have ended without its interrupt being in IRR? KVM puts it there only when the vCPU runs, and what it still has pending keeps the
+ * next one from starting. Of a one-shot timer it does not say whether the interrupt has been sent.
+ */
+static bool timer_in_limbo(const X86LapicState *l, const X86State *s)
 {
-    uint32_t lvt = l->reg[REG_LVT_TIMER], vector = lvt & 0xff;
-    bool ended = (lvt & LVT_MODE) != LVT_PERIODIC && ((lvt & LVT_MODE) || (l->reg[REG_TMICT] && !l->reg[REG_TMCCT]));
-    return ended && !(lvt & LVT_MASKED) && !(l->reg[REG_IRR + vector / 32] >> vector % 32 & 1);
+    uint32_t lvt = l->reg[REG_LVT_TIMER];
+    if (lvt & LVT_MASKED)
+        return false;
+    if ((lvt & LVT_MODE) == LVT_DEADLINE)
+        return s->tsc_deadline && s->tsc_deadline <= mclock_host_tsc() + (uint64_t)s->tsc_offset;
+    return l->reg[REG_TMICT] && ((lvt & LVT_MODE) == LVT_PERIODIC || !l->reg[REG_TMCCT]);
 }
 
 static bool lapic_out(KvmEc *ec, X86LapicState *l, GError **err)
@@ -223,13 +238,18 @@ static bool lapic_out(KvmEc *ec, X86LapicState *l, GError **err)
     X86State *s = ec->c->state;
     if (!get_lapic(ec, l, err))
         return false;
-    if (timer_in_limbo(l)) {
+    kvm_msr_get(ec, MSR_TSC_DEADLINE, &s->tsc_deadline);
+    for (unsigned n = 0; timer_in_limbo(l, s) && n < SETTLE_TRIES; n++) {
+        bool deadline = (l->reg[REG_LVT_TIMER] & LVT_MODE) == LVT_DEADLINE;
+        g_usleep(SETTLE_US);        /* the host's timer may be late */
         kvm_apic_settle(ec);
         if (!get_lapic(ec, l, err))
             return false;
+        kvm_msr_get(ec, MSR_TSC_DEADLINE, &s->tsc_deadline);
+        if (!deadline)              /* nothing tells */
+            break;
     }
     kvm_msr_get(ec, MSR_APIC_BASE, &s->msr.apic_base);
-    kvm_msr_get(ec, MSR_TSC_DEADLINE, &s->tsc_deadline);
     return true;
 }
 
@@ -269,7 +289,8 @@ static bool set_chip(KvmVm *vm, struct kvm_irqchip *k, GError **err)
 static bool pics_in(KvmVm *vm, const X86PicState *p, GError **err)
 {
     struct kvm_irqchip k;
-    for (unsigned n = 0; n < 2; n++) {
+    /* The slave first: after each, KVM looks whether the slave has something for the master, and the old slave's would stay in the new master's IRR. */
+    for (unsigned n = 2; n-- > 0;) {
         if (!get_chip(vm, &k, n ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER, err))
             return false;
         pic_to(&k.chip.pic, &p->chip[n]);
@@ -330,7 +351,7 @@ bool kvm_irqchip_in(void *opaque, const void *chips, GError **err)
     for (unsigned gsi = 0; gsi < N_GSI; gsi++)
         drive_gsi(vm, gsi, false);
     vm->lines = lines_of(c);
-    return pics_in(vm, &c->pic, err) && ioapic_in(vm, &c->ioapic, err) && kvm_pit_in(vm, &c->pit, err);
+    return pics_in(vm, &c->pic, err) && ioapic_in(vm, &c->ioapic, err) && kvm_pit_in(vm, &c->pit, c->pit_now, err);
 }
 
 bool kvm_irqchip_out(void *opaque, void *chips, GError **err)
@@ -340,7 +361,7 @@ bool kvm_irqchip_out(void *opaque, void *chips, GError **err)
     c->has_pit = vm->irqchip == ACCEL_IRQCHIP_ON;
     kvm_irqfds_drop(vm);
     /* the PIT first: a tick that is due reaches the others */
-    if (c->has_pit && !kvm_pit_out(vm, &c->pit, err))
+    if (c->has_pit && !kvm_pit_out(vm, &c->pit, &c->pit_now, err))
         return false;
     for (unsigned n = 0; n < c->n_lapics; n++)
         if (!lapic_out(vm->ec[n], &c->lapic[n], err))
@@ -350,14 +371,19 @@ bool kvm_irqchip_out(void *opaque, void *chips, GError **err)
 
 /* ---- with the vCPU's state ---- */
 
-void kvm_irqchip_state_out(KvmEc *ec)
+void kvm_irqchip_mp_state_out(KvmEc *ec)
 {
     X86State *s = ec->c->state;
     struct kvm_mp_state mp;
+    if (ec->vm->irqchip != ACCEL_IRQCHIP_OFF && ioctl(ec->fd, KVM_GET_MP_STATE, &mp) == 0 && mp.mp_state <= KVM_MP_STATE_SIPI_RECEIVED)
+        s->ev.mp_state = (uint8_t)mp.mp_state;
+}
+
+void kvm_irqchip_state_out(KvmEc *ec)
+{
+    X86State *s = ec->c->state;
     if (ec->vm->irqchip == ACCEL_IRQCHIP_OFF)
         return;
-    if (ioctl(ec->fd, KVM_GET_MP_STATE, &mp) == 0 && mp.mp_state <= KVM_MP_STATE_SIPI_RECEIVED)
-        s->ev.mp_state = (uint8_t)mp.mp_state;
     if (kvm_msr_get(ec, MSR_TSC_DEADLINE, &s->tsc_deadline))
         ec->deadline = s->tsc_deadline;
 }

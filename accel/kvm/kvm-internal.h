@@ -47,7 +47,10 @@ typedef struct KvmVm {
     GArray *routes;            /* struct kvm_irq_routing_entry; lock */
     uint32_t lines;            /* global system interrupts as told to KVM; the fabric's lock */
     uint64_t pit_shift[3];     /* ticks that a counter had run when KVM had to load it anew ... */
-    int64_t pit_loaded[3];     /* ... then */
+    int64_t pit_loaded[3];     /* ... then; of counter 0, whose time KVM does not tell, before pit_loaded_end */
+    int64_t pit_loaded_end;
+    uint32_t pit_count;        /* counter 0 as it was loaded */
+    uint8_t pit_mode;
     enum { PIT_RUNS, PIT_ENDED, PIT_EMPTY } pit_rest[3];   /* a counter that KVM was given a count for only because it must have one */
     void *stub;                /* apic.c: its page; lock */
     _Atomic uint64_t apic_writes, n_msis;
@@ -70,6 +73,8 @@ struct KvmEc {
     bool pending_io;           /* the last exit is completed by the next KVM_RUN only */
     bool nmi;
     bool have_cpuid, has_tsc_offset;
+    bool events_known;         /* nothing ran since KVM's events were read or written ... */
+    uint8_t nmis;              /* ... and it had so many NMIs pending then */
     int64_t tsc_offset;        /* as KVM has it, where it has one */
     uint64_t deadline;         /* IA32_TSC_DEADLINE as KVM had it last */
     /* user.c: what KVM has */
@@ -115,7 +120,11 @@ int kvm_route_msi(KvmVm *vm, uint32_t gsi, const struct kvm_irq_routing_entry *e
 /* irqfd.c. Send through an irqfd if the message has one; false: it is not sent. Any thread. Drop: all are taken away, and what they had sent has arrived. */
 bool kvm_irqfd_send(KvmVm *vm, uint64_t addr, uint32_t data);
 void kvm_irqfds_drop(KvmVm *vm);
-/* The part of a vCPU's state that KVM has only together with its local APIC: mp_state and the deadline. No-ops without one. */
+/*
+ * The part of a vCPU's state that KVM has only together with its local APIC: mp_state and the deadline. No-ops without one. mp_state_out comes before
+ * anything else is read: KVM takes a pending INIT or start-up IPI then, and that changes registers.
+ */
+void kvm_irqchip_mp_state_out(KvmEc *ec);
 void kvm_irqchip_state_out(KvmEc *ec);
 void kvm_irqchip_state_in(KvmEc *ec);
 /* One MSR; false: the host refuses it. */
@@ -126,9 +135,12 @@ uint64_t kvm_apic_read(void *ec, uint32_t reg);
 void kvm_apic_write(void *ec, uint32_t reg, uint64_t val);
 /* Run the vCPU for no instruction of the guest, so that KVM does what it left for its next run. State fetched before, all of it dirty afterwards. */
 void kvm_apic_settle(KvmEc *ec);
+/* The same, with a latch command for counter 0 of KVM's 8254. */
+bool kvm_pit_latch(KvmEc *ec);
 /* pit.c */
-bool kvm_pit_in(KvmVm *vm, const struct X86PitState *s, GError **err);
-bool kvm_pit_out(KvmVm *vm, struct X86PitState *s, GError **err);
+bool kvm_pit_in(KvmVm *vm, const struct X86PitState *s, uint64_t tick, GError **err);
+/* KVM's stands still afterwards, and what it had sent has arrived. */
+bool kvm_pit_out(KvmVm *vm, struct X86PitState *s, uint64_t *ret_tick, GError **err);
 /* kvm.c: what must be told before anything else. Any thread, vCPU at rest. */
 bool kvm_prepare(KvmEc *ec, GError **err);
 /* KVM_EXIT_IOAPIC_EOI; true: leave. */

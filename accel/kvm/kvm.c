@@ -406,7 +406,7 @@ static void kvm_vcpu_run(void *opaque, VmExit *x)
         }
         inject(ec);
         *ec->c->groups_valid = 0;
-        ec->pending_io = false;
+        ec->pending_io = ec->events_known = false;
         if (ioctl(ec->fd, KVM_RUN, 0) < 0) {
             if (errno == EINTR || errno == EAGAIN)
                 continue;

@@ -269,6 +269,8 @@ static bool events_out(KvmEc *ec, X86State *s, GError **err)
                                  (e.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? X86_SHADOW_MOV_SS : 0));
     s->ev.nmi_pending = e.nmi.pending != 0;
     s->ev.nmi_masked = e.nmi.masked;
+    ec->events_known = true;
+    ec->nmis = e.nmi.pending;
     kvm_irqchip_state_out(ec);
     return true;
 }
@@ -277,8 +279,14 @@ static bool events_in(KvmEc *ec, X86State *s, GError **err)
 {
     struct kvm_vcpu_events e = { 0 };
     const X86Event *i = &s->ev.injected;
+    struct kvm_mp_state mp;
+    if (!ec->events_known)             /* a reset: INITs and start-up IPIs of before are taken, and overwritten below */
+        ioctl(ec->fd, KVM_GET_MP_STATE, &mp);
     if (ioctl(ec->fd, KVM_GET_VCPU_EVENTS, &e) < 0)
         return kvm_fail(err, "reading events");
+    /* KVM's local APIC may have got an NMI from another CPU meanwhile */
+    if (ec->events_known && e.nmi.pending > ec->nmis)
+        s->ev.nmi_pending = 1;
     e.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
     e.exception.injected = i->kind == X86_EVENT_EXCEPTION;
     e.exception.nr = i->kind == X86_EVENT_EXCEPTION ? i->vector : 0;
@@ -294,6 +302,8 @@ static bool events_in(KvmEc *ec, X86State *s, GError **err)
     e.nmi.masked = s->ev.nmi_masked;
     if (ioctl(ec->fd, KVM_SET_VCPU_EVENTS, &e) < 0)
         return kvm_fail(err, "writing events");
+    ec->events_known = true;
+    ec->nmis = e.nmi.pending;
     kvm_irqchip_state_in(ec);
     return true;
 }
@@ -317,6 +327,8 @@ bool kvm_state_out(void *opaque, uint32_t groups, GError **err)
     complete_io(ec);
     if (ec->vm->user_only)
         return kvm_user_state_out(ec, groups, err);
+    if (!*ec->c->groups_valid)
+        kvm_irqchip_mp_state_out(ec);
     if (want & X86_GROUP_GPR && !gpr_out(ec, s, err))
         return false;
     if (want & (X86_GROUP_SEG | X86_GROUP_SYS)) {

@@ -74,6 +74,7 @@ typedef struct X86Irqchips {
     unsigned n_lapics;
     X86LapicState *lapic;   /* @n_lapics, by vCPU index; the caller's */
     bool has_pit;           /* out: the engine owned the PIT too; in: it takes it if it can */
+    uint64_t pit_now;       /* the virtual clock's tick (1.193 MHz) that pit is of */
 } X86Irqchips;
 
 extern const FieldDesc x86_pic_fields[], x86_pit_fields[], x86_ioapic_fields[], x86_lapic_fields[];

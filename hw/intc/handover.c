@@ -30,8 +30,8 @@ static X86State *cpu_state(const IrqChipSet *s, unsigned i)
 /* The models' state; IA32_APIC_BASE, the deadline and CR8 also go where an engine looks for them. */
 static void collect(const IrqChipSet *s, X86Irqchips *c)
 {
+    c->pit_now = pit_stop(s->pit, &c->pit);     /* first: it may have a tick for the others */
     pic_state_out(s->pic, &c->pic);
-    pit_state_out(s->pit, &c->pit);
     ioapic_state_out(s->ioapic, &c->ioapic);
     for (unsigned i = 0; i < s->n_lapics; i++) {
         X86State *st = cpu_state(s, i);
@@ -70,12 +70,18 @@ static bool offers(const IrqChipSet *s, const AccelOps *a, void *vm, bool *ret_a
 /* Models -> engine. On failure the models stay owners. */
 static bool give(const IrqChipSet *s, const AccelOps *to, void *vm, GError **err)
 {
-    g_autoptr(X86Irqchips) c = chips_new(s), back = chips_new(s);
+    g_autoptr(X86Irqchips) c = chips_new(s);
+    const IrqEngineOps *ops = irq_fabric_engine(machine_fabric(s->m), NULL);
     collect(s, c);
-    if (!to->irqchip_in(vm, c, err) || !to->irqchip_out(vm, back, err))
+    if (!to->irqchip_in(vm, c, err)) {
+        pit_start(s->pit, c->pit_now);
         return false;
+    }
     irq_fabric_set_owner(machine_fabric(s->m), IRQ_OWNER_ENGINE);
-    pit_set_active(s->pit, !back->has_pit);
+    if (ops->pit)
+        pit_set_active(s->pit, false);
+    else
+        pit_start(s->pit, c->pit_now);
     gsi_resend(s->gsi);
     ioapic_tell_engine(s->ioapic);
     return true;
@@ -90,14 +96,15 @@ static bool take(const IrqChipSet *s, const AccelOps *from, void *vm, bool all, 
     irq_fabric_set_owner(machine_fabric(s->m), IRQ_OWNER_MODEL);
     /* First the wires as they are now, the timer's too, into models with stale state; then the state, which is the truth about everything but wires. */
     if (c->has_pit)
-        pit_state_in(s->pit, &c->pit);
-    pit_set_active(s->pit, true);
+        pit_state_in(s->pit, &c->pit, c->pit_now);
     gsi_resend(s->gsi);
     distribute(s, c, all);
+    if (c->has_pit)
+        pit_start(s->pit, c->pit_now);
     return true;
 }
 
-bool irqchips_switch(const IrqChipSet *s, const AccelOps *from, void *from_vm, const AccelOps *to, void *to_vm, GError **err)
+static bool move(const IrqChipSet *s, const AccelOps *from, void *from_vm, const AccelOps *to, void *to_vm, GError **err)
 {
     bool all;
     if (irq_fabric_owner(machine_fabric(s->m)) == IRQ_OWNER_ENGINE && offers(s, from, from_vm, &all) && !take(s, from, from_vm, all, err))
@@ -110,6 +117,15 @@ bool irqchips_switch(const IrqChipSet *s, const AccelOps *from, void *from_vm, c
     return false;
 }
 
+bool irqchips_switch(const IrqChipSet *s, const AccelOps *from, void *from_vm, const AccelOps *to, void *to_vm, GError **err)
+{
+    IrqFabric *f = machine_fabric(s->m);
+    irq_fabric_hold(f);
+    bool ok = move(s, from, from_vm, to, to_vm, err);
+    irq_fabric_release(f);
+    return ok;
+}
+
 bool irqchips_reset(const IrqChipSet *s, GError **err)
 {
     bool all;
@@ -117,6 +133,10 @@ bool irqchips_reset(const IrqChipSet *s, GError **err)
     void *vm = machine_accel_vm(s->m);
     if (!a || !offers(s, a, vm, &all))
         return true;
-    irq_fabric_set_owner(machine_fabric(s->m), IRQ_OWNER_MODEL);
-    return give(s, a, vm, err);
+    IrqFabric *f = machine_fabric(s->m);
+    irq_fabric_hold(f);
+    irq_fabric_set_owner(f, IRQ_OWNER_MODEL);
+    bool ok = give(s, a, vm, err);
+    irq_fabric_release(f);
+    return ok;
 }

@@ -17,6 +17,7 @@ typedef struct Pit {
     Device dev;
     X86PitState s;
     Timer *timer;
+    uint64_t told;          /* the tick up to which OUT0 has been told */
     bool active;
 } Pit;
 
@@ -154,7 +155,16 @@ static void pit_update(Pit *p)
     channel_sync(&p->s.ch[0], now);
     if (p->active)
         irq_set(p->dev.irq[0], channel_out(&p->s.ch[0], now));
+    p->told = now;
     pit_rearm(p, now);
+}
+
+/* As pit_update where the timer may be late: what interrupts is the rise, and a pulse of one clock may have come and gone. */
+static void pit_catch_up(Pit *p)
+{
+    if (p->active && next_edge(&p->s.ch[0], p->told) <= now_ticks(p))
+        irq_set(p->dev.irq[0], false);
+    pit_update(p);
 }
 
 static void pit_timer(void *opaque)
@@ -384,7 +394,6 @@ static void pit_take(Pit *p, const X86PitState *s)
         p->s.ch[i] = c;
     }
     p->s.port61 = s->port61 & P61_WRITABLE;
-    pit_update(p);
 }
 
 static bool pit_post_load(Device *dev, unsigned version, GError **err)
@@ -392,21 +401,42 @@ static bool pit_post_load(Device *dev, unsigned version, GError **err)
     Pit *p = (Pit *)dev;
     X86PitState s = p->s;
     pit_take(p, &s);
+    pit_update(p);
     return true;
 }
 
-void pit_state_out(Device *dev, X86PitState *ret)
+uint64_t pit_stop(Device *dev, X86PitState *ret)
 {
+    Pit *p = (Pit *)dev;
     devlock_enter(dev->lock);
-    pit_update((Pit *)dev);     /* an end that is due and whose turn has not come yet is not seen on the other side */
-    *ret = ((Pit *)dev)->s;
+    pit_catch_up(p);        /* what is due and whose turn has not come yet is not seen on the other side */
+    p->active = false;
+    timer_cancel(p->timer);
+    *ret = p->s;
+    uint64_t tick = p->told;
+    devlock_leave(dev->lock);
+    return tick;
+}
+
+void pit_state_in(Device *dev, const X86PitState *s, uint64_t tick)
+{
+    Pit *p = (Pit *)dev;
+    devlock_enter(dev->lock);
+    pit_take(p, s);
+    p->active = false;
+    p->told = tick;
+    timer_cancel(p->timer);
+    irq_set(dev->irq[0], channel_out(&p->s.ch[0], tick));
     devlock_leave(dev->lock);
 }
 
-void pit_state_in(Device *dev, const X86PitState *s)
+void pit_start(Device *dev, uint64_t tick)
 {
+    Pit *p = (Pit *)dev;
     devlock_enter(dev->lock);
-    pit_take((Pit *)dev, s);
+    p->active = true;
+    p->told = tick;
+    pit_catch_up(p);
     devlock_leave(dev->lock);
 }
 

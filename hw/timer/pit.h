@@ -10,8 +10,12 @@ extern const DeviceClass pit_class;
 
 #define PIT_HZ 1193182ull
 
-/* Hand-over of ownership; work item. */
-void pit_state_out(Device *dev, X86PitState *ret);
-void pit_state_in(Device *dev, const X86PitState *s);
+/*
+ * Hand-over of ownership; work item. Stop: no interrupts from here until pit_start; its state and the tick of the virtual clock that it is of. In: state
+ * of that tick, OUT as it was then, still standing. Start: what should have happened since @tick does now.
+ */
+uint64_t pit_stop(Device *dev, X86PitState *ret);
+void pit_state_in(Device *dev, const X86PitState *s, uint64_t tick);
+void pit_start(Device *dev, uint64_t tick);
 /* An engine owns the PIT: no timer interrupts from here. */
 void pit_set_active(Device *dev, bool active);

@@ -57,7 +57,7 @@ static bool chips_out_engine(void *vm, void *chips, GError **err)
 
 static const AccelOps owner = { .name = "owner", .irqchip_in = chips_in_engine, .irqchip_out = chips_out_engine };
 static const AccelOps plain = { .name = "plain" };
-static const IrqEngineOps full_ops = { .gsi = engine_gsi, .msi = engine_msi };
+static const IrqEngineOps full_ops = { .gsi = engine_gsi, .msi = engine_msi, .pit = true };
 static const IrqEngineOps split_ops = { .msi = engine_msi };
 
 static void prepare(Chips *c)

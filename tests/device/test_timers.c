@@ -254,7 +254,8 @@ TEST(pit_state)
         X86PitChannel *ch = &s.ch[i];
         ch->bcd = ch->gate = ch->read_msb = ch->write_msb = ch->armed = ch->loaded = ch->null_count = true;
     }
-    pit_state_in(pit, &s);
+    pit_state_in(pit, &s, 0);
+    pit_start(pit, 0);
     ticks(c, 1000);
     count_of(c, 0);
     pit_set_active(pit, false);
