@@ -48,10 +48,10 @@ main:
     jne 1b
     addl $2, %ecx
     incl TURN
-    cmpl $2000, %ecx
+    cmpl $400, %ecx
     jb 1b
 1:  pause
-    cmpl $2000, TURN
+    cmpl $400, TURN
     jne 1b
     /* wake it from HLT, a hundred times */
     movl $3, PHASE
@@ -142,7 +142,7 @@ ap_first:
     jne 1b
     addl $2, %ecx
     incl TURN
-    cmpl $2000, %ecx
+    cmpl $400, %ecx
     jb 1b
 1:  sti                             /* the interrupt cannot slip in between sti and hlt */
     hlt
