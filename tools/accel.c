@@ -64,6 +64,8 @@ bool tandem_choose_accel(Tandem *t, GError **err)
     }
     if (!t->accel)
         return false;
+    if (!strcmp(t->accel->name, "tcg") && !t->o.switch_us && (t->o.irqchip > ACCEL_IRQCHIP_OFF || t->o.ring0))
+        tandem_say("kernel-irqchip= and ring0= are about kvm: without effect under tcg");
     if (only && strcmp(t->accel->name, only))
         return opt_fail(err, "-accel %s cannot run a %s guest on this host; use %s", t->accel->name, t->board->arch, only);
     /* The translator helps an engine out; it has no need of help itself. Moving back and forth for a test takes both. */

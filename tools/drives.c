@@ -106,7 +106,10 @@ static void add_remedy(const Drive *d, GError **err)
     case EPERM: remedy = d->opts.writable ? "give yourself the right to read and write it, or take readonly=on" : "give yourself the right to read it"; break;
     case EROFS: remedy = "take readonly=on, or -snapshot to keep what is written elsewhere"; break;
     case EISDIR: remedy = "a disk is a file or a block device"; break;
-    case 0: remedy = d->format && strstr((*err)->message, "not in") ? "leave format= away and it is found out" : NULL; break;
+    case 0:
+        if (d->format && (strstr((*err)->message, "not in") || strstr((*err)->message, "Unknown driver")))
+            remedy = "leave format= away and it is found out";
+        break;
     }
     if (!remedy)
         return;
@@ -236,6 +239,16 @@ bool tandem_open_drives(Tandem *t, GError **err)
         if (!parse_drive(t, g_ptr_array_index(o->drives, i), err))
             return false;
     return true;
+}
+
+/* if=none without a -device is hardly meant so. */
+void tandem_name_idle_drives(Tandem *t)
+{
+    for (unsigned i = 0; i < t->drives->len; i++) {
+        const ControlDrive *d = g_ptr_array_index(t->drives, i);
+        if (!g_str_has_prefix(d->id, "pflash") && !machine_object_used(t->machine, "drive", d->id))
+            tandem_say("drive %s belongs to no device: the guest does not see it (-device virtio-blk-pci,drive=%s)", d->id, d->id);
+    }
 }
 
 bool tandem_register_drives(Tandem *t, GError **err)

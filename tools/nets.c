@@ -60,6 +60,16 @@ static bool open_nic(Tandem *t, const char *text, unsigned i, GError **err)
     return open_user(t, k, id, "nic", err);
 }
 
+void tandem_name_idle_nets(Tandem *t)
+{
+    for (unsigned i = 0; i < t->o.netdevs->len; i++) {
+        g_autoptr(Keys) k = keys_new(g_ptr_array_index(t->o.netdevs, i), "type");
+        const char *id = keys_take(k, "id");
+        if (id && !machine_object_used(t->machine, "netdev", id))
+            tandem_say("netdev %s belongs to no device: the guest does not see it (-device virtio-net-pci,netdev=%s)", id, id);
+    }
+}
+
 bool tandem_open_nets(Tandem *t, GError **err)
 {
     const TandemOptions *o = &t->o;

@@ -415,6 +415,14 @@ static void arch_from_name(TandemOptions *o, const char *program)
             o->arch = g_strdup(known[i]);
 }
 
+/* What "help" as the option's value lists, if it does. */
+static char *list_of(const OptionDesc *d)
+{
+    return d->set == set_log ? g_strdup(log_items_help()) : d->set == set_sandbox ? sandbox_table()
+         : d->set == set_accel ? g_strdup("kvm    the host's KVM\ntcg    translation, on every host\nauto   the better one here (default)\n")
+         : d->set == set_machine ? g_strdup("pc     PC with i440FX and PIIX3 (x86_64)\nvirt   RISC-V and Arm machines\nnone   nothing\n") : NULL;
+}
+
 static OptionsResult one(TandemOptions *o, int argc, char *const *argv, int *i, char **ret_text, GError **err)
 {
     const char *arg = argv[*i];
@@ -437,14 +445,8 @@ static OptionsResult one(TandemOptions *o, int argc, char *const *argv, int *i, 
     if (d->arg && *i + 1 >= argc)
         return opt_fail(err, "-%s needs a value: -%s %s", d->name, d->name, d->arg), OPTIONS_BAD;
     const char *value = d->arg ? argv[++*i] : NULL;
-    if (d->set == set_log && (!strcmp(value, "help") || !strcmp(value, "?"))) {
-        *ret_text = g_strdup(log_items_help());
+    if (value && (!strcmp(value, "help") || !strcmp(value, "?")) && (*ret_text = list_of(d)))
         return OPTIONS_DONE;
-    }
-    if (d->set == set_sandbox && (!strcmp(value, "help") || !strcmp(value, "?"))) {
-        *ret_text = sandbox_table();
-        return OPTIONS_DONE;
-    }
     return d->set(o, d, value, err) ? OPTIONS_RUN : OPTIONS_BAD;
 }
 

@@ -69,6 +69,8 @@ static bool make_board(Tandem *t, GError **err)
     };
     if (!parse_bool(keys_take(boot, "menu"), "-boot menu", &cfg.boot_menu, err))
         return false;
+    if (cfg.boot_order && strpbrk(cfg.boot_order, "an"))
+        tandem_say("-boot a, n: there is no floppy drive and no network boot yet; the others are tried");
     for (unsigned i = 0; i < t->board->max_serials; i++)
         cfg.serial[i] = t->serial_ids[i];
     g_ptr_array_add(t->o.machine_options, NULL);
@@ -94,8 +96,11 @@ bool tandem_setup(Tandem *t, GError **err)
         return false;
     if (!tandem_add_devices(t, err) || (t->board && !t->board->finish(t->machine, err)) || !machine_complete(t->machine, err))
         return false;
-    if (t->board)
+    if (t->board) {
         tandem_say("%s", t->accel_line);
+        tandem_name_idle_drives(t);
+        tandem_name_idle_nets(t);
+    }
     if (t->o.switch_us)
         machine_set_switch_period(t->machine, (unsigned)t->o.switch_us);
     return true;

@@ -45,10 +45,12 @@ bool tandem_choose_accel(Tandem *t, GError **err);
 /* drives.c: open images, add "drive" objects, imply devices. Before and after the machine exists. */
 bool tandem_open_drives(Tandem *t, GError **err);
 bool tandem_register_drives(Tandem *t, GError **err);
+void tandem_name_idle_drives(Tandem *t);
 /* chars.c */
 bool tandem_open_chardevs(Tandem *t, GError **err);
 /* nets.c */
 bool tandem_open_nets(Tandem *t, GError **err);
+void tandem_name_idle_nets(Tandem *t);
 /* devices.c: -device; help texts. */
 bool tandem_add_devices(Tandem *t, GError **err);
 /* True if @arg asks for help; then *ret_text is it. */

@@ -44,6 +44,7 @@ typedef struct PropDesc {
     const char *help;           /* one line for -device NAME,help */
     uint64_t min, max;          /* integers and sizes; max 0 = the type's */
     bool required;              /* realize fails with a clear message if unset */
+    bool shared;                /* REF only: others may name the same object */
 } PropDesc;
 #define PROP(t, f, ptype, pname, ...) { .name = pname, .type = ptype, .offset = (uint32_t)offsetof(t, f), __VA_ARGS__ }
 

@@ -168,6 +168,7 @@ void machine_limit_features(const Machine *m, void *features, GString *lost);
 /* Back ends that devices name in REF properties. @type tag ("drive", "chardev", "netdev", ...) is compared as text. @free_fn may be NULL. */
 bool machine_add_object(Machine *m, const char *type, const char *id, void *ptr, GDestroyNotify free_fn, GError **err);
 void *machine_find_object(Machine *m, const char *type, const char *id);        /* NULL if none */
+bool machine_object_used(Machine *m, const char *type, const char *id);         /* by a device's property */
 bool machine_remove_object(Machine *m, const char *type, const char *id, GError **err);    /* refused while a device uses it */
 /* Firmware configuration files (fw_cfg fills itself from here at reset). @data is copied. Later ones replace. */
 void machine_set_fw_file(Machine *m, const char *name, const void *data, size_t len);

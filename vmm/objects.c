@@ -32,6 +32,12 @@ void *machine_find_object(Machine *m, const char *type, const char *id)
     return o ? o->ptr : NULL;
 }
 
+bool machine_object_used(Machine *m, const char *type, const char *id)
+{
+    MachineObject *o = machine_object(m, type, id);
+    return o && o->users;
+}
+
 bool machine_remove_object(Machine *m, const char *type, const char *id, GError **err)
 {
     MachineObject *o = machine_object(m, type, id);

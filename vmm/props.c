@@ -82,6 +82,10 @@ static bool set_ref(Device *dev, const PropDesc *p, const char *value, GError **
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: there is no %s with the id '%s'", dev->klass->name, p->ref_type, value);
         return false;
     }
+    if (o->users && !p->shared) {
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: the %s '%s' belongs to another device already", dev->klass->name, p->ref_type, value);
+        return false;
+    }
     *(void **)(void *)((char *)dev + p->offset) = o->ptr;
     o->users++;
     g_ptr_array_add(dev->priv->refs, o);

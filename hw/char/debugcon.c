@@ -47,7 +47,7 @@ static void debugcon_unrealize(Device *dev)
 }
 
 static const PropDesc debugcon_props[] = {
-    PROP(DebugCon, chr, PROP_REF, "chardev", .ref_type = "chardev", .help = "where the text goes"), { 0 }
+    PROP(DebugCon, chr, PROP_REF, "chardev", .ref_type = "chardev", .shared = true, .help = "where the text goes"), { 0 }
 };
 
 const DeviceClass debugcon_class = {
