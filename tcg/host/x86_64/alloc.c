@@ -144,14 +144,36 @@ static void alias_drop(Gen *g, unsigned slot, IrVal v)
         }
 }
 
-static int spill_place(Gen *g)
+/* Where @v was spilled to before: a value never changes, so that its copy there holds as long as it is needed. -1: nowhere. */
+static int spilled_at(const Gen *g, IrVal v)
 {
+    for (uint64_t used = g->spill_used; used; used &= used - 1) {
+        int n = __builtin_ctzll(used);
+        if (g->spill_val[n] == v)
+            return n;
+    }
+    return -1;
+}
+
+/* Places of values that died in a register. */
+static void free_spill_places(Gen *g)
+{
+    for (unsigned n = 0; n < SPILL_PLACES; n++)
+        if (g->spill_used >> n & 1 && g->u->insn[g->spill_val[n]].last < g->at)
+            g->spill_used &= ~(1ull << n);
+}
+
+static int spill_place(Gen *g, IrVal v)
+{
+    if (g->spill_used == (1ull << SPILL_PLACES) - 1)
+        free_spill_places(g);
     unsigned n = g->spill_used == ~0ull ? 64 : (unsigned)__builtin_ctzll(~g->spill_used);
-    if (n >= 48) {
+    if (n >= SPILL_PLACES) {
         GEN_FAIL(g);
         return 0;
     }
     g->spill_used |= 1ull << n;
+    g->spill_val[n] = v;
     return (int)n;
 }
 
@@ -193,8 +215,11 @@ static void spill(Gen *g, unsigned reg)
     }
     if (back_to_slot(g, v))
         return;
-    int n = spill_place(g);
-    asm_store(&g->a, gen_spill_mem(g, (unsigned)n), reg, true);
+    int n = spilled_at(g, v);
+    if (n < 0) {
+        n = spill_place(g, v);
+        asm_store(&g->a, gen_spill_mem(g, (unsigned)n), reg, true);
+    }
     g->loc[v] = (Loc){ L_SPILL, 0, (uint16_t)n };
 }
 
@@ -389,7 +414,8 @@ unsigned gen_reg(Gen *g, IrVal v)
     }
     unsigned r = gen_tmp(g);
     load_value(g, v, r);
-    leave_place(g, v);
+    if (l.kind != L_SPILL)
+        leave_place(g, v);
     g->loc[v] = (Loc){ L_TEMP, (uint8_t)r, 0 };
     g->reg_val[r] = v;
     return r;
@@ -493,6 +519,9 @@ void gen_free_if_dead(Gen *g, IrVal v)
     if (!v || g->u->insn[v].last > g->at)
         return;
     bool addr = g->loc[v].kind == L_ADDR;
+    int copy = g->loc[v].kind == L_TEMP ? spilled_at(g, v) : -1;
+    if (copy >= 0)
+        g->spill_used &= ~(1ull << copy);
     leave_place(g, v);
     g->loc[v].kind = L_NONE;
     if (g->fl_cur == v)

@@ -64,6 +64,7 @@ typedef struct Group { int64_t lo, hi; uint16_t first, last, val, n; uint8_t reg
 enum { MAX_GROUPS = 256, GROUP_SPAN = 512 };
 enum { ENTRY_BYTES = 5, MAX_SLOW = 1024, MAX_ALIAS = 6, MAX_FIX = 512 };
 
+enum { SPILL_PLACES = 48 };   /* TcgEnv.spill */
 typedef struct Gen {
     Asm a;
     TcgContext *ctx;
@@ -92,6 +93,7 @@ typedef struct Gen {
     struct { uint16_t slot, version; } in_slot[IR_MAX_INSNS];
     uint16_t slot_version[256];
     uint64_t spill_used;
+    uint16_t spill_val[SPILL_PLACES];   /* of a place in use; its value may be in a register again */
     uint32_t vspill_used;
     struct { uint16_t last, x, y; } defer[IR_MAX_INSNS];   /* of a put of flags: last one who might look, operands (flags.c); last 0: put at once */
     uint16_t pending;          /* such a put, 0 = none */
