@@ -54,7 +54,7 @@ typedef struct TlbSpace {
 
 /* Indirect-jump cache of a context (jumps.c): hit if va matches. Place: bits 1 to JC_BITS of va ^ va >> TCG_PAGE_BITS. */
 typedef struct JumpEntry { uint64_t va; void *host; } JumpEntry;
-enum { JC_BITS = 13, JC_SIZE = 1 << JC_BITS, JC_FILLED = 512, JC_TABLES = 16 };
+enum { JC_BITS = 15, JC_SIZE = 1 << JC_BITS, JC_FILLED = 2048, JC_TABLES = 16 };
 typedef struct JumpTable { JumpEntry e[JC_SIZE]; uint16_t filled[JC_FILLED]; unsigned n_filled; } JumpTable;   /* n_filled > JC_FILLED: too many to list */
 
 enum { HOT_SLOTS = 256, HOT_START = 300, HEAT_START = 1500, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
@@ -137,7 +137,7 @@ typedef struct CodePage {
     uint64_t bits, map;        /* bits: what cover says; map: what stores look at */
 } CodePage;
 enum { PATCHED_SOFT = 3, MAX_KILLED = 64, MAX_IDLE_WRITES = 256, MAX_VAIN = 64 };
-enum { BLOCK_HASH = 1 << 17, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
+enum { BLOCK_HASH = 1 << 19, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
 
 typedef struct HostOps {
     const char *name;
