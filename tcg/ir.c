@@ -99,6 +99,15 @@ void ir_insn(IrUnit *u, int64_t page_off, unsigned len)
     u->insn[i].aux = (uint8_t)len;
 }
 
+void ir_vupper(IrUnit *u, unsigned slot, unsigned n)
+{
+    IrVal i = ir_emit(u, IR_VUPPER, IRT_NONE, 0, 0, 0, slot);
+    u->insn[i].aux = (uint8_t)n;
+    for (unsigned s = slot; s < slot + n; s++)
+        if (u->insn[u->cur[s]].type == IRT_V256)
+            u->cur[s] = 0;
+}
+
 static bool fold_bin(IrOp op, IrType type, int64_t a, int64_t b, int64_t *ret)
 {
     switch (op) {

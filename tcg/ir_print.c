@@ -32,7 +32,7 @@ static void put_tail(Out *o, const IrUnit *u, const IrInsn *i)
     switch (i->op) {
     case IR_CONST: put(o, " %#llx", (unsigned long long)i->imm); break;
     case IR_VCONST: put(o, " %#llx:%#llx", (unsigned long long)u->vconst[i->imm % IR_MAX_VCONSTS][1], (unsigned long long)u->vconst[i->imm % IR_MAX_VCONSTS][0]); break;
-    case IR_RGET: case IR_RPUT: put(o, " $%s", (uint64_t)i->imm < u->n_slots ? u->slots[i->imm].name : "?"); break;
+    case IR_RGET: case IR_RPUT: case IR_VUPPER: put(o, " $%s", (uint64_t)i->imm < u->n_slots ? u->slots[i->imm].name : "?"); break;
     case IR_PC: case IR_INSN: case IR_GOTO: put(o, " %+lld", (long long)i->imm); break;
     case IR_EXTRACT: case IR_DEPOSIT: put(o, " [%lld+%lld]", (long long)(i->imm & 255), (long long)(i->imm >> 8)); break;
     case IR_LEA: put(o, " <<%u %+lld", i->aux, (long long)i->imm); break;
@@ -90,6 +90,8 @@ const char *ir_verify(const IrUnit *u)
             return "branch to no label";
         if (i->op == IR_FLAGS && (n - i->a > 2 || !(ir_op_info[u->insn[i->a].op].flags & IRF_F)))
             return "flags not right behind what makes them";
+        if (i->op == IR_VUPPER && (uint64_t)i->imm + i->aux > u->n_slots)
+            return "no such slots";
         if (i->op == IR_LABEL)
             born = n;
     }

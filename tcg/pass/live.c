@@ -131,6 +131,10 @@ static void live_effects(Live *l, const IrInsn *i)
         observe_all(l);
         no_hints(l);
     }
+    for (unsigned s = (unsigned)i->imm; i->op == IR_VUPPER && s < i->imm + i->aux; s++) {   /* the lower halves stay */
+        l->dead[s] = 0;
+        l->put_val[s] = 0;
+    }
     if (i->op == IR_RGET) {
         l->dead[i->imm] = 0;
         l->put_val[i->imm] = 0;

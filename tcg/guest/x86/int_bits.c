@@ -111,6 +111,12 @@ static void count_op(X86Tr *t, IrOp op)
     IrType ty = x86_otype(t, 0);
     IrVal src = x86_get(t, 1);
     IrVal r = ir_un(u, op, ty, src);
+    if (ty != IRT_I16) {
+        IrVal fl = ir_flags(u, r);
+        x86_put(t, 0, r);
+        put_fl(t, fl);
+        return;
+    }
     /* C = (src == 0), as a borrow of src - 1; Z of the result */
     IrVal c = ir_cmp(u, ty, src, ir_const(u, ty, 1));
     IrVal f = ir_flmerge(u, ir_test(u, ty, r, r), c, IRFL_C);
@@ -133,7 +139,7 @@ void x86_e_popcnt(X86Tr *t)
     IrUnit *u = t->u;
     IrType ty = x86_otype(t, 0);
     IrVal r = ir_un(u, IR_POPCNT, ty, x86_get(t, 1));
-    IrVal f = ir_flmerge(u, no_flags(t), ir_test(u, ty, r, r), IRFL_Z);
+    IrVal f = ty != IRT_I16 ? ir_flags(u, r) : ir_flmerge(u, no_flags(t), ir_test(u, ty, r, r), IRFL_Z);
     x86_put(t, 0, r);
     put_fl(t, f);
 }

@@ -188,6 +188,10 @@ void x86_e_vzeroupper(X86Tr *t)
     if (!x86_vec_ok(t))
         return;
     unsigned n = x86_64bit(t) ? 16 : 8;
+    if (!t->in.op->arg && n == 16) {
+        ir_vupper(t->u, X86S_VEC0, n);
+        return;
+    }
     for (unsigned r = 0; r < n; r++) {
         IrVal v = t->in.op->arg ? ir_vop(t->u, IRT_V128, VOP_MOVD, ir_const(t->u, IRT_I32, 0), 0, 0, 0) : ir_get(t->u, IRT_V128, X86S_VEC0 + r);
         ir_put(t->u, IRT_V256, X86S_VEC0 + r, ir_zext(t->u, IRT_V256, IRT_V128, v));

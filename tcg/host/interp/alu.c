@@ -223,7 +223,7 @@ static void op_count(Run *r, const IrInsn *i)
     unsigned bits = interp_bits(i->type), n = 0;
     uint64_t a = get(r, i->a, bits);
     if (i->op == IR_POPCNT)
-        for (; a; a &= a - 1)
+        for (uint64_t left = a; left; left &= left - 1)
             n++;
     else if (i->op == IR_CLZ)
         while (n < bits && !bit_of(a, bits - 1 - n))
@@ -231,7 +231,7 @@ static void op_count(Run *r, const IrInsn *i)
     else
         while (n < bits && !bit_of(a, n))
             n++;
-    interp_put(r, i, n);
+    done(r, i, n, fl_if(n == 0, IRFL_Z) | fl_if(a == 0 && i->op != IR_POPCNT, IRFL_C));
 }
 
 static void op_pdep_pext(Run *r, const IrInsn *i)

@@ -34,6 +34,12 @@ static void op_rget(Run *r, const IrInsn *i)
 
 static void op_rput(Run *r, const IrInsn *i) { memcpy(r->state + r->isa->slots[i->imm].offset, &r->val[i->a], ir_type_bytes(i->type)); }
 
+static void op_vupper(Run *r, const IrInsn *i)
+{
+    for (unsigned n = 0; n < i->aux; n++)
+        memset(r->state + r->isa->slots[i->imm + n].offset + 16, 0, 16);
+}
+
 /* ---- memory: always what the other back ends' slow paths call ---- */
 static void access_args(Run *r, const IrInsn *i, bool write)
 {
@@ -93,7 +99,7 @@ static void op_call(Run *r, const IrInsn *i)
 }
 
 static OpFn *const ops[IR_OPS] = {
-    [IR_INSN] = op_insn, [IR_VCONST] = op_vconst, [IR_PC] = op_pc, [IR_CODE] = op_code, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
+    [IR_INSN] = op_insn, [IR_VCONST] = op_vconst, [IR_PC] = op_pc, [IR_CODE] = op_code, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_VUPPER] = op_vupper, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
     [IR_CAS] = op_rmw, [IR_FENCE] = op_fence, [IR_CALL] = op_call, [IR_NATIVE] = op_call, [IR_VOP] = interp_vop,
 };
 

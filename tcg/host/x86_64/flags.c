@@ -122,6 +122,10 @@ static bool again_from(const Gen *g, IrVal v, uint16_t *ret_x, uint16_t *ret_y)
     const IrInsn *of = &g->u->insn[i->a];
     *ret_x = i->a;
     *ret_y = of->b;
+    if (of->op == IR_CLZ || of->op == IR_CTZ || of->op == IR_POPCNT) {
+        *ret_y = i->a;
+        return true;
+    }
     if (of->op == IR_SHL || of->op == IR_SHR || of->op == IR_SAR) {
         unsigned bits = 8 * type_bytes(of->type), n = (unsigned)g->u->insn[of->b].imm & 0xff;
         *ret_x = of->a;        /* the carry is not in the result */
@@ -227,6 +231,11 @@ void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps)
             asm_rr(&g->a, 0xc1 | sz, f->op == IR_SHL ? 4 : f->op == IR_SHR ? 5 : 7, RAX);
             a8(&g->a, (unsigned)f->y_const);
             break;
+        case IR_CLZ: case IR_CTZ:    /* C: x = width, Z: x = 0 */
+            asm_alu_ri(&g->a, 6, RAX, 8 * f->bytes, 4);
+            asm_alu_ri(&g->a, 7, RAX, 8 * f->bytes, 4);
+            break;
+        case IR_POPCNT: asm_rr(&g->a, 0xb8u | M_0F | P_F3, RAX, RAX); break;   /* of the result: 0 of 0 only */
         default: asm_rr(&g->a, test, RAX, RAX); break;
         }
     }

@@ -450,7 +450,9 @@ static void gen_bits(Gen *g, IrInsn *i)
         } else {
             asm_rr(&g->a, opc | w, dst, a);
         }
-        break;
+        gen_def(g, dst);
+        flags_out(g, i);
+        return;
     }
     gen_def(g, dst);
 }

@@ -51,10 +51,47 @@ static void gen_vconst(Gen *g)
     gen_xdef(g, (unsigned)home, true);
 }
 
+/* Values of the slots as they were get places of their own first. */
+static void gen_vupper(Gen *g, const IrInsn *i)
+{
+    unsigned homes = 0, zero = NOREG, first = (unsigned)i->imm;
+    gen_xensure(g);
+    for (unsigned s = first; s < first + i->aux; s++) {
+        gen_preserve_slot(g, s, 0);
+        gen_unlock(g);
+        homes += g->slot_xhome[s] != 0;
+    }
+    if (homes == N_XHOMES) {
+        gen_spill_vectors(g);
+        a8(&g->a, 0xc5);       /* vzeroupper */
+        a8(&g->a, 0xf8);
+        a8(&g->a, 0x77);
+    }
+    for (unsigned s = first; s < first + i->aux; s++) {
+        unsigned home = g->slot_xhome[s] - 1u;
+        Mem m = gen_slot_mem(g, s);
+        m.disp += 16;
+        if (g->slot_xhome[s]) {
+            if (homes != N_XHOMES)
+                asm_vrr(&g->a, 0x6f | M_0F | P_F3, home, NOREG, home);
+            continue;
+        }
+        if (zero == NOREG) {
+            zero = gen_xtmp(g);
+            asm_vrr(&g->a, 0xef | M_0F | P_66, zero, zero, zero);
+        }
+        asm_vrm(&g->a, 0x7f | M_0F | P_F3, zero, NOREG, m);
+    }
+}
+
 bool gen_vec(Gen *g, IrInsn *i)
 {
     if (i->op == IR_VCONST) {
         gen_vconst(g);
+        return true;
+    }
+    if (i->op == IR_VUPPER) {
+        gen_vupper(g, i);
         return true;
     }
     if (i->op == IR_ZEXT && type_vec(i->type)) {

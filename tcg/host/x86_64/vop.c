@@ -54,7 +54,7 @@ static void gen_fma(Gen *g, IrInsn *i, unsigned op)
     if (dst == b || dst == c)
         dst = gen_xtmp(g);
     unsigned a = gen_xreg(g, i->a);
-    if (a != dst || (i->type != IRT_V256 && dst < N_XHOMES && g->u->slots[g->xhome_slot[dst]].type == IRT_V256))
+    if (a != dst)              /* what is above the result becomes 0 in any case */
         asm_vrr(&g->a, 0x6f | M_0F | P_F3 | L_of(i->type), dst, NOREG, a);
     if (mem)
         asm_vrm(&g->a, op, dst, b, m);
