@@ -329,6 +329,27 @@ void ir_fence(IrUnit *u, IrFence kind)
     u->insn[v].aux = kind;
 }
 
+IrVal ir_host(IrUnit *u, IrVal addr, unsigned bytes, IrVal len, bool write, unsigned label)
+{
+    IrVal v = ir_emit(u, IR_HOST, IRT_I64, addr, len, 0, label);
+    u->insn[v].aux = (uint8_t)bytes;
+    u->insn[v].mem = write ? IRM_RMW : 0;
+    return v;
+}
+
+IrVal ir_hld(IrUnit *u, IrType type, IrVal host, IrVal mask, unsigned size_log2)
+{
+    IrVal v = ir_emit(u, IR_HLD, type, host, mask, 0, 0);
+    u->insn[v].aux = (uint8_t)size_log2;
+    return v;
+}
+
+void ir_host_op(IrUnit *u, IrOp op, IrVal host, IrVal b, IrVal c, unsigned size_log2)
+{
+    IrVal v = ir_emit(u, op, IRT_NONE, host, b, c, 0);
+    u->insn[v].aux = (uint8_t)size_log2;
+}
+
 IrVal ir_vconst(IrUnit *u, uint64_t lo, uint64_t hi)
 {
     unsigned n = 0;

@@ -137,6 +137,11 @@ void ir_st(IrUnit *u, IrType type, IrVal addr, IrVal v, unsigned size_log2, unsi
 IrVal ir_armw(IrUnit *u, IrType type, IrRmw what, IrVal addr, IrVal v, unsigned size_log2);
 IrVal ir_cas(IrUnit *u, IrType type, IrVal addr, IrVal expect, IrVal v, unsigned size_log2);
 void ir_fence(IrUnit *u, IrFence kind);
+/* Host memory (ir.def). @bytes: how many, 0: as many as value @len says. */
+IrVal ir_host(IrUnit *u, IrVal addr, unsigned bytes, IrVal len, bool write, unsigned label);
+IrVal ir_hld(IrUnit *u, IrType type, IrVal host, IrVal mask, unsigned size_log2);
+/* HST COPY FILL */
+void ir_host_op(IrUnit *u, IrOp op, IrVal host, IrVal b, IrVal c, unsigned size_log2);
 /* A V128 constant. */
 IrVal ir_vconst(IrUnit *u, uint64_t lo, uint64_t hi);
 /* Vector operation @vop (tcg/vops.h) with an immediate byte. insn.imm: vop, byte << 16, 1 << 24 if an integer operand has 64 bits. */

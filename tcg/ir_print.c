@@ -86,7 +86,7 @@ const char *ir_verify(const IrUnit *u)
         }
         if ((i->op == IR_RGET || i->op == IR_RPUT) && (uint64_t)i->imm >= u->n_slots)
             return "no such slot";
-        if ((i->op == IR_BR || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ) && (i->imm < 1 || i->imm > u->n_labels || !label[i->imm]))
+        if ((i->op == IR_BR || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ || i->op == IR_HOST) && (i->imm < 1 || i->imm > u->n_labels || !label[i->imm]))
             return "branch to no label";
         if (i->op == IR_FLAGS && (n - i->a > 2 || !(ir_op_info[u->insn[i->a].op].flags & IRF_F)))
             return "flags not right behind what makes them";

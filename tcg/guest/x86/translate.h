@@ -141,6 +141,8 @@ void x86_leave_look(X86Tr *t);
 void x86_leave_next(X86Tr *t);
 /* Promise that the next instruction is translated into this unit. False: it cannot be. */
 bool x86_hold_next(X86Tr *t);
+/* The instruction may look memory up by ir_host, with x86_cold_slow's label (vec_ext.c). */
+bool x86_host_ok(const X86Tr *t);
 /* Labels: drop what the emitter context cached. */
 void x86_label(X86Tr *t, unsigned label);
 /* True, with #GP(0) emitted, if CPL is not 0. */

@@ -55,7 +55,7 @@ void x86_vput(X86Tr *t, unsigned reg, IrType type, IrVal v)
 }
 
 typedef enum Form { BIN, BINI, UN, UNI, SBIN, SBINI, WIDEN, NARROW, TRI, FMA, FROMI, FROMI0, TOI, TOIMR, TOFL, INS, TOII, TOIIMR, INS128, EXT128,
-                    SHI2, SHI3, SHI4, SHI6, SHI7, LEG, LEGI, LEGX0, NARROWIMR } Form;
+                    SHI2, SHI3, SHI4, SHI6, SHI7, LEG, LEGI, LEGX0, NARROWIMR, PCI, PCE } Form;
 static const uint8_t vop_form[VOPS] = {
 #define VOP(name, form, enc, fp) [VOP_##name] = form,
 #include "tcg/vops.def"

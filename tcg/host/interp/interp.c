@@ -98,12 +98,20 @@ static void op_call(Run *r, const IrInsn *i)
         interp_put(r, i, v);
 }
 
+static void op_never(Run *r, const IrInsn *i)
+{
+    (void)r;
+    (void)i;
+    g_assert_not_reached();
+}
+
 static OpFn *const ops[IR_OPS] = {
+    [IR_HLD] = op_never, [IR_HST] = op_never, [IR_COPY] = op_never, [IR_FILL] = op_never,   /* behind HOST only */
     [IR_INSN] = op_insn, [IR_VCONST] = op_vconst, [IR_PC] = op_pc, [IR_CODE] = op_code, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_VUPPER] = op_vupper, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
     [IR_CAS] = op_rmw, [IR_FENCE] = op_fence, [IR_CALL] = op_call, [IR_NATIVE] = op_call, [IR_VOP] = interp_vop,
 };
 
-static bool control(unsigned op) { return op == IR_BR || op == IR_BRCOND || op == IR_BRZ || op == IR_BRNZ || op == IR_GOTO || op == IR_JMP || op == IR_EXIT; }
+static bool control(unsigned op) { return op == IR_BR || op == IR_BRCOND || op == IR_BRZ || op == IR_BRNZ || op == IR_HOST || op == IR_GOTO || op == IR_JMP || op == IR_EXIT; }
 
 static void leave(TcgEnv *env, uint64_t why, int64_t off)
 {
@@ -126,6 +134,7 @@ static void run(Run *r)
             if (!(a & interp_mask(interp_bits(i->type))) == (i->op == IR_BRZ))
                 i = r->ir + i->imm;
             break;
+        case IR_HOST: i = r->ir + i->imm; break;   /* no answer, ever: what would follow it is never reached */
         case IR_GOTO: leave(r->env, 0, i->imm); return;
         case IR_EXIT: leave(r->env, (uint64_t)i->imm + 1, 0); return;
         case IR_JMP:
@@ -166,7 +175,7 @@ static bool prepare(TcgContext *ctx, TcgCpu *cpu, const IrUnit *u, TcgBlock *b)
             label[b->ir[n].imm] = n;
     for (unsigned n = 1; n < u->n; n++) {
         IrInsn *i = &b->ir[n];
-        bool jump = i->op == IR_BR || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ;
+        bool jump = i->op == IR_BR || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ || i->op == IR_HOST;
         if (jump)
             i->imm = label[i->imm];
         if ((jump && !i->imm) || (i->op == IR_VOP && (i->imm & 0xffff) >= VOPS) || (!control(i->op) && !interp_alu[i->op] && !ops[i->op])) {

@@ -192,6 +192,7 @@ bool gen_vec(Gen *g, IrInsn *i);
 bool gen_vop(Gen *g, IrInsn *i);
 void gen_count(Gen *g, unsigned index);          /* one more call of helper (or COUNT_) @index; clobbers RAX and EFLAGS */
 void gen_count_in(Gen *g, unsigned index, unsigned reg);   /* the same, clobbers @reg */
+bool gen_bulk_op(Gen *g, IrInsn *i);             /* bulk.c: HOST and what works on host addresses */
 bool gen_native(Gen *g, IrInsn *i);
 void gen_native_slow(Gen *g, const SlowPath *s);
 /* Host operand of @size bytes at guest address value @v; *ret_slow: to be filled, NULL with direct memory. What it emits clobbers EFLAGS. */

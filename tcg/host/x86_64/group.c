@@ -98,7 +98,8 @@ static void add_access(Finder *f, unsigned at, const IrInsn *i)
 /* A guest instruction may be started again before the first of these. */
 static bool effect(const IrInsn *i)
 {
-    return i->op == IR_ST || i->op == IR_ARMW || i->op == IR_CAS || i->op == IR_CALL || i->op == IR_NATIVE || i->op == IR_RPUT;
+    return i->op == IR_ST || i->op == IR_ARMW || i->op == IR_CAS || i->op == IR_CALL || i->op == IR_NATIVE || i->op == IR_RPUT || i->op == IR_HST ||
+        i->op == IR_COPY || i->op == IR_FILL;
 }
 
 /* The accesses that have their guest instruction to themselves: no other, no helper, no way round. */

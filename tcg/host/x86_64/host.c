@@ -252,7 +252,7 @@ static void emit_body(Gen *g)
         if (gen_uses_xhome(g, i))
             gen_xensure(g);
         addresses_first(g, i);
-        if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i) && !gen_native(g, i))
+        if (!gen_ctl(g, i) && !gen_int(g, i) && !gen_mem(g, i) && !gen_vec(g, i) && !gen_native(g, i) && !gen_bulk_op(g, i))
             GEN_FAIL(g);
         gen_free_dead(g);
         gen_free_group(g);

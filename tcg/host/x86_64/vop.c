@@ -3,7 +3,7 @@
 #include "tcg/vops.h"
 
 typedef enum Form { BIN, BINI, UN, UNI, SBIN, SBINI, WIDEN, NARROW, TRI, FMA, FROMI, FROMI0, TOI, TOIMR, TOFL, INS, TOII, TOIIMR, INS128, EXT128,
-                    SHI2, SHI3, SHI4, SHI6, SHI7, LEG, LEGI, LEGX0, NARROWIMR } Form;
+                    SHI2, SHI3, SHI4, SHI6, SHI7, LEG, LEGI, LEGX0, NARROWIMR, PCI, PCE } Form;
 typedef struct VopEnc { uint32_t enc; uint8_t form; } VopEnc;
 
 static const VopEnc vop_enc[VOPS] = {
@@ -282,10 +282,33 @@ static bool gen_vop_int(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
     }
 }
 
+/* PCMPISTRI, PCMPESTRI: index in ECX and flags. */
+static bool gen_vop_string(Gen *g, IrInsn *i, const VopEnc *e, unsigned imm)
+{
+    bool lengths = e->form == PCE;
+    if (e->form != PCI && !lengths)
+        return false;
+    gen_clobber_flags(g);
+    if (lengths) {
+        gen_spill_temps(g);
+        gen_take(g, RAX);
+        gen_take(g, RDX);
+        gen_reg_into(g, i->c, RAX, 8);
+        gen_reg_into(g, i->d, RDX, 8);
+    }
+    gen_take(g, RCX);
+    emit_src(g, e->enc | (lengths ? O_W : 0), gen_xreg(g, i->a), NOREG, i->b, IRT_V128, 1);
+    a8(&g->a, imm);
+    gen_def(g, RCX);
+    g->fl_cur = i->fl;
+    return true;
+}
+
 bool gen_vop(Gen *g, IrInsn *i)
 {
     unsigned n = i->imm & 0xffff, imm = i->imm >> 16 & 255;
     if (n >= VOPS)
         return false;
-    return gen_vop_low(g, i, &vop_enc[n], imm) || gen_vop_legacy(g, i, &vop_enc[n], imm) || gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_lane(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm);
+    return gen_vop_low(g, i, &vop_enc[n], imm) || gen_vop_legacy(g, i, &vop_enc[n], imm) || gen_vop_vec(g, i, &vop_enc[n], imm) || gen_vop_lane(g, i, &vop_enc[n], imm) || gen_vop_int(g, i, &vop_enc[n], imm) ||
+        gen_vop_string(g, i, &vop_enc[n], imm);
 }

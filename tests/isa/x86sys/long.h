@@ -44,7 +44,7 @@ static void set_cr(int n, u64 v)
     if (n == 4) __asm__ volatile("mov %0, %%cr4" : : "r"(v) : "memory");
 }
 static inline u64 rdmsr(u32 i) { u32 a, d; __asm__ volatile("rdmsr" : "=a"(a), "=d"(d) : "c"(i)); return a | (u64)d << 32; }
-static void wrmsr(u32 i, u64 v) { __asm__ volatile("wrmsr" : : "c"(i), "a"((u32)v), "d"((u32)(v >> 32)) : "memory"); }
+static inline void wrmsr(u32 i, u64 v) { __asm__ volatile("wrmsr" : : "c"(i), "a"((u32)v), "d"((u32)(v >> 32)) : "memory"); }
 
 static void setup(void)
 {
@@ -114,7 +114,7 @@ static void report(const char *name, int r)
     text("\n");
 }
 static void run(const char *name, void (*f)(void)) { res0 = 0; report(name, try(f)); }
-static void run_user(const char *name, void (*f)(void)) { tried2 = f; run(name, go_user); }
+static inline void run_user(const char *name, void (*f)(void)) { tried2 = f; run(name, go_user); }
 static inline void run_compat(const char *name, void (*f)(void)) { tried2 = f; run(name, go_compat); }
 
 #define CODE32(name, body) void name(void); __asm__(".pushsection .text\n.code32\n.globl " #name "\n" #name ":\n" body "\n.code64\n.popsection")
