@@ -2,30 +2,16 @@
 
 #include <string.h>
 
+#include "tests/device/noengine.h"
+
 enum { IOAPIC_BASE = 0xfec00000, LAPIC_BASE = 0xfee00000 };
 
-/* A processor that does nothing. */
 static void cpu_reset(void *state, unsigned index, bool init)
 {
     x86_state_reset(state, init, index == 0);
 }
 
-static const CpuType cpu_type = {
-    .name = "x86", .state_size = sizeof(X86State), .state_align = 64, .groups_all = X86_GROUP_ALL,
-    .groups_valid_offset = offsetof(X86State, groups_valid), .groups_dirty_offset = offsetof(X86State, groups_dirty), .reset = cpu_reset,
-};
-
-static bool vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GError **err)
-{
-    *ret_vm = m;
-    return true;
-}
-
-static void vm_fini(void *vm)
-{
-}
-
-static const AccelOps no_engine = { .name = "none", .isa = "x86", .vm_init = vm_init, .vm_fini = vm_fini };
+static const CpuType cpu_type = { .name = "x86", NO_CPU(X86State, X86_GROUP_ALL), .reset = cpu_reset };
 
 Device *chips_device(Chips *c, const DeviceClass *k)
 {

@@ -8,6 +8,7 @@
 #include "hw/intc/gic.h"
 #include "hw/misc/fw_cfg.h"
 #include "hw/storage/cfi-flash.h"
+#include "tests/device/noengine.h"
 #include "tests/unit/check.h"
 #include "util/bits.h"
 #include "vmm/chardev.h"
@@ -23,17 +24,7 @@ typedef struct Board {
 } Board;
 
 static void cpu_reset(void *state, unsigned index, bool init) { a64_state_reset(state, A64_EL1, index); }
-static const CpuType cpu_type = {
-    .name = "aarch64", .state_size = sizeof(A64State), .state_align = 64, .groups_all = A64_GROUP_ALL, .groups_valid_offset = offsetof(A64State, groups_valid),
-    .groups_dirty_offset = offsetof(A64State, groups_dirty), .reset = cpu_reset,
-};
-static bool vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GError **err)
-{
-    *ret_vm = m;
-    return true;
-}
-static void vm_fini(void *vm) {}
-static const AccelOps no_engine = { .name = "none", .vm_init = vm_init, .vm_fini = vm_fini };
+static const CpuType cpu_type = { .name = "aarch64", NO_CPU(A64State, A64_GROUP_ALL), .reset = cpu_reset };
 static unsigned who(void *opaque) { return ((Board *)opaque)->self; }
 
 static Device *make(Board *b, const DeviceClass *k, const char *prop, const char *value)

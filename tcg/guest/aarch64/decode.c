@@ -52,8 +52,10 @@ int a64_disas(const uint8_t *code, unsigned avail, uint64_t mode, uint64_t pc, c
 {
     A64Args a = { 0 };
     (void)mode;
-    if (avail < 4)
-        return 0;
+    if (avail < 4) {
+        snprintf(buf, (size_t)size, "(cut short)");
+        return (int)avail;
+    }
     uint32_t insn = code[0] | (uint32_t)code[1] << 8 | (uint32_t)code[2] << 16 | (uint32_t)code[3] << 24;
     if (a64_decode32(insn, &a))
         print_insn(buf, size, &a, pc);

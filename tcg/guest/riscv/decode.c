@@ -50,15 +50,14 @@ int riscv_disas(const uint8_t *code, unsigned avail, uint64_t mode, uint64_t pc,
 {
     RiscvArgs a = { 0 };
     (void)mode;
-    if (avail < 2)
-        return 0;
-    uint32_t insn = code[0] | (uint32_t)code[1] << 8;
-    int len = (insn & 3) == 3 ? 4 : 2;
-    if (len == 4) {
-        if (avail < 4)
-            return 0;
-        insn |= (uint32_t)code[2] << 16 | (uint32_t)code[3] << 24;
+    int len = (code[0] & 3) == 3 ? 4 : 2;
+    if (avail < (unsigned)len) {
+        snprintf(buf, (size_t)size, "(cut short)");
+        return (int)avail;
     }
+    uint32_t insn = code[0] | (uint32_t)code[1] << 8;
+    if (len == 4)
+        insn |= (uint32_t)code[2] << 16 | (uint32_t)code[3] << 24;
     if (len == 2 ? riscv_decode16(insn, &a) : riscv_decode32(insn, &a))
         print_insn(buf, size, &a, pc);
     else
