@@ -112,9 +112,14 @@ static bool load_pair(A64Tr *t, const A64Args *a, unsigned log2, unsigned sign)
     if (!pair_ea(t, a, log2, &ea))
         return false;
     unsigned mem = sign | a64_mem_bits(t);
-    IrVal v = ir_ld(t->u, IRT_I64, ea.addr, log2, mem, 0), w = ir_ld(t->u, IRT_I64, plus(t, ea.addr, 1 << log2), log2, mem, 0);
+    IrVal v = ir_ld(t->u, IRT_I64, ea.addr, log2, mem, 0);
+    bool again = a->rt == a->rn;        /* when the second access faults, the first starts again */
+    if (!again)
+        a64_put_x(t, a->rt, v);
+    IrVal w = ir_ld(t->u, IRT_I64, plus(t, ea.addr, 1 << log2), log2, mem, 0);
     a64_ea_back(t, a, ea);
-    a64_put_x(t, a->rt, v);
+    if (again)
+        a64_put_x(t, a->rt, v);
     a64_put_x(t, a->rt2, w);
     return true;
 }

@@ -191,11 +191,18 @@ void gen_slots_change(Gen *g)
         g->slot_version[s]++;
 }
 
-/* @v's place is a slot that holds it anyway. */
+/* A slot holds @v anyway. */
+static bool slot_holds(const Gen *g, IrVal v)
+{
+    unsigned slot = g->in_slot[v].slot - 1u;
+    return g->in_slot[v].slot && g->in_slot[v].version == g->slot_version[slot] && g->n_alias[slot] != MAX_ALIAS;
+}
+
+/* @v's place is that slot. */
 static bool back_to_slot(Gen *g, IrVal v)
 {
     unsigned slot = g->in_slot[v].slot - 1u;
-    if (!g->in_slot[v].slot || g->in_slot[v].version != g->slot_version[slot] || g->n_alias[slot] == MAX_ALIAS)
+    if (!slot_holds(g, v))
         return false;
     g->loc[v] = (Loc){ L_SLOT, 0, (uint16_t)slot };
     gen_alias_add(g, slot, v);
@@ -225,6 +232,13 @@ static void spill(Gen *g, unsigned reg)
 
 static unsigned last_of(const Gen *g, IrVal v) { return g->u->insn[v].last; }
 
+/* Which of two values shall leave its register: one that need not be stored, else the one that is used for longer. */
+static bool rather(const Gen *g, IrVal v, IrVal than)
+{
+    bool free_v = g->u->insn[v].op == IR_CONST || slot_holds(g, v), free_than = g->u->insn[than].op == IR_CONST || slot_holds(g, than);
+    return free_v != free_than ? free_v : last_of(g, v) > last_of(g, than);
+}
+
 unsigned gen_tmp(Gen *g)
 {
     static const uint8_t order[] = { RDX, RCX, RSI, RAX };
@@ -239,7 +253,7 @@ unsigned gen_tmp(Gen *g)
             g->locked |= 1u << r;
             return r;
         }
-        if (best < 0 || last_of(g, g->reg_val[r]) > last_of(g, g->reg_val[best]))
+        if (best < 0 || rather(g, g->reg_val[r], g->reg_val[best]))
             best = (int)r;
     }
     if (best < 0) {
