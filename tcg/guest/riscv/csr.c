@@ -1,7 +1,6 @@
 /* Control and status registers, of the list in cpu/riscv/csr.def. */
 #include "tcg/guest/riscv/riscv.h"
 
-static const uint64_t SSTATUS_READ = RISCV_SD | 3ull << 32 | RISCV_MXR | RISCV_SUM | RISCV_FS | RISCV_SPP | RISCV_SPIE | RISCV_SIE;
 static const uint64_t SSTATUS_WRITE = RISCV_MXR | RISCV_SUM | RISCV_FS | RISCV_SPP | RISCV_SPIE | RISCV_SIE;
 static const uint64_t MSTATUS_WRITE = RISCV_MXR | RISCV_SUM | RISCV_FS | RISCV_SPP | RISCV_SPIE | RISCV_SIE | RISCV_MIE | RISCV_MPIE | RISCV_MPP |
                                       RISCV_MPRV | RISCV_TVM | RISCV_TW | RISCV_TSR;
@@ -40,7 +39,6 @@ static void set_fcsr(Csr *c, unsigned flags, unsigned frm)
     riscv_set_frm(c->s, frm);
     tcg_fpenv_put(c->cpu);
     c->s->mstatus |= RISCV_FS;
-    tcg_mode_changed(c->cpu);
 }
 
 static uint64_t read_fflags(Csr *c) { return fp_off(c) ? 0 : fflags_now(c); }
@@ -86,7 +84,7 @@ static uint64_t read_time(Csr *c) { counter_check(c); return sysreg(c, RISCV_SYS
 /* ---- status ---- */
 static uint64_t with_sd(uint64_t m) { return (m & RISCV_FS) == RISCV_FS ? m | RISCV_SD : m; }
 static uint64_t read_mstatus(Csr *c) { return with_sd(c->s->mstatus); }
-static uint64_t read_sstatus(Csr *c) { return with_sd(c->s->mstatus) & SSTATUS_READ; }
+static uint64_t read_sstatus(Csr *c) { return with_sd(c->s->mstatus) & RISCV_SSTATUS_READ; }
 
 static void write_status(Csr *c, uint64_t v, uint64_t mask)
 {
@@ -97,7 +95,6 @@ static void write_status(Csr *c, uint64_t v, uint64_t mask)
         s->mstatus = (s->mstatus & ~RISCV_MPP) | (old & RISCV_MPP);
     if ((old ^ s->mstatus) & RISCV_MXR)
         tcg_flush_all(c->cpu);
-    tcg_mode_changed(c->cpu);
 }
 
 static void write_mstatus(Csr *c, uint64_t v) { write_status(c, v, MSTATUS_WRITE); }
@@ -278,7 +275,10 @@ uint64_t riscv_h_csr(void *state, uint64_t desc, uint64_t v, uint64_t insn, uint
     if (write) {
         uint64_t base = base_of(&c, old);
         write_csr(&c, d, op == 0 ? v : op == 1 ? base | v : base & ~v);
-        s->tmp[0] = irq_csr(c.n) && riscv_irq_due(s) ? RVA_LOOK : riscv_mode_key(s) != mode ? RVA_JUMP : RVA_STAY;
+        bool other = riscv_mode_key(s) != mode;
+        if (other)
+            tcg_mode_changed(c.cpu);
+        s->tmp[0] = irq_csr(c.n) && riscv_irq_due(s) ? RVA_LOOK : other ? RVA_JUMP : RVA_STAY;
     }
     return old;
 }

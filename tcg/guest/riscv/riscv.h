@@ -6,10 +6,13 @@
 
 /* Register slots of the IR (slots.c): slot n is x[n], for n = 1..31. */
 enum { RVS_PC = 0, RVS_TMP0 = 32, RVS_F0 = RVS_TMP0 + RISCV_TMPS, RVS_RES_ADDR = RVS_F0 + 32, RVS_RES_VALUE, RVS_BOX, RVS_SSCRATCH, RVS_SEPC, RVS_SCAUSE,
-       RVS_STVAL, RVS_MSCRATCH, RVS_MEPC, RVS_MCAUSE, RVS_MTVAL, RVS_SLOTS };
+       RVS_STVAL, RVS_MSCRATCH, RVS_MEPC, RVS_MCAUSE, RVS_MTVAL, RVS_MSTATUS, RVS_SLOTS };
 /* What a helper leaves in RVS_TMP0 for the code behind it: the mode is the same; it is another one; the run loop has to look (an interrupt is due). */
 enum { RVA_STAY, RVA_JUMP, RVA_LOOK };
 extern const IrSlot riscv_slots[RVS_SLOTS];
+
+/* What of mstatus sstatus shows (priv 4.1.1). */
+#define RISCV_SSTATUS_READ (RISCV_SD | 3ull << 32 | RISCV_MXR | RISCV_SUM | RISCV_FS | RISCV_SPP | RISCV_SPIE | RISCV_SIE)
 
 /* Mode key */
 #define RVM_PRIV(m)   ((unsigned)(m) & 3)

@@ -17,6 +17,6 @@ const IrSlot riscv_slots[RVS_SLOTS] = {
     F(22, 0), F(23, 0), F(24, 0), F(25, 0), F(26, 0), F(27, 0), F(28, 0), F(29, 0), F(30, 0), F(31, 0),
     [RVS_RES_ADDR] = { "res_addr", AT(res_addr), IRT_I64, 0 },
     [RVS_RES_VALUE] = { "res_value", AT(res_value), IRT_I64, 0 },
-    C(SSCRATCH, sscratch), C(SEPC, sepc), C(SCAUSE, scause), C(STVAL, stval), C(MSCRATCH, mscratch), C(MEPC, mepc), C(MCAUSE, mcause), C(MTVAL, mtval),
+    C(SSCRATCH, sscratch), C(SEPC, sepc), C(SCAUSE, scause), C(STVAL, stval), C(MSCRATCH, mscratch), C(MEPC, mepc), C(MCAUSE, mcause), C(MTVAL, mtval), C(MSTATUS, mstatus),
     [RVS_BOX] = { "k_box", AT(k_box), IRT_V64, 0 },
 };

@@ -71,6 +71,21 @@ static void plain(RiscvTr *t, const RiscvArgs *a, unsigned slot, uint64_t mask, 
     rv_put(t, a->rd, old);
 }
 
+/* CSRRCI of sstatus, SIE: kernels do this all the time. It makes no interrupt due and no other mode; the mode says what SD is. */
+static bool irqs_off(RiscvTr *t, const RiscvArgs *a)
+{
+    IrUnit *u = t->u;
+    if (a->csr != 0x100 || a->k != 2 || a->rs1 != RISCV_SIE || RVM_PRIV(t->mode) < RISCV_S)
+        return false;
+    IrVal m = ir_get(u, IRT_I64, RVS_MSTATUS);
+    ir_put(u, IRT_I64, RVS_MSTATUS, ir_bin(u, IR_AND, IRT_I64, m, rv_k(t, ~(int64_t)RISCV_SIE)));
+    if (a->rd) {
+        IrVal seen = ir_bin(u, IR_AND, IRT_I64, m, rv_k(t, (int64_t)(RISCV_SSTATUS_READ & ~RISCV_SD)));
+        rv_put(t, a->rd, t->mode & RVM_FS_DIRTY ? ir_bin(u, IR_OR, IRT_I64, seen, rv_k(t, (int64_t)RISCV_SD)) : seen);
+    }
+    return true;
+}
+
 /* CSRRS and CSRRC with x0 (or 0) do not write (unpriv 6.1). What changes neither the mode nor what is due stays in the unit. */
 static bool csr(RiscvTr *t, const RiscvArgs *a, IrVal v, bool write)
 {
@@ -92,4 +107,4 @@ static bool csr(RiscvTr *t, const RiscvArgs *a, IrVal v, bool write)
 }
 
 bool rv_csr(RiscvTr *t, const RiscvArgs *a) { return csr(t, a, rv_x(t, a->rs1), a->k == 0 || a->rs1); }
-bool rv_csri(RiscvTr *t, const RiscvArgs *a) { return csr(t, a, rv_k(t, a->rs1), a->k == 0 || a->rs1); }
+bool rv_csri(RiscvTr *t, const RiscvArgs *a) { return irqs_off(t, a) || csr(t, a, rv_k(t, a->rs1), a->k == 0 || a->rs1); }

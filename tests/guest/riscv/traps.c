@@ -141,6 +141,15 @@ static u64 in_s(u64 arg)
     return arg + 1;
 }
 
+/* sstatus before and after SIE is taken away, by the instruction's immediate. */
+static u64 s_before, s_after;
+static u64 irqs_off(u64 arg)
+{
+    CSR_SET(sstatus, 2);
+    __asm__ volatile("csrrci %0, sstatus, 2\ncsrrci %1, sstatus, 2\ncsrci sstatus, 2" : "=&r"(s_before), "=r"(s_after));
+    return arg + CSR_READ(sstatus);
+}
+
 static u64 priv_csr(u64 arg)
 {
     (void)arg;
@@ -247,6 +256,17 @@ static void test_delegation(void)
     show("sstatus", s_status);
     CSR_WRITE(medeleg, 0);
     report("delegated");
+    for (u64 fs = 0; fs < 4; fs++) {
+        CSR_CLEAR(mstatus, 3 << 13);
+        CSR_SET(mstatus, fs << 13);
+        show("irqs off", run_in(irqs_off, 0, S));
+        show(" before", s_before);
+        show(" after", s_after);
+        report(" irqs off");
+    }
+    show("irqs off in M", irqs_off(0));
+    run_in(irqs_off, 0, U);
+    report("irqs off in U");
     run_in(priv_csr, 0, S);
     report("mstatus in S");
     CSR_SET(mstatus, 7 << 20);                          /* TVM TW TSR */
