@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "tcg/tcg-internal.h"
+#include "util/loop.h"
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
 
@@ -98,7 +99,7 @@ static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
         __atomic_store_n(&ctx->pages[page_hash(gpa)], p, __ATOMIC_RELEASE);
     }
     p->n_live++;
-    if (!p->armed)
+    if (!p->armed && !p->loose)
         page_arm(cpu, p);
     return p;
 }
@@ -106,7 +107,7 @@ static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
 static void page_drop(TcgCpu *cpu, CodePage *p)
 {
     p->n_live--;
-    if (!p->n_live && cpu && cpu->ctx->config.direct)    /* the host's page protection: every write in vain is a signal */
+    if (!p->n_live && p->armed && cpu && cpu->ctx->config.direct)    /* the host's page protection: every write in vain is a signal */
         page_disarm(cpu, p);
 }
 
@@ -325,7 +326,49 @@ void tcg_lookup_vain(TcgCpu *cpu)
     pthread_mutex_unlock(&ctx->lock);
 }
 
-bool tcg_page_written(TcgCpu *cpu, uint64_t gpa) { return kill_written(cpu, gpa & PAGE_MASK, TCG_PAGE_SIZE); }
+/* ---- direct memory: a write to watched code is a signal and two changes of protection ---- */
+/* One more; too many in a short time: for a while the page is not watched. ctx->lock held. */
+static void count_fault(CodePage *p)
+{
+    int64_t now = clock_now_ns(&clock_host);
+    if (!p->faults++ || now - p->faults_since > FAULTS_NS) {
+        p->faults = 1;
+        p->faults_since = now;
+    } else if (p->faults >= LOOSE_FAULTS) {
+        p->faults = 0;
+        p->loose = true;
+        p->loose_until = now + LOOSE_NS;
+    }
+}
+
+bool tcg_page_written(TcgCpu *cpu, uint64_t gpa)
+{
+    pthread_mutex_lock(&cpu->ctx->lock);
+    CodePage *p = page_find(cpu->ctx, gpa & PAGE_MASK);
+    if (p && p->n_live && !p->loose)
+        count_fault(p);
+    pthread_mutex_unlock(&cpu->ctx->lock);
+    return kill_written(cpu, gpa & PAGE_MASK, TCG_PAGE_SIZE);
+}
+
+bool tcg_block_stands(TcgCpu *cpu, TcgBlock *b)
+{
+    TcgContext *ctx = cpu->ctx;
+    CodePage *p = page_find(ctx, b->gpa & PAGE_MASK);
+    bool same = b->bytes && same_bytes(b, cpu_host(cpu, b->gpa));
+    bool look = !(__atomic_add_fetch(&p->checks, 1, __ATOMIC_RELAXED) & (LOOK_AT_CLOCK - 1)) && clock_now_ns(&clock_host) > p->loose_until;
+    if (same && !look)
+        return true;
+    pthread_mutex_lock(&ctx->lock);
+    if (look && p->loose) {    /* once more with protection */
+        p->loose = false;
+        kill_range(cpu, ctx, p->gpa, TCG_PAGE_SIZE, ~0ull);
+    }
+    if (!same && !b->dead)
+        block_kill(cpu, ctx, b);
+    pthread_mutex_unlock(&ctx->lock);
+    return false;
+}
 
 /* A store is about to change watched memory. If it hits the unit that runs, that instruction is started again alone (does not return). */
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
@@ -466,6 +509,8 @@ static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mod
     if (ctx->host->raw_ir)     /* nothing is gained there */
         return NULL;
     for (TcgBlock **at = &p->killed, *b; (b = *at); at = &b->page_next[0]) {
+        if (b->checked != p->loose || (p->loose && b->tier == 2))
+            continue;
         if (b->tier == 2 && b->n_holes)    /* its side exits lead to a block that may not have them */
             continue;
         if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || b->tier < tier || !same_bytes(b, code))
@@ -553,7 +598,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     TcgContext *ctx = cpu->ctx;
     IrUnit *u = &ctx->unit;
     unsigned off = (unsigned)(va & ~PAGE_MASK);
-    TcgUnitDesc t = { .u = u, .cpu = cpu, .state = cpu->state, .mode = b->mode, .pc = va, .page_off = off, .max_insns = max_insns, .region = b->tier == 2,
+    TcgUnitDesc t = { .u = u, .cpu = cpu, .state = cpu->state, .mode = b->mode, .pc = va, .page_off = off, .max_insns = max_insns, .region = b->tier == 2, .end_at_store = p->loose,
                       .code = code + off, .avail = TCG_PAGE_SIZE - off };
     cpu->fetch_gpa2 = 0;
     soft_places(ctx, p, host, &t);
@@ -643,6 +688,7 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
     }
     if (b->gpa2 && b->gpa2 != (gpa & PAGE_MASK))
         p2 = page_hold(cpu, b->gpa2);
+    b->checked = p->loose || (p2 && p2->loose);
     register_block(ctx, b, p, p2);
     take_over(ctx, old, b);
     if (!b->gpa2)
@@ -661,7 +707,7 @@ TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, 
     if (!b || b->tier < tier) {
         CodePage *p = page_hold(cpu, gpa & PAGE_MASK);
         __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);
-        b = make(cpu, va, gpa, one_insn, tier, p, cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags), b);
+        b = make(cpu, va, gpa, one_insn, p->loose ? 1 : tier, p, cpu->cb->page(cpu->opaque, gpa & PAGE_MASK, &flags), b);
     }
     pthread_mutex_unlock(&ctx->lock);
     return b;

@@ -57,6 +57,8 @@ static void make_noted(TcgCpu *cpu)
         b = b ? b : tcg_block_make(cpu, f.va, gpa | off, false, 1);
         if (!b)
             break;             /* the cache is full */
+        if (b->checked)
+            continue;
         if (f.link && f.owner == self && f.generation == ctx->generation)
             tcg_link_jump(cpu, f.link, b, f.generation);
         tcg_jumps_enter(cpu, f.va, b->host);

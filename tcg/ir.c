@@ -108,6 +108,14 @@ void ir_vupper(IrUnit *u, unsigned slot, unsigned n)
             u->cur[s] = 0;
 }
 
+bool ir_may_write(const IrUnit *u)
+{
+    for (unsigned n = u->n; n-- > 1 && u->insn[n].op != IR_INSN;)
+        if (u->insn[n].op == IR_ST || u->insn[n].op == IR_ARMW || u->insn[n].op == IR_CAS || u->insn[n].op == IR_NATIVE || u->insn[n].op == IR_CALL)
+            return true;
+    return false;
+}
+
 static bool fold_bin(IrOp op, IrType type, int64_t a, int64_t b, int64_t *ret)
 {
     switch (op) {

@@ -106,6 +106,8 @@ IrVal ir_pc(IrUnit *u, int64_t page_off);
 void ir_insn(IrUnit *u, int64_t page_off, unsigned len);
 /* The upper halves of @n vector slots from @slot on become 0. */
 void ir_vupper(IrUnit *u, unsigned slot, unsigned n);
+/* Whether the guest instruction that was begun last may write guest memory. */
+bool ir_may_write(const IrUnit *u);
 
 /* Two-operand arithmetic (ADD SUB AND OR XOR ANDN MUL MULU MULS PDEP PEXT); folds constants where no flags are asked for later. */
 IrVal ir_bin(IrUnit *u, IrOp op, IrType type, IrVal a, IrVal b);

@@ -722,7 +722,9 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         cpu->link = 0;
     bool one = cpu->one_insn || single;
     TcgBlock *b = find_block(cpu, va, one);
-    b = heat(cpu, va, b, one || va != came_to);
+    if (b && b->checked && !tcg_block_stands(cpu, b))
+        b = find_block(cpu, va, one);
+    b = heat(cpu, va, b, one || va != came_to || (b && b->checked));
     if (!b) {
         if (cpu->ctx->broken) {
             *why = TCG_LEAVE_SHUTDOWN;
@@ -737,7 +739,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
     if (log_on(cpu->ctx->config.log, LOG_EXEC)) {
         log_item(cpu->ctx->config.log, LOG_EXEC, "exec pc %#llx gpa %#llx mode %#llx", (unsigned long long)va, (unsigned long long)b->gpa,
                  (unsigned long long)cpu->mode);
-    } else if (!one) {
+    } else if (!one && !b->checked) {
         if (cpu->link & LINK_DEAD)
             leave_dead(cpu, cpu->link & ~(unsigned)LINK_DEAD, cpu->code_generation);
         else if (cpu->link && cpu->ctx->fork_young)

@@ -89,6 +89,7 @@ typedef struct TcgBlock {
     uint32_t len;              /* guest bytes */
     uint16_t n_insns;
     uint8_t dead, one_insn, tier;
+    uint8_t checked;           /* of a loose page: entered by the run loop alone, which compares the bytes */
     uint8_t dead_hits;         /* arrivals after its death */
     uint32_t index;            /* in ctx->blocks, + 1 */
     uint32_t in_links;         /* first of the links that lead here */
@@ -133,11 +134,16 @@ typedef struct CodePage {
     unsigned vain_hits;
     bool armed, unchecked;
     struct { struct TcgSoft at; uint8_t n; } patched[TCG_MAX_SOFT];    /* writes that killed translations, how often each */
+    /* Direct memory: protecting it costs too much just now, so it is not watched, its translations are checked. */
+    bool loose;
+    uint32_t faults, checks;
+    int64_t faults_since, loose_until;     /* ns */
     uint32_t armed_at;
     uint64_t bits, map;        /* bits: what cover says; map: what stores look at */
 } CodePage;
 enum { PATCHED_SOFT = 3, MAX_KILLED = 64, MAX_IDLE_WRITES = 256, MAX_VAIN = 64 };
 enum { BLOCK_HASH = 1 << 19, PAGE_HASH = 1 << 12, MODE_MAX = 4096, LINK_MAX = 1 << 20 };
+enum { LOOSE_FAULTS = 64, FAULTS_NS = 10000000, LOOSE_NS = 100000000, LOOK_AT_CLOCK = 256 };
 
 typedef struct HostOps {
     const char *name;
@@ -313,6 +319,8 @@ void tcg_check_armed(TcgCpu *cpu);
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watched */
 bool tcg_code_pages_are(TcgContext *ctx, bool (*same)(void *opaque, uint64_t gpa), void *opaque);   /* all that translations were made of */
 void tcg_update_ctx(TcgCpu *cpu);
+/* @b is what its bytes say, as far as nobody watches that: else it is dead now. */
+bool tcg_block_stands(TcgCpu *cpu, TcgBlock *b);
 bool tcg_page_written(TcgCpu *cpu, uint64_t gpa);   /* kill all that was made of the page; true: the running instruction is among it */
 TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
 /* forks.c. In a young child: @va was translated, or is where the jump numbered @link goes. */

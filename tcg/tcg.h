@@ -82,6 +82,7 @@ typedef struct TcgUnitDesc {
     uint64_t pc;               /* virtual address of the first byte: for logs only, never baked into code */
     unsigned page_off;         /* pc & 4095 (or the segment-adjusted linear address & 4095) */
     unsigned max_insns;
+    bool end_at_store;         /* the unit ends behind an instruction that may have written memory (ir_may_write) */
     bool region;               /* follow jumps inside the page along the likely way, go round a loop several times; never without room */
     const uint8_t *code;       /* guest bytes from page_off on */
     unsigned avail;            /* how many: to the end of the page, or into the next one after tcg_code_cross */

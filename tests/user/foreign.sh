@@ -9,7 +9,7 @@ own='^(undefined|breakpoint|privileged|division by 0|changed in the handler|mach
 cp "$native" "$dir/program"
 want=$(timeout -s KILL 100 "$dir/program" 2>&1; echo "status $?")
 want=$(grep -vE "$own" <<<"$want")
-cp "$foreign" "$dir/program"
+cp "$foreign" "$dir/program" || exit 1
 failed=0
 for tier in auto interp; do
     ours=$(timeout -s KILL 280 "$user" -tier $tier "$dir/program" 2>&1; echo "status $?")

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PAGE = 4096 };
@@ -76,6 +77,38 @@ static void *writer(void *arg)
     return NULL;
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* So often that watching the page does not pay, then long enough not at all that it does; again and again. */
+static void often(void)
+{
+    static const uint8_t self[] = { 0x40, 0x88, 0x3d, 1, 0, 0, 0, 0xb8, 1, 0, 0, 0, 0xc3 };   /* mov [rip+1], dil; mov eax, 1; ret */
+    typedef int Fn1(int);
+    uint8_t *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile uint64_t *data = (volatile uint64_t *)(void *)(p + 2048);
+    int bad = 0;
+    memcpy(p, self, sizeof(self));
+    for (int64_t round = 0, end = now_ms() + 450; round < 3 || now_ms() < end; round++) {
+        for (int n = 0; n < 2000; n++) {
+            bad += ((Fn1 *)(uintptr_t)p)(n) != (n & 0xff);
+            emit(p + 64, n);
+            bad += ((Fn *)(uintptr_t)(p + 64))() != n;
+            emit(p + PAGE - 3, n);     /* across two pages */
+            bad += ((Fn *)(uintptr_t)(p + PAGE - 3))() != n;
+            *data = (uint64_t)n;
+        }
+        for (int n = 0; n < 20000; n++)
+            bad += ((Fn *)(uintptr_t)(p + 64))() != 1999;
+    }
+    munmap(p, 2 * PAGE);
+    printf("code written often: %d wrong\n", bad);
+}
+
 static void cross(void)
 {
     static const uint8_t start[] = { 0x90, 0x90, 0x90, 0xb8, 0, 0, 0, 0, 0xc3 };
@@ -94,6 +127,47 @@ static void cross(void)
 #else
 static void code(void) {}
 static void cross(void) {}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+typedef int Fn(void);
+static void emit(uint8_t *at, int v)
+{
+#if defined(__aarch64__)
+    uint32_t code[] = { 0x52800000 | (uint32_t)v << 5, 0xd65f03c0 };     /* mov w0, v; ret */
+    memcpy(at, code, sizeof(code));
+#elif defined(__riscv)
+    uint32_t code[] = { 0x00000513 | (uint32_t)v << 20, 0x00008067 };    /* li a0, v; ret */
+    memcpy(at, code, sizeof(code));
+#else
+    uint8_t code[6] = { 0xb8, (uint8_t)v, (uint8_t)(v >> 8), 0, 0, 0xc3 };      /* mov eax, v; ret */
+    memcpy(at, code, sizeof(code));
+#endif
+    __builtin___clear_cache((char *)at, (char *)at + 8);
+}
+
+static void often(void)
+{
+    uint8_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile uint64_t *data = (volatile uint64_t *)(void *)(p + 2048);
+    int bad = 0;
+    for (int64_t round = 0, end = now_ms() + 450; round < 3 || now_ms() < end; round++) {
+        for (int n = 0; n < 2000; n++) {
+            emit(p + 64, n);
+            bad += ((Fn *)(uintptr_t)(p + 64))() != n;
+            *data = (uint64_t)n;
+        }
+        for (int n = 0; n < 20000; n++)
+            bad += ((Fn *)(uintptr_t)(p + 64))() != 1999;
+    }
+    munmap(p, PAGE);
+    printf("code written often: %d wrong\n", bad);
+}
 #endif
 
 /* @r was evaluated before: errno is its. */
@@ -131,6 +205,7 @@ int main(void)
 {
     maps();
     code();
+    often();
     cross();
     return 0;
 }

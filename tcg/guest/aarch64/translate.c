@@ -252,7 +252,7 @@ void a64_translate(TcgUnitDesc *d)
         d->n_insns++;
         if (t->look && !t->end)
             a64_leave_look(t);
-        if (!next_place(t, &at, &turns, max))
+        if (!next_place(t, &at, &turns, max) || (d->end_at_store && ir_may_write(t->u)))
             break;
     }
     if (!t->end)

@@ -211,7 +211,7 @@ void riscv_translate(TcgUnitDesc *d)
         d->n_insns++;
         if (t->look && !t->end)
             rv_leave_look(t);
-        if (!next_place(t, &at, &turns, max))
+        if (!next_place(t, &at, &turns, max) || (d->end_at_store && ir_may_write(t->u)))
             break;
     }
     if (!t->end)

@@ -257,7 +257,7 @@ bool x86_hold_next(X86Tr *t)
     const TcgUnitDesc *d = t->t;
     unsigned pos = (unsigned)(t->next - d->page_off), max = d->max_insns ? d->max_insns : DEFAULT_INSNS;
     X86Insn in;
-    if (one_insn_mode(t) || t->slow || t->next >= TCG_PAGE_SIZE || d->n_insns + 2 > max || !room_left(t))
+    if (one_insn_mode(t) || d->end_at_store || t->slow || t->next >= TCG_PAGE_SIZE || d->n_insns + 2 > max || !room_left(t))
         return false;
     if (x86_decode(d->code + pos, d->avail - pos, t->mode, &in) != X86D_OK || t->next + in.len > TCG_PAGE_SIZE)
         return false;
@@ -409,7 +409,7 @@ void x86_translate(TcgUnitDesc *d)
         d->len = MAX(d->len, (unsigned)(t->next - d->page_off));
         d->n_insns++;
         first = false;
-        if (!next_place(t, &pos, &turns, max))
+        if (!next_place(t, &pos, &turns, max) || (d->end_at_store && ir_may_write(t->u)))
             break;
     }
     if (!t->end)
