@@ -64,7 +64,7 @@ def run(build, chips):
     cmd = ['timeout', '-s', 'KILL', '25', build + '/tools/tandem', '-accel', 'kvm,kernel-irqchip=%s,ring0=kvm,switch-us=700' % chips, '-nodefaults',
            '-serial', 'stdio', '-m', '16', '-bios', build + '/tests/guest/state.bin', '-device', 'isa-debug-exit,iobase=0x501,iosize=2',
            '-device', 'pc-testdev', '-no-reboot']
-    done = subprocess.run(cmd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(cmd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors='replace')
     last = done.stdout.strip().splitlines()[-1:] or ['no output']
     return done.returncode == 33, last[0] if done.returncode != -9 else 'hangs'
 

@@ -121,10 +121,14 @@ void x86_e_enter(X86Tr *t)
         IrVal v = x86_ld(t, log2, stack_linear(t, bp, 1u << log2, false));
         sp = x86_push_at(t, log2, sp, v);
     }
-    IrVal frame64 = ir_zext(t->u, IRT_I64, x86_type(sp_log2), frame);
+    /* of a 16-bit stack pointer the upper half stays, and shows in EBP */
+    if (sp_log2 == 1)
+        frame = ir_deposit(t->u, IRT_I32, x86_gpr(t, 2, X86_RSP), frame, 0, 16);
+    IrVal frame64 = ir_zext(t->u, IRT_I64, x86_type(sp_log2 == 1 ? 2 : sp_log2), frame);
     if (level)
         sp = x86_push_at(t, log2, sp, ir_trunc(t->u, x86_type(log2), frame64));
     sp = sp_add(t, sp, -(int)(t->in.imm & 0xffff));
+    stack_linear(t, sp, 1u << log2, true);      /* #SS if nothing could be pushed there */
     x86_gpr_put(t, log2, X86_RBP, ir_trunc(t->u, x86_type(log2), frame64));
     x86_sp_put(t, sp);
 }
