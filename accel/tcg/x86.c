@@ -6,7 +6,6 @@
 #include "vmm/clock.h"
 #include "vmm/machine.h"
 
-#include <string.h>
 
 static bool x86_in_smm(const void *state) { return ((const X86State *)state)->ev.smm; }
 static int64_t x86_tsc_offset(const void *state) { return ((const X86State *)state)->tsc_offset; }
@@ -118,12 +117,3 @@ const TcgGuest tcg_guest_x86 = {
     .name = "x86", .isa = &x86_isa, .in_smm = x86_in_smm, .tsc_offset = x86_tsc_offset, .sysreg_read = x86_sysreg_read,
     .sysreg_write = x86_sysreg_write, .take_events = x86_take_events, .state_written = x86_state_written,
 };
-
-const TcgGuest *tcg_guest_find(const char *cpu_type)
-{
-    static const TcgGuest *const all[] = { &tcg_guest_x86, &tcg_guest_riscv, &tcg_guest_aarch64 };
-    for (size_t n = 0; n < G_N_ELEMENTS(all); n++)
-        if (!strcmp(all[n]->name, cpu_type))
-            return all[n];
-    return NULL;
-}
