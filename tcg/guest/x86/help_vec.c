@@ -15,18 +15,6 @@ uint64_t x86_h_ldmxcsr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
     return 0;
 }
 
-uint64_t x86_h_stmxcsr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    uint32_t v;
-    (void)state;
-    (void)a;
-    (void)b;
-    (void)c;
-    (void)d;
-    __asm__ volatile("stmxcsr %0" : "=m"(v));
-    return v;
-}
-
 uint64_t x86_h_settle(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     (void)state;

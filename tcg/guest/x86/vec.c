@@ -206,15 +206,25 @@ void x86_e_vstate(X86Tr *t)
         x86_leave_look(t);     /* PKRU and MXCSR may be among it */
 }
 
+/* LDMXCSR, STMXCSR; arg: 1 = store. In line as long as all exceptions stay masked, which the mode key has a bit for. */
 void x86_e_mxcsr(X86Tr *t)
 {
+    enum { MASKS = 0x1f80, RESERVED = (int)0xffff0000 };
     if (!x86_vec_ok(t))
         return;
+    IrUnit *u = t->u;
     IrVal lin = x86_mem(t, 4, t->in.op->arg);
-    if (t->in.op->arg)
-        x86_st(t, 2, lin, x86_call(t, X86H_stmxcsr, 0, 0, 0, 0));
-    else
-        x86_call(t, X86H_ldmxcsr, x86_ld(t, 2, lin), 0, 0, 0);
-    if (!t->in.op->arg)
-        x86_leave_look(t);     /* the mode key has a bit for unmasked exceptions */
+    if (t->in.op->arg) {
+        x86_st(t, 2, lin, ir_emit(u, IR_FPENV, IRT_I32, 0, 0, 0, 0));
+        return;
+    }
+    IrVal v = x86_ld(t, 2, lin);
+    if (!t->slow && !(t->mode & X86M_XM)) {
+        IrVal masked = ir_cmp(u, IRT_I32, ir_bin(u, IR_AND, IRT_I32, v, ir_const(u, IRT_I32, MASKS | RESERVED)), ir_const(u, IRT_I32, MASKS));
+        ir_brcond(u, IRC_NE, masked, x86_cold_slow(t));
+        ir_emit(u, IR_FPENVPUT, IRT_NONE, v, 0, 0, 0);
+        return;
+    }
+    x86_call(t, X86H_ldmxcsr, v, 0, 0, 0);
+    x86_leave_look(t);
 }

@@ -34,6 +34,20 @@ static void op_rget(Run *r, const IrInsn *i)
 
 static void op_rput(Run *r, const IrInsn *i) { memcpy(r->state + r->isa->slots[i->imm].offset, &r->val[i->a], ir_type_bytes(i->type)); }
 
+static void op_fpenv(Run *r, const IrInsn *i)
+{
+    uint32_t v;
+    __asm__ volatile("stmxcsr %0" : "=m"(v));
+    interp_put(r, i, v);
+}
+
+static void op_fpenvput(Run *r, const IrInsn *i)
+{
+    uint32_t v = (uint32_t)r->val[i->a].u;
+    memcpy(r->state + r->isa->fpenv_offset, &v, sizeof(v));
+    __asm__ volatile("ldmxcsr %0" : : "m"(v));
+}
+
 static void op_vupper(Run *r, const IrInsn *i)
 {
     for (unsigned n = 0; n < i->aux; n++)
@@ -107,7 +121,7 @@ static void op_never(Run *r, const IrInsn *i)
 
 static OpFn *const ops[IR_OPS] = {
     [IR_HLD] = op_never, [IR_HST] = op_never, [IR_COPY] = op_never, [IR_FILL] = op_never,   /* behind HOST only */
-    [IR_INSN] = op_insn, [IR_VCONST] = op_vconst, [IR_PC] = op_pc, [IR_CODE] = op_code, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_VUPPER] = op_vupper, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
+    [IR_INSN] = op_insn, [IR_VCONST] = op_vconst, [IR_PC] = op_pc, [IR_CODE] = op_code, [IR_RGET] = op_rget, [IR_RPUT] = op_rput, [IR_VUPPER] = op_vupper, [IR_FPENV] = op_fpenv, [IR_FPENVPUT] = op_fpenvput, [IR_LD] = op_ld, [IR_ST] = op_st, [IR_ARMW] = op_rmw,
     [IR_CAS] = op_rmw, [IR_FENCE] = op_fence, [IR_CALL] = op_call, [IR_NATIVE] = op_call, [IR_VOP] = interp_vop,
 };
 

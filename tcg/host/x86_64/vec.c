@@ -84,10 +84,28 @@ static void gen_vupper(Gen *g, const IrInsn *i)
     }
 }
 
+static void gen_fpenv(Gen *g, const IrInsn *i)
+{
+    Mem m = mem_bd(RBP, (int32_t)g->isa->fpenv_offset - STATE_BIAS);
+    bool put = i->op == IR_FPENVPUT;
+    if (put)
+        asm_store(&g->a, m, gen_reg(g, i->a), false);
+    asm_rm(&g->a, 0xae | M_0F, put ? 2 : 3, m);    /* ldmxcsr, stmxcsr */
+    if (put)
+        return;
+    unsigned dst = gen_dst(g, 0);
+    asm_load(&g->a, dst, m, false);
+    gen_def(g, dst);
+}
+
 bool gen_vec(Gen *g, IrInsn *i)
 {
     if (i->op == IR_VCONST) {
         gen_vconst(g);
+        return true;
+    }
+    if (i->op == IR_FPENV || i->op == IR_FPENVPUT) {
+        gen_fpenv(g, i);
         return true;
     }
     if (i->op == IR_VUPPER) {

@@ -1,7 +1,7 @@
 /*
  * Memory operands that are looked up whole: REP MOVS and REP STOS (short, across pages, overlapping, with DF, into a page that is not there), gathers with all
- * elements wanted, masked moves, PCMPxSTRI at the end of a page. Each line: what is left of registers and a sum over the memory. Debian's QEMU 7.2 differs in
- * masked stores that fault, which may not write anything (SDM 2C VMASKMOV: as if all elements were looked at first), and says another byte of the page.
+ * elements wanted, masked moves, PCMPxSTRI at the end of a page; LDMXCSR. Each line: what is left of registers and a sum over the memory. Debian's QEMU 7.2 differs in
+ * masked stores that fault, which may not write anything (SDM 2C VMASKMOV: as if all elements were looked at first), says another byte of the page, and has neither #GP of LDMXCSR nor #XM.
  */
 #include "tests/isa/x86sys/long.h"
 
@@ -46,6 +46,10 @@ VEC(v_estri, "pcmpestri $0x18, (%rsi), %xmm2");
 VEC(v_upper, "vzeroupper; vpaddd %xmm1, %xmm2, %xmm0");
 CODE(v_counts, "movq in_cx, %rcx; tzcntq %rcx, %rax; pushfq; popq out_fl; lzcntl %ecx, %edx; pushfq; popq out_cx; popcntq %rcx, %rdi; pushfq; popq out_di; "
      "addq %rdx, %rax; addq %rdi, %rax; movq %rax, res0");
+
+/* 3 / 2 rounded to an integer, and MXCSR then */
+CODE(f_mxcsr, "movq in_cx, %rcx; movl %ecx, scratch; ldmxcsr scratch; movl $3, %eax; cvtsi2sd %eax, %xmm0; movl $2, %eax; cvtsi2sd %eax, %xmm1; divsd %xmm1, %xmm0; "
+     "cvtsd2si %xmm0, %rax; stmxcsr scratch; movl scratch, %edx; shlq $32, %rdx; orq %rdx, %rax; movl $0x1f80, scratch + 4; ldmxcsr scratch + 4; movq %rax, res0");
 
 static u64 sum(void)
 {
@@ -163,6 +167,11 @@ int main(void)
     set_pte(HOLE, 0);
     reps();
     vecs();
+    static const u64 env[] = { 0x1f80, 0x3f80, 0x5f80, 0x7f81, 0x11f80, 0x1f00, 0x0f80, 0x1f80 };
+    for (unsigned i = 0; i < sizeof(env) / sizeof(env[0]); i++) {
+        in_cx = env[i];
+        run("mxcsr", f_mxcsr);
+    }
     text("end\n");
     return 0;
 }
