@@ -56,6 +56,7 @@ struct UserThread {
     bool suspended;
     struct { bool valid; unsigned vector; uint64_t error, addr; } exc;   /* exception that left the run loop */
     int fault_signal;          /* the host's signal behind the last memory fault */
+    bool fault_general;        /* of which it did not say the address: none of the host's (not canonical) */
     bool ending;
     stack_t altstack;
     uint64_t clear_tid;        /* guest address, 0 = none */

@@ -63,6 +63,7 @@ static void on_signal(int sig, siginfo_t *si, void *ucontext)
         if (t->guard)
             siglongjmp(*t->guard, 1);
         t->fault_signal = sig;
+        t->fault_general = sig == SIGSEGV && si->si_code == SI_KERNEL;
         if (tcg_host_signal(sig, si, ucontext))
             return;
         KernelSigaction dfl = { .handler = SIG_DFL, .flags = FLAG_RESTORER, .restorer = user_sigreturn };

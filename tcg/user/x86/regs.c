@@ -69,6 +69,9 @@ void x86_user_copy(UserThread *child, const UserThread *parent)
     set_gdt(child);
 }
 
+/* Not canonical. */
+static bool not_canonical(uint64_t addr) { return addr >> 47 && addr >> 47 != 0x1ffff; }
+
 /* Linux's words for exceptions (arch/x86 by observation, sigaction(2)). */
 bool x86_user_exception(UserThread *t, unsigned vector, uint64_t error, uint64_t addr, siginfo_t *si)
 {
@@ -91,6 +94,13 @@ bool x86_user_exception(UserThread *t, unsigned vector, uint64_t error, uint64_t
             si->si_signo = SIGBUS;
             si->si_code = BUS_ADRERR;
         }
+        if (t->fault_general || not_canonical(addr)) {      /* #GP on the CPU */
+            si->si_code = SI_KERNEL;
+            si->si_addr = NULL;
+            t->exc.vector = X86_GP;
+            t->exc.error = 0;
+        }
+        t->fault_general = false;
         t->fault_signal = 0;
         break;
     default: si->si_signo = SIGSEGV; si->si_code = SI_KERNEL; si->si_addr = NULL; break;
