@@ -508,7 +508,7 @@ compat32:
     xorl %ebx, %ebx
     movl %ebx, %es:MYGDT+SEL_DATA
     movl %ebx, %es:MYGDT+SEL_DATA+4
-    spin_off 100
+    spin_off 1000                   /* half a millisecond of an instruction emulator: a move finds it here in both directions */
     movl 0, %eax
     cmpl $0x11223344, %eax
     je 1f
