@@ -38,7 +38,7 @@ void a64_state_program(A64State *s, const uint64_t random[A64_KEYS][2])
     s->midr = s->vpidr = 0x414fd0c1;           /* Neoverse N1 r4p1: C libraries then copy by 128 bits */
     s->cpacr = 3 << 20;
     s->sctlr[A64_EL1] |= A64_SCTLR_ENIA | A64_SCTLR_ENIB | A64_SCTLR_ENDA | A64_SCTLR_ENDB | A64_SCTLR_UCT | A64_SCTLR_UCI | A64_SCTLR_DZE |
-                          A64_SCTLR_NTWI | A64_SCTLR_NTWE;
+                          A64_SCTLR_NTWI | A64_SCTLR_NTWE | A64_SCTLR_SA0;
     s->tcr[A64_EL1] = 16 | 16 << 16 | 1ull << 37;   /* addresses of 48 bits, the top byte ignored */
     memcpy(s->key, random, sizeof(s->key));
 }

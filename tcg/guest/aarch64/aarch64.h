@@ -32,6 +32,8 @@ extern const IrSlot a64_slots[A64S_SLOTS];
 /* EL1: whether the MMU is on, and which table is TTBR1's: instruction addresses mean something else */
 #define A64M_FETCH(m)    ((unsigned)(m) >> 20 & 7)
 #define A64M_FETCH_SHIFT 20
+#define A64M_SP_CHECK    (1u << 23)            /* SCTLR.SA, SA0: the stack pointer is a multiple of 16 when it is a base; and it is not */
+#define A64M_SP_BAD      (1u << 24)
 /* Translation regimes: whose rights data accesses have. HIGH: the tables of EL2 or EL3. */
 enum { A64R_USER, A64R_KERNEL, A64R_KERNEL_PAN, A64R_HIGH };
 

@@ -65,11 +65,25 @@ uint64_t a64_h_casp(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 }
 
 /* ---- waiting: in a machine until an interrupt; a program goes on ---- */
+
+/* EL0 may not wait where the kernel says so with a bit of SCTLR_EL1 (ARM D1.6.2); @ti: 0 WFI, 1 WFE. */
+static void waiting_trapped(A64State *s, uint64_t allowed, unsigned ti)
+{
+    enum { ALWAYS = 0x1e00000 };                /* CV 1, COND always */
+    if (s->el == A64_EL0 && !(s->sctlr[A64_EL1] & allowed))
+        a64_raise(s, A64_EC_WFX, ALWAYS | ti, 0);
+}
+
 uint64_t a64_h_wfi(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     A64State *s = state;
+    const TcgCallbacks *cb = tcg_cpu_callbacks(a64_cpu(s));
     (void)a, (void)b, (void)c, (void)d;
-    s->halted = !tcg_cpu_callbacks(a64_cpu(s))->exception;
+    if (cb->exception)
+        return 0;
+    if (!cb->irq_pending || !cb->irq_pending(tcg_cpu_opaque(a64_cpu(s))))
+        waiting_trapped(s, A64_SCTLR_NTWI, 0);
+    s->halted = 1;
     return 0;
 }
 
@@ -77,6 +91,8 @@ uint64_t a64_h_wfe(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     A64State *s = state;
     (void)a, (void)b, (void)c, (void)d;
+    if (!s->event)
+        waiting_trapped(s, A64_SCTLR_NTWE, 1);
     s->event = 0;
     return 0;
 }

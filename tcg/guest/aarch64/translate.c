@@ -159,8 +159,44 @@ static void begin_insn(A64Tr *t, int64_t off)
     t->off = off;
     t->next = off + INSN;
     t->follow = -1;
+    t->sp_new = 0;
     t->end = t->look = false;
     ir_insn(t->u, off, INSN);
+}
+
+/*
+ * Alignment of the stack pointer (ARM D1.8.2) is a matter of the mode: while it is bad whatever uses it as a base faults, and whoever makes it bad leaves for
+ * the run loop. Most instructions that write it move it by multiples of 16.
+ */
+static bool base_is_sp(uint32_t i)
+{
+    bool access = (i & 0x0a000000) == 0x08000000, literal = (i & 0x3b000000) == 0x18000000, prefetch = (i & 0xfec00000) == 0xf8800000;
+    return access && !literal && !prefetch && (i >> 5 & 31) == A64_SP;
+}
+
+static bool keeps_sp_aligned(uint32_t i)
+{
+    if ((i & 0xbf8003ff) == 0x910003ff)                /* ADD, SUB (immediate) */
+        return i >> 22 & 1 || !(i >> 10 & 15);
+    if ((i & 0x3a000000) == 0x28000000)                /* pairs: multiples of what they access */
+        return !((i >> 15 & 127) << (i >> 26 & 1 ? 2 + (i >> 30) : 2 + (i >> 31)) & 15);
+    return (i & 0x3b200400) == 0x38000400 && !(i >> 12 & 15);
+}
+
+static void cold_look(A64Tr *t, const A64Args *a)
+{
+    (void)a;
+    a64_leave_look(t);
+}
+
+static void check_sp(A64Tr *t)
+{
+    if (!t->sp_new || t->end || !(t->mode & A64M_SP_CHECK))
+        return;
+    if (t->mode & A64M_SP_BAD)
+        t->look = true;
+    else if (!keeps_sp_aligned(t->insn))
+        ir_brnz(t->u, IRT_I64, ir_bin(t->u, IR_AND, IRT_I64, t->sp_new, a64_k(t, 15)), a64_cold(t, cold_look, NULL));
 }
 
 static void emit_one(A64Tr *t)
@@ -171,6 +207,10 @@ static void emit_one(A64Tr *t)
         return;
     }
     if (a64_decode32(t->insn, &a)) {
+        if (t->mode & A64M_SP_BAD && base_is_sp(t->insn)) {
+            a64_emit_raise(t, A64_EC_SP_ALIGN, 0);
+            return;
+        }
         a.k = a64_op_info[a.op].k;
         if (a64_op_info[a.op].emit(t, &a))
             return;
@@ -248,6 +288,7 @@ void a64_translate(TcgUnitDesc *d)
         begin_insn(t, at);
         t->insn = fetch(d->code + (at - d->page_off));
         emit_one(t);
+        check_sp(t);
         d->len = MAX(d->len, (unsigned)(t->next - d->page_off));
         d->n_insns++;
         if (t->look && !t->end)

@@ -27,6 +27,7 @@ struct A64Tr {
     int64_t follow;            /* a region goes on there; -1: behind this instruction */
     bool end;                  /* a leaving operation was emitted */
     bool look;                 /* mode or interrupt state may change: end with the run loop */
+    IrVal sp_new;              /* what this instruction wrote to the stack pointer */
     bool cold_now;             /* out of line: no region goes on from here */
     bool skips;                /* short forward branches stay in the unit; where they arrive: */
     unsigned n_join;
@@ -54,7 +55,12 @@ static inline IrVal a64_xsp(A64Tr *t, int n) { return ir_get(t->u, IRT_I64, (uns
 static inline IrVal a64_r(A64Tr *t, int sf, int n) { return n != 31 ? ir_get(t->u, a64_type(sf), (unsigned)n) : a64_kt(t, sf, 0); }
 static inline IrVal a64_rsp(A64Tr *t, int sf, int n) { return ir_get(t->u, a64_type(sf), (unsigned)n); }
 /* Writes: of 64 bits; of a value of the type of @sf, zero-extended. 31: nothing, or the stack pointer. */
-static inline void a64_put_xsp(A64Tr *t, int n, IrVal v) { ir_put(t->u, IRT_I64, (unsigned)n, v); }
+static inline void a64_put_xsp(A64Tr *t, int n, IrVal v)
+{
+    ir_put(t->u, IRT_I64, (unsigned)n, v);
+    if (n == A64_SP)
+        t->sp_new = v;
+}
 static inline void a64_put_x(A64Tr *t, int n, IrVal v)
 {
     if (n != 31)

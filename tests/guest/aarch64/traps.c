@@ -140,6 +140,38 @@ static void test_pages(unsigned bits)
     mmu_off();
 }
 
+/* Code that is marked not global is another after a flush of its ASID, and under another ASID. */
+static void test_asid(void)
+{
+    u64 upper = 0xfffffff000000000, (*fn)(void) = (u64 (*)(void))(upper + BASE);
+    static u64 other[512] __attribute__((aligned(4096)));
+    mmu_on(12);
+    page[0] = 0xd65f03c0d2800020;                       /* mov x0, #1; ret */
+    other[0] = 0xd65f03c0d2800040;
+    __asm__ volatile("dsb ish\nic iallu\ndsb ish\nisb" : : : "memory");
+    WRITE(tcr_el1, (READ(tcr_el1) & ~(1ull << 23)) | 2ull << 30);
+    WRITE(ttbr1_el1, top);
+    for (u64 asid = 1; asid < 4; asid++) {
+        WRITE(ttbr0_el1, (u64)top | asid << 48);
+        low[0] = (u64)page | VALID | PAGE | AF | NG | SH;
+        __asm__ volatile("dsb ish\ntlbi aside1is, %0\ndsb ish\nisb" : : "r"(asid << 48) : "memory");
+        show("code", fn());
+        show("again", fn());
+        low[0] = (u64)other | VALID | PAGE | AF | NG | SH;
+        __asm__ volatile("dsb ish\ntlbi aside1is, %0\ndsb ish\nisb" : : "r"(asid << 48) : "memory");
+        show("changed", fn());
+        low[0] = (u64)page | VALID | PAGE | AF | NG | SH;
+        __asm__ volatile("dsb ish\ntlbi vae1is, %0\ndsb ish\nisb" : : "r"(asid << 48 | ((upper + BASE) >> 12 & 0xfffffffffff)) : "memory");
+        show("and back", fn());
+        low[0] = (u64)page | VALID | PAGE | AF | NG | PXN | SH;
+        __asm__ volatile("dsb ish\ntlbi aside1is, %0\ndsb ish\nisb" : : "r"(asid << 48) : "memory");
+        fn();
+        report("not executable");
+    }
+    WRITE(ttbr0_el1, top);
+    mmu_off();
+}
+
 /* ---- EL0 ---- */
 static u64 el0_svc(u64 x)
 {
@@ -184,8 +216,17 @@ static u64 el0_wfi(u64 x)
     return x;
 }
 
+static u64 el0_wait(u64 x)
+{
+    __asm__ volatile("wfi");
+    return x;
+}
+
 static void test_el0(void)
 {
+    WRITE(sctlr_el1, READ(sctlr_el1) & ~(1ull << 16));
+    run_el0(el0_wait, 0);
+    report("wfi of EL0");
     show("svc", run_el0(el0_svc, 41));
     report("svc");
     show("elr", last_elr - (u64)el0_svc);
@@ -263,5 +304,6 @@ void cpu_main(u64 cpu)
     test_el0();
     test_pages(12);
     test_pages(16);
+    test_asid();
     finish();
 }
