@@ -66,6 +66,18 @@ main:
     movl $0, 0x80(%r15)
     call a_while
     check_eq 6, $2, COUNT+4*0x41, l
+    /* the same by an instruction that KVM's emulator does not know: the assistant engine writes to an APIC that is not its own */
+    mov %cr4, %rax
+    orl $0x600, %eax
+    mov %rax, %cr4
+    movl $0x44041, %eax
+    movd %eax, %xmm1
+    movd %xmm1, 0x300(%r15)
+    call a_while
+    check_eq 26, $3, COUNT+4*0x41, l
+    movd 0x300(%r15), %xmm2
+    movd %xmm2, %eax
+    check_eq 27, $0x44041, %eax
 
     /* local APIC timer: one shot, asleep until it comes; then periodic */
     movl $0xb, 0x3e0(%r15)
