@@ -6,7 +6,6 @@
 #include "vmm/clock.h"
 #include "vmm/machine.h"
 
-
 static bool x86_in_smm(const void *state) { return ((const X86State *)state)->ev.smm; }
 static int64_t x86_tsc_offset(const void *state) { return ((const X86State *)state)->tsc_offset; }
 

@@ -85,15 +85,18 @@ void x86_stack_probe(X86State *s, X86Stack *st)
         tcg_probe(x86_cpu(s), stack_linear(s, st, slot_offset(st, i)), st->size, TCG_WRITE, st->regime);
 }
 
-/* Not memcpy: libc's may use vector registers, which hold the guest's. */
+/* Not memcpy: libc's may use vector registers, which hold the guest's. A stack need not be aligned. */
+typedef uint64_t Loose64 __attribute__((aligned(1)));
+typedef uint32_t Loose32 __attribute__((aligned(1)));
+typedef uint16_t Loose16 __attribute__((aligned(1)));
 static void put(uint8_t *p, uint64_t v, unsigned size)
 {
     if (size == 8)
-        *(uint64_t *)p = v;
+        *(Loose64 *)p = v;
     else if (size == 4)
-        *(uint32_t *)p = (uint32_t)v;
+        *(Loose32 *)p = (uint32_t)v;
     else
-        *(uint16_t *)p = (uint16_t)v;
+        *(Loose16 *)p = (uint16_t)v;
 }
 
 static unsigned size_log2(unsigned size) { return size == 8 ? 3 : size == 4 ? 2 : 1; }
