@@ -39,8 +39,14 @@ static CodePage *page_find(TcgContext *ctx, uint64_t gpa)
     return p;
 }
 
+/* Most pages never have code: a bit that is clear says so without a look at the list, which is not in the host's caches. */
+static unsigned maybe_bit(uint64_t gpa) { return (unsigned)((gpa >> TCG_PAGE_BITS) * 0x9e3779b97f4a7c15ull >> 49); }
+
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa)
 {
+    unsigned bit = maybe_bit(gpa);
+    if (!(__atomic_load_n(&ctx->maybe_code[bit >> 6], __ATOMIC_SEQ_CST) >> (bit & 63) & 1))
+        return false;
     const CodePage *p = page_find(ctx, gpa & PAGE_MASK);
     return p && __atomic_load_n(&p->armed, __ATOMIC_SEQ_CST);
 }
@@ -95,6 +101,7 @@ static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
     if (!p) {
         p = g_new0(CodePage, 1);
         p->gpa = gpa;
+        __atomic_fetch_or(&ctx->maybe_code[maybe_bit(gpa) >> 6], 1ull << (maybe_bit(gpa) & 63), __ATOMIC_SEQ_CST);
         p->next = ctx->pages[page_hash(gpa)];
         __atomic_store_n(&ctx->pages[page_hash(gpa)], p, __ATOMIC_RELEASE);
     }
@@ -769,6 +776,7 @@ void tcg_flush_code(TcgContext *ctx)
         }
     ctx->unchecked = NULL;
     memset(ctx->pages, 0, PAGE_HASH * sizeof(ctx->pages[0]));
+    memset(ctx->maybe_code, 0, sizeof(ctx->maybe_code));
     memset(ctx->hash, 0, BLOCK_HASH * sizeof(ctx->hash[0]));
     for (unsigned n = 0; n < ctx->blocks->len; n++)
         block_free(ctx->blocks->pdata[n]);

@@ -100,3 +100,31 @@ void tcg_fork_free(TcgContext *ctx)
     if (ctx->fork_notes)
         munmap(ctx->fork_notes, sizeof(*ctx->fork_notes));
 }
+
+/* ---- a vforked child, on its parent's vCPU ---- */
+typedef struct Nest { jmp_buf leave_jmp; TcgBlock *cur_block; uint64_t code_generation, pc_base; uint32_t link; bool one_insn; } Nest;
+
+void *tcg_nest_begin(TcgCpu *cpu)
+{
+    Nest *n = g_new(Nest, 1);
+    *n = (Nest){ .cur_block = cpu->cur_block, .code_generation = cpu->code_generation, .pc_base = cpu_pc_base(cpu), .link = cpu->link, .one_insn = cpu->one_insn };
+    memcpy(n->leave_jmp, cpu->leave_jmp, sizeof(n->leave_jmp));
+    return n;
+}
+
+void tcg_nest_end(TcgCpu *cpu, const void *saved)
+{
+    const Nest *n = saved;
+    if (cpu->held) {           /* it was killed in translated code; if it translated then, its lock is ours: it had our thread's identity */
+        cpu->held = false;
+        pthread_rwlock_unlock(&cpu->ctx->run_lock);
+        pthread_mutex_unlock(&cpu->ctx->lock);
+    }
+    memcpy(cpu->leave_jmp, n->leave_jmp, sizeof(n->leave_jmp));
+    cpu->cur_block = n->cur_block;
+    cpu->code_generation = n->code_generation;
+    cpu_set_pc_base(cpu, n->pc_base);
+    cpu->link = n->link;
+    cpu->one_insn = n->one_insn;
+    cpu->in_code = false;
+}

@@ -11,7 +11,7 @@
 #include "tcg/tcg-internal.h"
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
-enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 32, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2, LEAVE_FAULT = -3 };
+enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 32, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2, LEAVE_FAULT = -3, LEAVE_JUMP = 0x100 };
 
 /* ---- host arithmetic traps ---- */
 /* The vCPU whose code runs on this thread: a signal handler has nothing else to go by. */
@@ -371,33 +371,6 @@ void tcg_outside_end(TcgCpu *cpu)
     tcg_world_leave(cpu);
 }
 
-typedef struct Nest { jmp_buf leave_jmp; TcgBlock *cur_block; uint64_t code_generation, pc_base; uint32_t link; bool one_insn; } Nest;
-
-void *tcg_nest_begin(TcgCpu *cpu)
-{
-    Nest *n = g_new(Nest, 1);
-    *n = (Nest){ .cur_block = cpu->cur_block, .code_generation = cpu->code_generation, .pc_base = cpu_pc_base(cpu), .link = cpu->link, .one_insn = cpu->one_insn };
-    memcpy(n->leave_jmp, cpu->leave_jmp, sizeof(n->leave_jmp));
-    return n;
-}
-
-void tcg_nest_end(TcgCpu *cpu, const void *saved)
-{
-    const Nest *n = saved;
-    if (cpu->held) {           /* it was killed in translated code; if it translated then, its lock is ours: it had our thread's identity */
-        cpu->held = false;
-        pthread_rwlock_unlock(&cpu->ctx->run_lock);
-        pthread_mutex_unlock(&cpu->ctx->lock);
-    }
-    memcpy(cpu->leave_jmp, n->leave_jmp, sizeof(n->leave_jmp));
-    cpu->cur_block = n->cur_block;
-    cpu->code_generation = n->code_generation;
-    cpu_set_pc_base(cpu, n->pc_base);
-    cpu->link = n->link;
-    cpu->one_insn = n->one_insn;
-    cpu->in_code = false;
-}
-
 void tcg_need_alone(TcgCpu *cpu)
 {
     if (cpu->alone || !cpu->in_code || cpu->ctx->cpus->len < 2 || cpu->ctx->config.direct)
@@ -639,7 +612,7 @@ static unsigned run_block(TcgCpu *cpu, TcgBlock *b, uint64_t va)
         cpu->isa->set_pc_from_linear(cpu->state, cpu_pc_base(cpu) + (uint64_t)(int64_t)env->cur_off);
         return 0;
     }
-    if (env->leave == 0x100) {
+    if (env->leave == LEAVE_JUMP) {
         cpu->isa->set_pc_from_linear(cpu->state, env->arg[0]);
         cpu->stats.jump_misses++;
         return 0;
@@ -704,6 +677,29 @@ static bool events(TcgCpu *cpu, TcgLeave *why)
     return false;
 }
 
+/* An indirect jump whose target its context's table does not have, and nothing is due: as good as a hit. */
+static bool jumped_on(TcgCpu *cpu)
+{
+    return cpu->env->leave == LEAVE_JUMP && __atomic_load_n(&cpu->env->ctx_id, __ATOMIC_RELAXED) && !__atomic_load_n(&cpu->env->exit_request, __ATOMIC_RELAXED) &&
+           !log_on(cpu->ctx->config.log, LOG_EXEC);
+}
+
+/* Go on at the pc with what is translated there. If that has to be made first, the run loop's next turn does it. As run_block. */
+static unsigned run_on(TcgCpu *cpu)
+{
+    uint64_t va = cpu->isa->linear_pc(cpu->state), gpa;
+    cpu->env->leave = 0;
+    if (!tcg_fetch_peek(cpu, va, &gpa))
+        return 0;
+    TcgBlock *to = tcg_block_find(cpu->ctx, gpa | (va & ~PAGE_MASK), 0, cpu->mode, false);
+    if (!to || cpu->link & LINK_DEAD)
+        return 0;
+    if (cpu->link)
+        tcg_link_jump(cpu, cpu->link, to, cpu->code_generation);
+    tcg_jumps_enter(cpu, va, arrival(cpu, to));
+    return run_block(cpu, to, va);
+}
+
 /* One turn: what is due, then code. Returns whether to return to the caller with *why. */
 static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
 {
@@ -749,6 +745,8 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         tcg_jumps_enter(cpu, va, arrival(cpu, b));
     }
     unsigned left = run_block(cpu, b, va);
+    while (!left && !one && jumped_on(cpu))
+        left = run_on(cpu);
     cpu->one_insn = cpu->want_alone = false;
     cpu->io_done = IO_NONE;
     if (cpu->alone)

@@ -187,6 +187,7 @@ struct TcgContext {
     void *thunks[32];          /* host's own entry points */
     TcgBlock **hash;
     CodePage **pages;
+    uint64_t maybe_code[(1 << 15) / 64];       /* by a hash of their address: pages that are on a list of pages, and some others; before they are armed */
     TcgLink *links;
     unsigned n_links;
     uint64_t modes[MODE_MAX];
