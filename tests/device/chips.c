@@ -149,14 +149,3 @@ void chips_redirect(Chips *c, unsigned pin, uint64_t e)
     chips_ioapic_write(c, 0x11 + 2 * pin, (uint32_t)(e >> 32));
     chips_ioapic_write(c, 0x10 + 2 * pin, (uint32_t)e);
 }
-
-void chips_round_trip(Device *dev)
-{
-    GError *err = NULL;
-    g_autoptr(GByteArray) one = g_byte_array_new(), two = g_byte_array_new();
-    CHECK(device_save(dev, one, &err));
-    device_reset(dev);
-    CHECK(device_load(dev, one->data, one->len, &err));
-    CHECK(device_save(dev, two, &err));
-    CHECK(one->len == two->len && !memcmp(one->data, two->data, one->len));
-}

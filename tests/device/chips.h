@@ -40,5 +40,3 @@ uint32_t chips_events(Chips *c, unsigned i);
 uint32_t chips_ioapic(Chips *c, unsigned reg);
 void chips_ioapic_write(Chips *c, unsigned reg, uint32_t val);
 void chips_redirect(Chips *c, unsigned pin, uint64_t entry);
-/* Save, reset, load back; the device must then save the same. */
-void chips_round_trip(Device *dev);

@@ -9,6 +9,7 @@
 #include "hw/misc/fw_cfg.h"
 #include "hw/storage/cfi-flash.h"
 #include "tests/device/noengine.h"
+#include "tests/device/roundtrip.h"
 #include "tests/unit/check.h"
 #include "util/bits.h"
 #include "vmm/chardev.h"
@@ -108,18 +109,6 @@ static bool sysreg_put(Board *b, unsigned cpu, uint32_t reg, uint64_t v)
 }
 
 static unsigned lines(Board *b, unsigned cpu) { return (unsigned)sysreg(b, cpu, A64_MACHINE_LINES); }
-
-/* Save, reset, load back; the device must then save the same. */
-static void round_trip(Device *dev)
-{
-    GError *err = NULL;
-    g_autoptr(GByteArray) one = g_byte_array_new(), two = g_byte_array_new();
-    CHECK(device_save(dev, one, &err));
-    device_reset(dev);
-    CHECK(device_load(dev, one->data, one->len, &err));
-    CHECK(device_save(dev, two, &err));
-    CHECK(one->len == two->len && !memcmp(one->data, two->data, one->len));
-}
 
 /* ---- GICv2 ---- */
 

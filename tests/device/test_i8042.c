@@ -4,6 +4,7 @@
 
 #include "hw/isa/isa.h"
 #include "tests/device/chips.h"
+#include "tests/device/roundtrip.h"
 
 extern const DeviceClass i8042_class, port92_class, debugexit_class, testdev_class;
 
@@ -313,7 +314,7 @@ static void save_and_load(Kbd *k)
     key(k, KEY_A, false);
     mouse(k, 0xf4);
     cmd(k, 0xd4);                           /* in the middle of a command */
-    chips_round_trip(k->dev);
+    round_trip(k->dev);
     CHECK(line(k, 0));
     CHECK_EQ(get(k), 0x1e);
     CHECK_EQ(get(k), 0x9e);
@@ -345,7 +346,7 @@ static void test_cards(Kbd *k)
     CHECK_EQ(v, 0x11223344);
     as_store(io, 0x2005, 1, 1);
     CHECK(irq_wire_level(device_input(k->c.gsi, 5)));
-    chips_round_trip(t);
+    round_trip(t);
     CHECK(irq_wire_level(device_input(k->c.gsi, 5)));
     as_store(io, 0x2005, 1, 0);
     CHECK(!irq_wire_level(device_input(k->c.gsi, 5)));

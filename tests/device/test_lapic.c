@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "tests/device/chips.h"
+#include "tests/device/roundtrip.h"
 
 #define TEST(name) static void name(Chips *c)
 #define X2 0xfee00c00u
@@ -297,7 +298,7 @@ TEST(deadline)
     chips_advance(c, 1000000);
     CHECK(!chips_pending(c, 0));
     CHECK_EQ(rdmsr(c, 0, 0x6e0), far);
-    chips_round_trip(c->lapic[0]);
+    round_trip(c->lapic[0]);
     CHECK(msr_write(c, 0, 0x6e0, 0));
     chips_apic_write(c, 0, 0x320, 0x00041);
     CHECK_EQ(rdmsr(c, 0, 0x6e0), 0);
@@ -449,8 +450,8 @@ TEST(state)
     chips_apic_write(c, 0, 0x320, 0x20040);
     chips_apic_write(c, 0, 0x380, 250000);
     chips_advance(c, 100000);
-    chips_round_trip(c->ioapic);
-    chips_round_trip(c->lapic[0]);
+    round_trip(c->ioapic);
+    round_trip(c->lapic[0]);
     CHECK_EQ(chips_ack(c, 0), 0x99);
     eoi(c, 0);
     CHECK_EQ(chips_apic(c, 0, 0x390), 150000);

@@ -1,5 +1,6 @@
 /* 8259A pair: initialization, priorities, EOIs, special modes, spurious interrupts, ELCR (Intel 231468). */
 #include "tests/device/chips.h"
+#include "tests/device/roundtrip.h"
 
 #define TEST(name) static void name(Chips *c)
 
@@ -196,10 +197,10 @@ static void state(Chips *c)
     pic_ack(c->pic);
     chips_out(c, 0x21, 0x55);
     chips_out(c, 0x20, 0x68);
-    chips_round_trip(c->pic);
+    round_trip(c->pic);
     CHECK_EQ(chips_in(c, 0x21), 0x55);
     chips_out(c, 0xa0, 0x11);               /* in the middle of initialization */
-    chips_round_trip(c->pic);
+    round_trip(c->pic);
     chips_out(c, 0xa1, 0x70);
     chips_out(c, 0xa1, 2);
     chips_out(c, 0xa1, 1);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "tests/device/chips.h"
+#include "tests/device/roundtrip.h"
 #include "vmm/chardev.h"
 
 extern const DeviceClass serial_class, debugcon_class;
@@ -98,7 +99,7 @@ static void transmit(Uart *u)
     for (unsigned i = 0; i < 16; i++)
         wr(u, DATA, (uint8_t)('a' + i));
     CHECK(!irq(u));
-    chips_round_trip(u->dev);
+    round_trip(u->dev);
     wr(u, MCR, 8);
     u->line.room = 100;
     chardev_writable(u->chr);

@@ -5,6 +5,7 @@
 #include "hw/timer/pit.h"
 #include "hw/timer/rtc.h"
 #include "tests/device/chips.h"
+#include "tests/device/roundtrip.h"
 
 #define TEST(name) static void name(Chips *c)
 enum { HPET_BASE = 0xfed00000 };
@@ -242,7 +243,7 @@ TEST(pit_state)
     load(c, 0, 0x34, 100);
     ticks(c, 11);
     chips_out(c, 0x43, 0);
-    chips_round_trip(pit);
+    round_trip(pit);
     CHECK_EQ(chips_in(c, 0x40), 90);
     CHECK_EQ(chips_in(c, 0x40), 0);
     unsigned before = edges[0];
@@ -379,7 +380,7 @@ TEST(rtc_ram)
     CHECK_EQ(cmos(c, 0x0f), 5);             /* shutdown status survives */
     CHECK_EQ(cmos(c, 11), 2);               /* interrupt enables do not */
     set_time(c, (uint8_t[]){ 1, 2, 3, 4, 5, 6, 7, 0x20 }, 2);
-    chips_round_trip(rtc);
+    round_trip(rtc);
     check_time(c, (uint8_t[]){ 1, 2, 3, 4, 5, 6, 7, 0x20 });
     CHECK_EQ(rtc_get_cmos(rtc, 9), 7);
 }
@@ -452,7 +453,7 @@ TEST(hpet_level)
     chips_advance(c, 10);
     CHECK(irq_level(hpet->irq[20]));
     CHECK_EQ(hp(c, 0x20), 4);
-    chips_round_trip(hpet);
+    round_trip(hpet);
     CHECK(irq_level(hpet->irq[20]));
     hp_write(c, 0x20, 4);
     CHECK(!irq_level(hpet->irq[20]));
