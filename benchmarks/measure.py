@@ -81,20 +81,34 @@ def start(options, group, smp, scratch, results):
 
 def measure_group(options, group, chosen, results, smp, scratch):
     nothing = competitors.Workload('nothing\tbase\t1\t\t')
-    live = start(options, group, smp, scratch, results)
+    live, restarts = start(options, group, smp, scratch, results), {}
     try:
         overhead = {name: stats.median([c.measure(nothing, 1, 30)['cpu'] for _ in range(5)]) if c.outside else 0 for name, c in live.items()}
         for turn in range(options.rounds + 1):
             say('warming up' if turn == 0 else 'round %d of %d' % (turn, options.rounds))
             for w in chosen:
                 for name, c in list(live.items()):
-                    one(options, w, name, c, overhead[name], turn, results, live)
+                    one(options, w, name, c, overhead[name], turn, results, live, restarts, lambda n: group.start(n, smp, scratch))
     finally:
         for c in live.values():
             c.close()
 
 
-def one(options, w, name, c, overhead, turn, results, live):
+RESTARTS = 3
+
+
+def again(name, live, restarts, restart):
+    """It still works on what it gave no answer to: of no further use. Another one does the rest, a few times."""
+    live.pop(name).close()
+    restarts[name] = restarts.get(name, 0) + 1
+    if restarts[name] <= RESTARTS:
+        try:
+            live[name] = restart(name)
+        except Missing as e:
+            say('%s does not start again: %s' % (name, e))
+
+
+def one(options, w, name, c, overhead, turn, results, live, restarts, restart):
     cell = results.cell(w.name, name)
     if 'missing' in cell:
         return
@@ -102,9 +116,9 @@ def one(options, w, name, c, overhead, turn, results, live):
         r = c.measure(w, max(1, round(w.n * options.scale)), options.timeout)
     except Missing as e:
         results.miss(w.name, name, str(e))
-        if str(e).startswith('no '):       # it still works on that: of no further use
+        if str(e).startswith('no '):
             say('%s: %s: %s; given up' % (name, w.name, e))
-            live.pop(name).close()
+            again(name, live, restarts, restart)
         return
     cpu = max(r['cpu'] - overhead, 1e-7)
     cell.setdefault('sum', r['sum'])
