@@ -8,7 +8,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "cpu/x86/cpuid.h"
 #include "tools/setup.h"
 #include "util/sandbox.h"
 
@@ -111,29 +110,13 @@ static bool run(Tandem *t, GError **err)
     return true;
 }
 
-static char *cpu_help(void)
-{
-    GString *s = g_string_new("models:\n");
-    for (const char *const *n = x86_model_names(); *n; n++)
-        g_string_append_printf(s, "  %s\n", *n);
-    g_string_append(s, "features, with + or - in front:\n ");
-    for (unsigned i = 0, column = 0; i < X86_FEAT_END; i++) {
-        g_auto(GStrv) names = g_strsplit(x86_feature_name((X86Feature)i) ? x86_feature_name((X86Feature)i) : "", "|", 2);
-        if (names[0] && *names[0]) {
-            g_string_append_printf(s, " %s", names[0]);
-            if (++column % 10 == 0)
-                g_string_append(s, "\n ");
-        }
-    }
-    g_string_append_c(s, '\n');
-    return g_string_free(s, false);
-}
-
 /* Texts that options ask for instead of a run. */
-static bool asked_for_help(const TandemOptions *o, char **ret_text, GError **err)
+static bool asked_for_help(Tandem *t, char **ret_text, GError **err)
 {
+    const TandemOptions *o = &t->o;
     if (o->cpu && (!strcmp(o->cpu, "help") || !strcmp(o->cpu, "?"))) {
-        *ret_text = cpu_help();
+        if (tandem_choose_board(t, err))
+            *ret_text = t->board ? t->board->cpu_help() : g_strdup("-machine none has no CPU\n");
         return true;
     }
     for (unsigned i = 0; i < o->devices->len; i++)
@@ -151,7 +134,7 @@ int main(int argc, char **argv)
     /* Without a limit glibc asks for the number of processors when a thread first needs memory of its own, in a file that the sandbox refuses. */
     mallopt(M_ARENA_MAX, ARENAS);
     OptionsResult r = options_parse(&t.o, argc, argv, &text, &err);
-    if (r == OPTIONS_RUN && asked_for_help(&t.o, &text, &err))
+    if (r == OPTIONS_RUN && asked_for_help(&t, &text, &err))
         r = err ? OPTIONS_BAD : OPTIONS_DONE;
     if (r == OPTIONS_DONE) {
         fputs(text, stdout);

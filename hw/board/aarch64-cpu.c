@@ -120,3 +120,11 @@ bool aarch64_cpu_choose(Machine *m, const char *text, const char **ret_compatibl
     }
     return boot_fail(err, "-cpu %s: the aarch64 virt machine has the models cortex-a72, cortex-a53 and max", text ? text : "");
 }
+
+char *aarch64_cpu_help(void)
+{
+    GString *s = g_string_new("models:\n");
+    for (unsigned i = 0; i < ARRAY_LEN(models); i++)
+        g_string_append_printf(s, "  %s%s\n", models[i].name, models[i].pauth ? "[,pauth=on|off][,pauth-impdef=on|off]" : "");
+    return g_string_free(s, false);
+}

@@ -37,5 +37,6 @@ typedef struct Board {
     bool (*init)(Machine *m, const BoardConfig *cfg, GError **err);
     /* Reads kernel and firmware, makes tables: after all devices that are there at start. */
     bool (*finish)(Machine *m, GError **err);
+    char *(*cpu_help)(void);   /* what -cpu takes, lines of text */
     const char *disk, *cdrom, *nic;     /* devices that -hda, -cdrom, -nic mean here */
 } Board;

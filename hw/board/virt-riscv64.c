@@ -404,6 +404,13 @@ static void virt_free(void *opaque)
     g_free(v);
 }
 
+static char *cpu_help(void)
+{
+    char isa[RISCV_ISA_STRING];
+    riscv_isa_string(0, isa);
+    return g_strdup_printf("models:\n  rv64[,zicond|zba|zbb|zbc|zbs|sstc=on|off...]  (%s)\n  max, the same\n", isa);
+}
+
 /* -cpu rv64[,zba=off...] */
 static bool choose_cpu(Virt *v, const char *text, GError **err)
 {
@@ -456,6 +463,6 @@ static bool virt_finish(Machine *m, GError **err)
 }
 
 const Board board_virt_riscv64 = {
-    .machine = "virt", .arch = "riscv64", .summary = "RISC-V virtual machine (virtio, PCIe)", .max_vcpus = MAX_HARTS, .max_serials = 1, .cpu = &riscv64_cpu_type,
+    .machine = "virt", .arch = "riscv64", .summary = "RISC-V virtual machine (virtio, PCIe)", .max_vcpus = MAX_HARTS, .max_serials = 1, .cpu = &riscv64_cpu_type, .cpu_help = cpu_help,
     .engine = "tcg", .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
 };
