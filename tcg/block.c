@@ -31,7 +31,7 @@ TcgBlock *tcg_block_find(TcgContext *ctx, uint64_t gpa, uint64_t gpa2, uint64_t 
     return NULL;
 }
 
-static CodePage *page_find(TcgContext *ctx, uint64_t gpa)
+CodePage *tcg_code_page(TcgContext *ctx, uint64_t gpa)
 {
     CodePage *p = __atomic_load_n(&ctx->pages[page_hash(gpa)], __ATOMIC_ACQUIRE);
     while (p && p->gpa != gpa)
@@ -47,7 +47,7 @@ bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa)
     unsigned bit = maybe_bit(gpa);
     if (!(__atomic_load_n(&ctx->maybe_code[bit >> 6], __ATOMIC_SEQ_CST) >> (bit & 63) & 1))
         return false;
-    const CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+    const CodePage *p = tcg_code_page(ctx, gpa & PAGE_MASK);
     return p && __atomic_load_n(&p->armed, __ATOMIC_SEQ_CST);
 }
 
@@ -56,11 +56,6 @@ static uint64_t map_bits(uint64_t gpa, uint64_t len)
 {
     unsigned first = (unsigned)(gpa & ~PAGE_MASK) >> 6, last = (unsigned)MIN((gpa & ~PAGE_MASK) + len - 1, (uint64_t)TCG_PAGE_SIZE - 1) >> 6;
     return (last - first == 63 ? ~0ull : (1ull << (last - first + 1)) - 1) << first;
-}
-
-static uint64_t block_bits(const TcgBlock *b, const CodePage *p)
-{
-    return (b->gpa & PAGE_MASK) == p->gpa ? map_bits(b->gpa, b->len) : map_bits(p->gpa, b->gpa + b->len - ((b->gpa & PAGE_MASK) + TCG_PAGE_SIZE));
 }
 
 static void page_arm(TcgCpu *cpu, CodePage *p)
@@ -97,7 +92,7 @@ static void page_disarm(TcgCpu *cpu, CodePage *p)
 static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
 {
     TcgContext *ctx = cpu->ctx;
-    CodePage *p = page_find(ctx, gpa);
+    CodePage *p = tcg_code_page(ctx, gpa);
     if (!p) {
         p = g_new0(CodePage, 1);
         p->gpa = gpa;
@@ -129,22 +124,16 @@ static void page_idle(TcgCpu *cpu, CodePage *p)
     pthread_mutex_unlock(&cpu->ctx->lock);
 }
 
-/* A block is on the list of each of its pages. */
-static TcgBlock **page_link(TcgBlock *b, const CodePage *p) { return &b->page_next[b->gpa2 == p->gpa && b->gpa2 != (b->gpa & PAGE_MASK)]; }
-
-static unsigned start_grain(const TcgBlock *b, const CodePage *p)
-{
-    return (b->gpa & PAGE_MASK) == p->gpa ? (unsigned)(b->gpa & ~PAGE_MASK) >> 6 : 0;
-}
+static unsigned grain(uint64_t gpa) { return (unsigned)(gpa & ~PAGE_MASK) >> 6; }
 
 static void publish_map(CodePage *p) { __atomic_store_n(&p->map, p->bits, __ATOMIC_SEQ_CST); }
 
-static void page_list(CodePage *p, TcgBlock *b)
+static void page_list(CodePage *p, TcgPart *part)
 {
-    TcgBlock **head = &p->at[start_grain(b, p)];
-    uint64_t bits = block_bits(b, p);
-    *page_link(b, p) = *head;
-    *head = b;
+    TcgPart **head = &p->at[grain(part->gpa)];
+    uint64_t bits = map_bits(part->gpa, part->len);
+    part->next = *head;
+    *head = part;
     p->span = MAX(p->span, (unsigned)__builtin_popcountll(bits));
     p->bits |= bits;
     for (; bits; bits &= bits - 1)
@@ -152,13 +141,13 @@ static void page_list(CodePage *p, TcgBlock *b)
     publish_map(p);
 }
 
-static void page_unlist(CodePage *p, TcgBlock *b)
+static void page_unlist(CodePage *p, TcgPart *part)
 {
-    TcgBlock **at = &p->at[start_grain(b, p)];
-    while (*at != b)
-        at = page_link(*at, p);
-    *at = *page_link(b, p);
-    for (uint64_t bits = block_bits(b, p); bits; bits &= bits - 1)
+    TcgPart **at = &p->at[grain(part->gpa)];
+    while (*at != part)
+        at = &(*at)->next;
+    *at = part->next;
+    for (uint64_t bits = map_bits(part->gpa, part->len); bits; bits &= bits - 1)
         if (!--p->cover[__builtin_ctzll(bits)])
             p->bits &= ~(bits & -bits);
     publish_map(p);
@@ -174,37 +163,34 @@ static void hash_remove(TcgContext *ctx, TcgBlock *b)
         }
 }
 
-/* Returns whether another one went with it, which began at the same place. */
-static bool block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
+/* Lists of parts are other ones afterwards. */
+static void block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
 {
     TcgBlock *old = b->replaced;
-    CodePage *p = page_find(ctx, b->gpa & PAGE_MASK), *p2 = b->gpa2 ? page_find(ctx, b->gpa2) : NULL;
+    CodePage *p = tcg_code_page(ctx, b->gpa & PAGE_MASK);
     __atomic_store_n(&b->dead, 1, __ATOMIC_SEQ_CST);
     if (ctx->host->kill)
         ctx->host->kill(ctx, b);
     hash_remove(ctx, b);
-    page_unlist(p, b);
-    page_drop(cpu, p);
-    if (p2 && p2 != p) {
-        page_unlist(p2, b);
-        page_drop(cpu, p2);
+    for (unsigned n = 0; n < b->n_parts; n++) {
+        CodePage *q = tcg_code_page(ctx, b->part[n].gpa & PAGE_MASK);
+        page_unlist(q, &b->part[n]);
+        page_drop(cpu, q);
     }
     __atomic_store_n(&ctx->stats.invalidations, ctx->stats.invalidations + 1, __ATOMIC_RELAXED);
     b->replaced = NULL;
-    if (b->bytes && p->n_killed == MAX_KILLED) {
+    if (b->revivable && p->n_killed == MAX_KILLED) {
         p->killed = NULL;      /* what is forgotten stays in the cache until that is flushed */
         p->n_killed = 0;
     }
-    if (b->bytes) {
-        b->page_next[0] = p->killed;
+    if (b->revivable) {
+        b->killed_next = p->killed;
         p->killed = b;
         p->n_killed++;
     }
     TcgBlock *other = old && !old->dead ? old : b->region && !b->region->dead ? b->region : NULL;
-    if (!other)
-        return false;
-    block_kill(cpu, ctx, other);   /* its entry leads here; or its side exits do */
-    return true;
+    if (other)
+        block_kill(cpu, ctx, other);   /* its entry leads here; or its side exits do */
 }
 
 /* The write is of an operand that the translation reads when it runs. */
@@ -217,13 +203,16 @@ static bool in_hole(const TcgBlock *b, uint64_t from, uint64_t to)
     return false;
 }
 
-/* It was made of these bytes, holes aside. */
-static bool same_bytes(const TcgBlock *b, const uint8_t *code)
+/* It was made of these bytes of its page, holes aside. */
+static bool same_bytes(const TcgPart *part, const uint8_t *page)
 {
-    if (!b->n_holes)
-        return !memcmp(b->bytes, code, b->len);
-    for (unsigned n = 0; n < b->len; n++)
-        if (b->bytes[n] != code[n] && !in_hole(b, b->gpa + n, b->gpa + n + 1))
+    const uint8_t *code = page + (part->gpa & ~PAGE_MASK);
+    if (!part->bytes)
+        return false;
+    if (!part->b->n_holes)
+        return !memcmp(part->bytes, code, part->len);
+    for (unsigned n = 0; n < part->len; n++)
+        if (part->bytes[n] != code[n] && !in_hole(part->b, part->gpa + n, part->gpa + n + 1))
             return false;
     return true;
 }
@@ -246,33 +235,25 @@ static void note_patch(CodePage *p, uint64_t gpa, unsigned len)
     p->patched[pick].n = 1;
 }
 
-static bool overlaps(const TcgBlock *b, uint64_t page, uint64_t from, uint64_t to)
-{
-    uint64_t start = b->gpa, in_first = TCG_PAGE_SIZE - (b->gpa & ~PAGE_MASK);
-    if ((b->gpa & PAGE_MASK) == page) {
-        uint64_t end = start + (b->len < in_first ? b->len : in_first);
-        return from < end && to > start;
-    }
-    return from < page + (b->len - in_first) && to > page;
-}
-
 /* Kill what was made of [gpa, gpa+len) (within a page). Returns whether the instruction at @self (gpa, or ~0) was among it. */
 static bool kill_range(TcgCpu *cpu, TcgContext *ctx, uint64_t gpa, uint64_t len, uint64_t self)
 {
-    CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+    CodePage *p = tcg_code_page(ctx, gpa & PAGE_MASK);
     bool hit_self = false;
     if (!p)
         return false;
     unsigned first = (unsigned)(gpa & ~PAGE_MASK) >> 6, last = (unsigned)((gpa & ~PAGE_MASK) + len - 1) >> 6;
     for (unsigned g = first < p->span ? 0 : first - p->span; g <= last; g++)
-        for (TcgBlock *b = p->at[g], *next; b; b = next) {
-            next = *page_link(b, p);
-            if (!overlaps(b, p->gpa, gpa, gpa + len) || in_hole(b, gpa, gpa + len))
+        for (TcgPart *part = p->at[g], *next; part; part = next) {
+            TcgBlock *b = part->b;
+            next = part->next;
+            if (gpa >= part->gpa + part->len || gpa + len <= part->gpa || in_hole(b, gpa, gpa + len))
                 continue;
             note_patch(p, gpa, (unsigned)len);
-            hit_self |= self >= b->gpa && self < b->gpa + b->len;
-            if (block_kill(cpu, ctx, b))
-                next = p->at[g];
+            for (unsigned n = 0; n < b->n_parts; n++)
+                hit_self |= self >= b->part[n].gpa && self < b->part[n].gpa + b->part[n].len;
+            block_kill(cpu, ctx, b);
+            next = p->at[g];
         }
     publish_map(p);
     return hit_self;
@@ -281,7 +262,7 @@ static bool kill_range(TcgCpu *cpu, TcgContext *ctx, uint64_t gpa, uint64_t len,
 /* Without a lock: no translation is made of these bytes, nor being made. */
 static bool outside_map(TcgContext *ctx, uint64_t gpa, unsigned len, CodePage **ret)
 {
-    *ret = page_find(ctx, gpa & PAGE_MASK);
+    *ret = tcg_code_page(ctx, gpa & PAGE_MASK);
     return !*ret || !(__atomic_load_n(&(*ret)->map, __ATOMIC_SEQ_CST) & map_bits(gpa, len));
 }
 
@@ -305,9 +286,9 @@ TcgBlock *tcg_block_at(TcgContext *ctx, const void *host)
 static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
     TcgContext *ctx = cpu->ctx;
-    uint64_t self = ~0ull, page;
-    if (cpu->in_code && tcg_fetch_peek(cpu, cpu_pc_base(cpu), &page))
-        self = page + (uint64_t)(int64_t)cpu->env->cur_off;
+    uint64_t self = ~0ull, page, pc = cpu_pc_base(cpu) + (uint64_t)(int64_t)cpu->env->cur_off;
+    if (cpu->in_code && tcg_fetch_peek(cpu, pc & PAGE_MASK, &page))
+        self = page + (pc & ~PAGE_MASK);
     pthread_mutex_lock(&ctx->lock);
     bool hit = kill_range(cpu, ctx, gpa, len, self);
     pthread_mutex_unlock(&ctx->lock);
@@ -317,12 +298,12 @@ static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 void tcg_lookup_vain(TcgCpu *cpu)
 {
     TcgContext *ctx = cpu->ctx;
-    uint64_t gpa;
-    if (!tcg_fetch_peek(cpu, cpu_pc_base(cpu), &gpa))
+    uint64_t gpa, pc = cpu_pc_base(cpu) + (uint64_t)(int64_t)cpu->env->cur_off;
+    if (!tcg_fetch_peek(cpu, pc & PAGE_MASK, &gpa))
         return;
-    gpa += (uint64_t)(int64_t)cpu->env->cur_off;
+    gpa += pc & ~PAGE_MASK;
     pthread_mutex_lock(&ctx->lock);
-    CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+    CodePage *p = tcg_code_page(ctx, gpa & PAGE_MASK);
     if (p && ++p->vain_hits >= MAX_VAIN) {
         p->vain_hits = 0;
         p->vain |= map_bits(gpa, 1);
@@ -351,7 +332,7 @@ static void count_fault(CodePage *p)
 bool tcg_page_written(TcgCpu *cpu, uint64_t gpa)
 {
     pthread_mutex_lock(&cpu->ctx->lock);
-    CodePage *p = page_find(cpu->ctx, gpa & PAGE_MASK);
+    CodePage *p = tcg_code_page(cpu->ctx, gpa & PAGE_MASK);
     if (p && p->n_live && !p->loose)
         count_fault(p);
     pthread_mutex_unlock(&cpu->ctx->lock);
@@ -361,8 +342,10 @@ bool tcg_page_written(TcgCpu *cpu, uint64_t gpa)
 bool tcg_block_stands(TcgCpu *cpu, TcgBlock *b)
 {
     TcgContext *ctx = cpu->ctx;
-    CodePage *p = page_find(ctx, b->gpa & PAGE_MASK);
-    bool same = b->bytes && same_bytes(b, cpu_host(cpu, b->gpa));
+    CodePage *p = tcg_code_page(ctx, b->gpa & PAGE_MASK);
+    bool same = true;
+    for (unsigned n = 0; n < b->n_parts && same; n++)
+        same = same_bytes(&b->part[n], cpu_host(cpu, b->part[n].gpa & PAGE_MASK));
     bool look = !(__atomic_add_fetch(&p->checks, 1, __ATOMIC_RELAXED) & (LOOK_AT_CLOCK - 1)) && clock_now_ns(&clock_host) > p->loose_until;
     if (same && !look)
         return true;
@@ -418,10 +401,12 @@ static void compare_page(TcgCpu *cpu, CodePage *p)
     unsigned flags;
     const uint8_t *host = cpu->cb->page(cpu->opaque, p->gpa, &flags);
     for (unsigned g = 0; g < CODE_GRAINS; g++)
-        for (TcgBlock *b = p->at[g], *next; b; b = next) {
-            next = *page_link(b, p);
-            if ((!host || !b->bytes || !same_bytes(b, host + (b->gpa & ~PAGE_MASK))) && block_kill(cpu, cpu->ctx, b))
+        for (TcgPart *part = p->at[g], *next; part; part = next) {
+            next = part->next;
+            if (!host || !same_bytes(part, host)) {
+                block_kill(cpu, cpu->ctx, part->b);
                 next = p->at[g];
+            }
         }
 }
 
@@ -457,7 +442,7 @@ void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len)
 void tcg_release_page(TcgContext *ctx, uint64_t gpa, void (*released)(void *opaque), void *opaque)
 {
     pthread_mutex_lock(&ctx->lock);
-    CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+    CodePage *p = tcg_code_page(ctx, gpa & PAGE_MASK);
     if (p && p->armed && !p->n_live) {
         __atomic_store_n(&p->armed, false, __ATOMIC_SEQ_CST);
         released(opaque);
@@ -475,7 +460,7 @@ void tcg_code_cross(TcgUnitDesc *t)
     if (t->avail > sizeof(cpu->bounce) / 2 || cpu->fetch_gpa2)
         return;
     if (!tcg_fetch_peek(cpu, next, &gpa)) {
-        CodePage *p = page_find(cpu->ctx, cpu->fetch_gpa);
+        CodePage *p = tcg_code_page(cpu->ctx, cpu->fetch_gpa);
         publish_map(p);
         page_drop(cpu, p);
         g_free(cpu->making);
@@ -500,30 +485,36 @@ void tcg_code_cross(TcgUnitDesc *t)
     t->max_insns = 1;
 }
 
-static void register_block(TcgContext *ctx, TcgBlock *b, CodePage *p, CodePage *p2)
+/* The page of each part is held once for it. */
+static void register_block(TcgContext *ctx, TcgBlock *b)
 {
-    page_list(p, b);
-    if (p2 && p2 != p)
-        page_list(p2, b);
+    for (unsigned n = 0; n < b->n_parts; n++)
+        page_list(tcg_code_page(ctx, b->part[n].gpa & PAGE_MASK), &b->part[n]);
     unsigned h = block_hash(b->gpa, b->mode);
     b->hash_next = ctx->hash[h];
     __atomic_store_n(&ctx->hash[h], b, __ATOMIC_RELEASE);
 }
 
 /* A killed translation of the same bytes. */
-static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mode, bool one_insn, unsigned tier, const uint8_t *code)
+static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mode, bool one_insn, unsigned tier, const uint8_t *code /* of the page */)
 {
     if (ctx->host->raw_ir)     /* nothing is gained there */
         return NULL;
-    for (TcgBlock **at = &p->killed, *b; (b = *at); at = &b->page_next[0]) {
+    for (TcgBlock **at = &p->killed, *b; (b = *at); at = &b->killed_next) {
         if (b->checked != p->loose || (p->loose && b->tier == 2))
             continue;
         if (b->tier == 2 && b->n_holes)    /* its side exits lead to a block that may not have them */
             continue;
-        if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || b->tier < tier || !same_bytes(b, code))
+        if (b->gpa != gpa || b->mode != mode || b->one_insn != one_insn || b->tier < tier)
             continue;
-        *at = b->page_next[0];
+        bool same = true;
+        for (unsigned n = 0; n < b->n_parts && same; n++)
+            same = same_bytes(&b->part[n], code);
+        if (!same)
+            continue;
+        *at = b->killed_next;
         p->n_killed--;
+        p->n_live += b->n_parts - 1u;
         __atomic_store_n(&b->dead, 0, __ATOMIC_SEQ_CST);
         ctx->host->revive(ctx, b);
         ctx->stats.revivals++;
@@ -532,22 +523,14 @@ static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mod
     return NULL;
 }
 
-unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to)
+static void log_bytes(TcgCpu *cpu, const TcgUnitDesc *t, const uint8_t *code, uint64_t pc, unsigned len)
 {
-    TcgContext *ctx = d->cpu->ctx;
-    CodePage *p = page_find(ctx, d->cpu->fetch_gpa);
-    unsigned last = (unsigned)(next - 1) >> 6, seen = 0;
-    for (unsigned g = last < p->span ? 0 : last - p->span; g <= last; g++)
-        for (const TcgBlock *b = p->at[g]; b; b = *page_link((TcgBlock *)b, p)) {
-            if (b->mode != d->mode || b->tier > 1 || b->gpa + b->len != p->gpa + (uint64_t)next)
-                continue;
-            for (unsigned n = 0; n < b->n_links; n++) {
-                const TcgLink *l = &ctx->links[b->first_link + n];
-                if (l->tries)
-                    seen |= l->off == next ? 1 : l->off == to ? 2 : 0;
-            }
-        }
-    return seen;
+    char line[256];
+    for (unsigned off = 0; cpu->isa->disas && off < len;) {
+        int n = cpu->isa->disas(code + off, len - off, t->mode, pc + off, line, sizeof(line));
+        log_item(cpu->ctx->config.log, LOG_IN_ASM, "%#llx  %s", (unsigned long long)(pc + off), line);
+        off += n > 0 ? (unsigned)n : 1;
+    }
 }
 
 static void log_unit(TcgCpu *cpu, const TcgUnitDesc *t, LogItem item)
@@ -557,12 +540,12 @@ static void log_unit(TcgCpu *cpu, const TcgUnitDesc *t, LogItem item)
     if (!log_on(log, item))
         return;
     if (item == LOG_IN_ASM) {
-        log_item(log, item, "---- in_asm pc %#llx mode %#llx", (unsigned long long)t->pc, (unsigned long long)t->mode);
-        for (unsigned off = 0; cpu->isa->disas && off < t->len;) {
-            int n = cpu->isa->disas(t->code + off, t->len - off, t->mode, t->pc + off, line, sizeof(line));
-            log_item(log, item, "%#llx  %s", (unsigned long long)(t->pc + off), line);
-            off += n > 0 ? (unsigned)n : 1;
-        }
+        log_item(log, item, "---- in_asm pc %#llx mode %#llx%s", (unsigned long long)t->pc, (unsigned long long)t->mode, t->region ? " region" : "");
+        unsigned avail;
+        if (!t->n_spans)
+            log_bytes(cpu, t, t->code, t->pc, t->len);
+        for (unsigned n = 0; n < t->n_spans; n++)
+            log_bytes(cpu, t, tcg_region_code(t, t->span[n].off, &avail), (t->pc & PAGE_MASK) + (uint64_t)t->span[n].off, t->span[n].len);
         return;
     }
     for (unsigned n = 1; n < t->u->n; n++) {
@@ -599,6 +582,51 @@ static void soft_places(const TcgContext *ctx, const CodePage *p, const uint8_t 
             t->soft[t->n_soft++] = p->patched[n].at;
 }
 
+/* What @b is made of. */
+static void set_parts(TcgCpu *cpu, TcgBlock *b, const TcgUnitDesc *t)
+{
+    const TcgContext *ctx = cpu->ctx;
+    unsigned in_first = TCG_PAGE_SIZE - (unsigned)(b->gpa & ~PAGE_MASK);
+    b->gpa2 = cpu->fetch_gpa2 && b->len > in_first ? cpu->fetch_gpa2 : 0;
+    b->part[0] = (TcgPart){ .b = b, .gpa = b->gpa, .len = MIN(b->len, in_first) };
+    b->n_parts = 1;
+    if (b->gpa2)
+        b->part[b->n_parts++] = (TcgPart){ .b = b, .gpa = b->gpa2, .len = b->len - in_first };
+    else if (t->n_spans) {
+        b->part[0].len = t->span[0].len;
+        for (unsigned n = 1; n < t->n_spans; n++) {
+            int at = tcg_region_page(t, t->span[n].off);
+            b->part[b->n_parts++] = (TcgPart){ .b = b, .gpa = ctx->region_page[at].page->gpa + (uint64_t)(t->span[n].off - ctx->region_page[at].off), .len = t->span[n].len };
+        }
+    }
+}
+
+/* The bytes of its parts are kept, and their pages held. */
+static void keep_parts(TcgCpu *cpu, TcgBlock *b, const CodePage *p)
+{
+    TcgContext *ctx = cpu->ctx;
+    b->revivable = !b->gpa2;
+    for (unsigned n = 0; n < b->n_parts; n++) {
+        TcgPart *part = &b->part[n];
+        uint64_t page = part->gpa & PAGE_MASK;
+        unsigned at = 0;
+        b->checked |= n ? page_hold(cpu, page)->loose : p->loose;
+        b->revivable &= page == p->gpa;
+        while (at < ctx->n_region_pages && ctx->region_page[at].page->gpa != page)
+            at++;
+        if (at < ctx->n_region_pages && !b->gpa2)
+            part->bytes = g_memdup2(ctx->code_copy[at] + (part->gpa & ~PAGE_MASK), part->len);
+    }
+}
+
+/* Pages that a region went to, whether or not something came of it. */
+static void leave_pages(TcgContext *ctx)
+{
+    for (unsigned n = 1; n < ctx->n_region_pages; n++)
+        publish_map(ctx->region_page[n].page);
+    ctx->n_region_pages = 0;
+}
+
 /* One attempt. 0 done, 1 unit too long, 2 cache full. ctx->lock held. */
 static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *code, unsigned max_insns, const CodePage *p, const uint8_t *host)
 {
@@ -608,6 +636,10 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     TcgUnitDesc t = { .u = u, .cpu = cpu, .state = cpu->state, .mode = b->mode, .pc = va, .page_off = off, .max_insns = max_insns, .region = b->tier == 2, .end_at_store = p->loose,
                       .code = code + off, .avail = TCG_PAGE_SIZE - off };
     cpu->fetch_gpa2 = 0;
+    ctx->region_page[0].off = 0;
+    ctx->region_page[0].page = (CodePage *)p;
+    ctx->region_page[0].met = true;
+    ctx->n_region_pages = 1;
     soft_places(ctx, p, host, &t);
     ir_begin(u, ctx->ir_buf, cpu->isa->slots, cpu->isa->n_slots);
     u->apart = p->vain;
@@ -615,12 +647,13 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     if (u->overflow)
         return 1;
     b->len = t.len ? t.len : 1;
+    set_parts(cpu, b, &t);
+    b->back = t.back;
     b->n_insns = (uint16_t)t.n_insns;
     b->n_holes = 0;
     for (unsigned n = 0; n < t.n_soft; n++)
         if (t.soft_used >> n & 1)
             b->hole[b->n_holes++] = t.soft[n];
-    b->gpa2 = cpu->fetch_gpa2 && (b->gpa & ~PAGE_MASK) + b->len > TCG_PAGE_SIZE ? cpu->fetch_gpa2 : 0;
     log_unit(cpu, &t, LOG_IN_ASM);
     log_unit(cpu, &t, LOG_OP);
     if (!ctx->host->raw_ir)
@@ -648,6 +681,7 @@ static void take_over(TcgContext *ctx, TcgBlock *old, TcgBlock *b)
     b->replaced = old;
     old->region = b;
     ctx->host->redirect(ctx, old, b);
+    tcg_let_go(ctx, old);      /* to come here without a detour */
 }
 
 /* @host: the page at @gpa, NULL: nothing is there. @old: what it takes over from. ctx->lock held. */
@@ -655,21 +689,19 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
 {
     TcgContext *ctx = cpu->ctx;
     unsigned max = one_insn || ctx->config.one_insn ? 1 : tier == 2 ? REGION_INSNS : UNIT_INSNS, off = (unsigned)(gpa & ~PAGE_MASK);
-    const uint8_t *code = host;
-    CodePage *p2 = NULL;
+    const uint8_t *code = host ? host : ctx->no_ram;   /* fetching from a device or nothing: all ones */
+    bool whole = tier == 2 || p->killed;
     cpu->fetch_gpa = gpa & PAGE_MASK;
-    if (!code)
-        code = ctx->no_ram;    /* fetching from a device or nothing: all ones */
+    p->host = host;
     /* a copy, because another vCPU may be writing: what is compared later is what was translated */
-    code = memcpy(ctx->code_copy + off, code + off, MIN(TCG_PAGE_SIZE - off, (unsigned)(tier == 2 || p->killed ? TCG_REGION_BYTES : UNIT_BYTES)));
-    code -= off;
-    TcgBlock *b = revive(ctx, p, gpa, cpu->mode, one_insn, tier, code + off);
+    memcpy(ctx->code_copy[0] + (whole ? 0 : off), code + (whole ? 0 : off), whole ? TCG_PAGE_SIZE : MIN(TCG_PAGE_SIZE - off, (unsigned)UNIT_BYTES));
+    TcgBlock *b = revive(ctx, p, gpa, cpu->mode, one_insn, tier, ctx->code_copy[0]);
     if (b) {
-        register_block(ctx, b, p, NULL);
+        register_block(ctx, b);
         take_over(ctx, old, b);
         return b;
     }
-    b = g_new0(TcgBlock, 1);
+    b = g_malloc0(sizeof(*b) + (tier == 2 ? TCG_REGION_SPANS : 2) * sizeof(b->part[0]));
     b->gpa = gpa;
     b->mode = cpu->mode;
     b->one_insn = one_insn;
@@ -679,11 +711,14 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
     cpu->making = b;
     uint64_t begun = ctx->config.ticks ? ctx->config.ticks() : 0;
     int r;
-    for (r = 1; r == 1 && max; max /= 2)
-        r = translate_once(cpu, b, va, code, max, p, host);
+    for (r = 1; r == 1 && max; max /= 2) {
+        leave_pages(ctx);
+        r = translate_once(cpu, b, va, ctx->code_copy[0], max, p, host);
+    }
     if (ctx->config.ticks)
         __atomic_store_n(&ctx->stats.translate_ticks, ctx->stats.translate_ticks + (ctx->config.ticks() - begun), __ATOMIC_RELAXED);
     if (r) {
+        leave_pages(ctx);
         publish_map(p);
         page_drop(cpu, p);
         g_free(b);
@@ -693,13 +728,10 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
         ctx->broken |= r == 1;
         return NULL;
     }
-    if (b->gpa2 && b->gpa2 != (gpa & PAGE_MASK))
-        p2 = page_hold(cpu, b->gpa2);
-    b->checked = p->loose || (p2 && p2->loose);
-    register_block(ctx, b, p, p2);
+    keep_parts(cpu, b, p);
+    register_block(ctx, b);
+    leave_pages(ctx);
     take_over(ctx, old, b);
-    if (!b->gpa2)
-        b->bytes = g_memdup2(code + off, b->len);
     g_ptr_array_add(ctx->blocks, b);
     return b;
 }
@@ -726,7 +758,7 @@ void tcg_region_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, const uint8_t *host
     pthread_mutex_lock(&ctx->lock);
     TcgBlock *old = generation == ctx->generation ? tcg_block_find(ctx, gpa, 0, cpu->mode, false) : NULL;
     if (old && old->tier < 2) {            /* its page is held and watched */
-        CodePage *p = page_find(ctx, gpa & PAGE_MASK);
+        CodePage *p = tcg_code_page(ctx, gpa & PAGE_MASK);
         p->n_live++;
         __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);
         make(cpu, va, gpa, false, 2, p, host, old);
@@ -738,7 +770,8 @@ static void block_free(gpointer data)
 {
     TcgBlock *b = data;
     g_free(b->ir);
-    g_free(b->bytes);
+    for (unsigned n = 0; n < b->n_parts; n++)
+        g_free(b->part[n].bytes);
     g_free(b->faults);
     g_free(b);
 }

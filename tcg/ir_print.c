@@ -39,6 +39,7 @@ static void put_tail(Out *o, const IrUnit *u, const IrInsn *i)
     case IR_FLMERGE: put(o, " mask %#llx", (unsigned long long)i->imm); break;
     case IR_COND: case IR_SELECT: put(o, " if %s", cond_name[i->aux & 15]); break;
     case IR_BRCOND: put(o, " if %s", cond_name[i->aux & 15]); put(o, " L%lld", (long long)i->imm); break;
+    case IR_CROSS: put(o, " page %u else L%lld", i->aux, (long long)i->imm); break;
     case IR_LABEL: case IR_BR: case IR_BRZ: case IR_BRNZ: put(o, " L%lld", (long long)i->imm); break;
     case IR_LD: case IR_ST: put(o, " size %u%s%s%s regime %d", 1u << (i->mem & IRM_SIZE), i->mem & IRM_SIGN ? " sign" : "",
                                 i->mem & IRM_ALIGN ? " align" : "", i->mem & IRM_RMW ? " rmw" : "", i->aux - 1); break;
@@ -86,7 +87,7 @@ const char *ir_verify(const IrUnit *u)
         }
         if ((i->op == IR_RGET || i->op == IR_RPUT) && (uint64_t)i->imm >= u->n_slots)
             return "no such slot";
-        if ((i->op == IR_BR || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ || i->op == IR_HOST) && (i->imm < 1 || i->imm > u->n_labels || !label[i->imm]))
+        if ((i->op == IR_BR || i->op == IR_CROSS || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ || i->op == IR_HOST) && (i->imm < 1 || i->imm > u->n_labels || !label[i->imm]))
             return "branch to no label";
         if (i->op == IR_FLAGS && (n - i->a > 2 || !(ir_op_info[u->insn[i->a].op].flags & IRF_F)))
             return "flags not right behind what makes them";

@@ -11,7 +11,7 @@
 #include "tcg/tcg-internal.h"
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
-enum { CACHE_DEFAULT = 256 << 20, MAX_RELINKS = 32, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2, LEAVE_FAULT = -3, LEAVE_JUMP = 0x100 };
+enum { CACHE_DEFAULT = 256 << 20, GEN_LIMIT = 1 << 20, MODE_BITS = 12, LEAVE_FPE = -2, LEAVE_FAULT = -3, LEAVE_JUMP = 0x100 };
 
 /* ---- host arithmetic traps ---- */
 /* The vCPU whose code runs on this thread: a signal handler has nothing else to go by. */
@@ -500,71 +500,6 @@ static TcgBlock *find_block(TcgCpu *cpu, uint64_t va, bool one_insn)
     return b ? b : tcg_block_make(cpu, va, gpa, one_insn, !one_insn && cpu->ctx->config.tier == TCG_TIER_2 ? 2 : 1);
 }
 
-/* ---- direct jumps; ctx->lock held ---- */
-static void link_detach(TcgContext *ctx, TcgLink *l)
-{
-    if (!l->to)
-        return;
-    if (l->prev)
-        ctx->links[l->prev].next = l->next;
-    else
-        l->to->in_links = l->next;
-    if (l->next)
-        ctx->links[l->next].prev = l->prev;
-    l->to = NULL;
-}
-
-static void link_attach(TcgContext *ctx, TcgLink *l, TcgBlock *to)
-{
-    uint32_t n = (uint32_t)(l - ctx->links);
-    link_detach(ctx, l);
-    l->to = to;
-    l->prev = 0;
-    l->next = to->in_links;
-    if (l->next)
-        ctx->links[l->next].prev = n;
-    to->in_links = n;
-}
-
-/* Somebody came through a killed block: after some times, let go the jumps that still lead there, so that they find its successor. */
-static void leave_dead(TcgCpu *cpu, unsigned index, uint64_t generation)
-{
-    enum { PATIENCE = 4 };     /* the same bytes may soon be back */
-    TcgContext *ctx = cpu->ctx;
-    pthread_mutex_lock(&ctx->lock);
-    TcgBlock *b = ctx->generation == generation && index <= ctx->blocks->len ? ctx->blocks->pdata[index - 1] : NULL;
-    if (b && b->dead && ++b->dead_hits >= PATIENCE) {
-        b->dead_hits = 0;
-        for (uint32_t n; (n = b->in_links);) {
-            TcgLink *l = &ctx->links[n];
-            ctx->host->unlink(ctx, l);
-            l->ctx_id = 0;
-            l->linked = 0;
-            link_detach(ctx, l);
-        }
-    }
-    pthread_mutex_unlock(&ctx->lock);
-}
-
-/* The jump numbered @n left for the run loop and arrived at @b: make it direct. */
-void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
-{
-    TcgContext *ctx = cpu->ctx;
-    pthread_mutex_lock(&ctx->lock);
-    if (ctx->generation == generation && n < ctx->n_links && !b->dead && !b->one_insn) {
-        TcgLink *l = &ctx->links[n];
-        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->ctx_id != cpu->ctx_id && l->tries < MAX_RELINKS : !b->gpa2);
-        if (ok) {
-            l->tries++;
-            l->linked = 1;
-            l->ctx_id = cpu->ctx_id;
-            link_attach(ctx, l, b);
-            ctx->host->link(ctx, l, b, cpu->ctx_id, 0);
-        }
-    }
-    pthread_mutex_unlock(&ctx->lock);
-}
-
 static void see_generation(TcgCpu *cpu)
 {
     TcgContext *ctx = cpu->ctx;
@@ -635,24 +570,13 @@ static TcgBlock *heat(TcgCpu *cpu, uint64_t va, TcgBlock *b, bool elsewhere)
     return tcg_worker_ask(cpu, va, b->gpa) ? b : tcg_block_make(cpu, va, b->gpa, false, 2);
 }
 
-/* Where indirect jumps enter @b: counted as long as a region may come of it. */
+/* Where indirect jumps enter @b. */
 static void *arrival(TcgCpu *cpu, TcgBlock *b)
 {
-    TcgContext *ctx = cpu->ctx;
-    bool near_by = false;
-    if (ctx->config.tier != TCG_TIER_AUTO || !ctx->host->count || b->tier == 2 || b->gpa2)
-        return b->host;
-    for (unsigned n = 0; n < b->n_links; n++)
-        near_by |= !ctx->links[b->first_link + n].cross;
-    if (!near_by)
-        return b->host;
-    pthread_mutex_lock(&ctx->lock);
-    if (!b->counted) {
-        b->heat = HEAT_START;
-        b->counted = ctx->host->count(ctx, b);
-    }
-    pthread_mutex_unlock(&ctx->lock);
-    return b->counted ? b->counted : b->host;
+    pthread_mutex_lock(&cpu->ctx->lock);
+    void *at = tcg_counted(cpu->ctx, b);
+    pthread_mutex_unlock(&cpu->ctx->lock);
+    return at;
 }
 
 /* What is due between two instructions. Returns whether to return to the caller with *why. */
@@ -692,7 +616,7 @@ static unsigned run_on(TcgCpu *cpu)
     if (!tcg_fetch_peek(cpu, va, &gpa))
         return 0;
     TcgBlock *to = tcg_block_find(cpu->ctx, gpa | (va & ~PAGE_MASK), 0, cpu->mode, false);
-    if (!to || cpu->link & LINK_DEAD)
+    if (!to || to->checked || cpu->link & LINK_DEAD)
         return 0;
     if (cpu->link)
         tcg_link_jump(cpu, cpu->link, to, cpu->code_generation);
@@ -737,7 +661,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
                  (unsigned long long)cpu->mode);
     } else if (!one && !b->checked) {
         if (cpu->link & LINK_DEAD)
-            leave_dead(cpu, cpu->link & ~(unsigned)LINK_DEAD, cpu->code_generation);
+            tcg_leave_dead(cpu, cpu->link & ~(unsigned)LINK_DEAD, cpu->code_generation);
         else if (cpu->link && cpu->ctx->fork_young)
             tcg_fork_note(cpu, va, cpu->link);
         if (cpu->link && !(cpu->link & LINK_DEAD))

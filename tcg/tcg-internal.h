@@ -57,7 +57,7 @@ typedef struct JumpEntry { uint64_t va; void *host; } JumpEntry;
 enum { JC_BITS = 15, JC_SIZE = 1 << JC_BITS, JC_FILLED = 2048, JC_TABLES = 16 };
 typedef struct JumpTable { JumpEntry e[JC_SIZE]; uint16_t filled[JC_FILLED]; unsigned n_filled; } JumpTable;   /* n_filled > JC_FILLED: too many to list */
 
-enum { HOT_SLOTS = 256, HOT_START = 300, HEAT_START = 1500, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
+enum { HOT_SLOTS = 256, HOT_START = 300, HEAT_START = 3000, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
 /* The guest-neutral area inside the guest's state (GuestIsa.xlat_offset), addressed by translated code. */
 typedef struct TcgEnv {
     uint32_t ctx_id;           /* context (mode, address space generation) of the running code; 0 = somebody wants the run loop */
@@ -81,15 +81,20 @@ typedef struct TcgEnv {
     uint8_t vsave[16][32];     /* live vector temporaries over calls of C code that uses them */
 } TcgEnv;
 
+/* Bytes within a page that a translation is made of: on the list of that page. */
+typedef struct TcgPart { struct TcgPart *next; struct TcgBlock *b; uint64_t gpa; uint32_t len; uint8_t *bytes; } TcgPart;   /* bytes: what they were; NULL: not known */
+
 typedef struct TcgBlock {
-    struct TcgBlock *hash_next;
-    struct TcgBlock *page_next[2];
-    uint64_t gpa, gpa2;        /* of the first byte; of the second page (0 = none) */
+    struct TcgBlock *hash_next, *killed_next;
+    uint64_t gpa, gpa2;        /* of the first byte; of the second page of one whose last instruction goes on there (0 = none) */
     uint64_t mode;
-    uint32_t len;              /* guest bytes */
+    uint32_t len;              /* guest bytes; of a region what the front end says */
     uint16_t n_insns;
     uint8_t dead, one_insn, tier;
     uint8_t checked;           /* of a loose page: entered by the run loop alone, which compares the bytes */
+    uint8_t n_parts;
+    bool back;                 /* a region that went back, not to its start, without a poll */
+    bool revivable;            /* of one page, whose bytes are known */
     uint8_t dead_hits;         /* arrivals after its death */
     uint32_t index;            /* in ctx->blocks, + 1 */
     uint32_t in_links;         /* first of the links that lead here */
@@ -104,16 +109,17 @@ typedef struct TcgBlock {
     uint32_t first_link, n_links;
     struct TcgSoft hole[TCG_MAX_SOFT]; /* page offsets of bytes that it reads when it runs */
     unsigned n_holes;
-    uint8_t *bytes;            /* what it was made of; NULL for one that goes on in the next page */
     struct TcgFaultAt *faults; /* direct memory: where the host may fault, ascending */
     uint32_t n_faults;
+    TcgPart part[];            /* the first one begins at gpa */
 } TcgBlock;
 
 /* Host code up to @end (bytes from the block's entry) belongs to the guest instruction at page offset @off. */
 typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
 
 /* A patchable direct jump. */
-typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp; uint32_t ctx_id, prev, next; TcgBlock *to; } TcgLink;
+/* check: not a jump, but a region's look whether the page at @off is still @gpa, which holds in context ctx_id; on another way out of there it may be renewed. */
+typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp, check; uint32_t ctx_id, prev, next; union { TcgBlock *to; uint64_t gpa; }; } TcgLink;
 /* env link of who comes from a killed block's stub: and the block's index. */
 enum { LINK_DEAD = 1 << 30 };
 
@@ -125,7 +131,8 @@ enum { CODE_GRAINS = TCG_PAGE_SIZE / 64 };
 typedef struct CodePage {
     uint64_t gpa;
     struct CodePage *next, *unchecked_next;
-    TcgBlock *at[CODE_GRAINS]; /* by the 64 bytes they start in */
+    const uint8_t *host;       /* where it is */
+    TcgPart *at[CODE_GRAINS];  /* by the 64 bytes they start in */
     TcgBlock *killed;          /* may come back if the bytes do */
     uint16_t cover[CODE_GRAINS];       /* how many translations are made of each 64 bytes */
     unsigned span;             /* over how many 64 bytes one goes at most */
@@ -153,7 +160,7 @@ typedef struct HostOps {
     bool (*emit)(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b);
     /* Run from @b until something leaves; env->leave, pc_base/cur_off say why and where. */
     void (*enter)(TcgCpu *cpu, TcgBlock *b);
-    void (*link)(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id, int64_t page_delta);
+    void (*link)(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t ctx_id);
     void (*unlink)(TcgContext *ctx, TcgLink *l);
     void (*kill)(TcgContext *ctx, TcgBlock *b);
     void (*revive)(TcgContext *ctx, TcgBlock *b);
@@ -201,7 +208,9 @@ struct TcgContext {
     TcgStats stats;
     void *host_data;
     unsigned host_has;         /* what the back end found on this host */
-    uint8_t code_copy[TCG_PAGE_SIZE];  /* what is being translated */
+    uint8_t code_copy[TCG_REGION_PAGES][TCG_PAGE_SIZE];  /* what is being translated */
+    struct { int64_t off; CodePage *page; bool met; } region_page[TCG_REGION_PAGES];   /* of that: from the first one; met: the way went there */
+    unsigned n_region_pages;
     uint8_t *no_ram;           /* a page of all ones */
     JumpTable *no_jumps;
     uint64_t *calls;           /* of vCPUs that are gone, as TcgEnv.calls */
@@ -302,6 +311,9 @@ TcgBlock *tcg_block_find(TcgContext *ctx, uint64_t gpa, uint64_t gpa2, uint64_t 
 TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, unsigned tier);
 /* A region in place of the block at @gpa, if that is still there. For the worker: @cpu is no vCPU, does not fault. */
 void tcg_region_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, const uint8_t *host, uint64_t generation);
+CodePage *tcg_code_page(TcgContext *ctx, uint64_t gpa);   /* of that page, or NULL */
+/* region.c: number of the page among those of the region that is made, -1: it is none. */
+int tcg_region_page(const TcgUnitDesc *d, int64_t off);
 /* worker.c */
 TcgWorker *tcg_worker_new(void);
 void tcg_worker_free(TcgWorker *w);
@@ -328,8 +340,14 @@ TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
 void tcg_fork_note(TcgCpu *cpu, uint64_t va, unsigned link);
 void tcg_fork_free(TcgContext *ctx);
 void tcg_lock_init(TcgContext *ctx);
-/* run.c: the jump numbered @n left for the run loop and arrived at @b: make it direct. */
+/* links.c: the jump numbered @n left for the run loop and arrived at @b: make it direct. */
 void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation);
+/* Jumps that lead to @b find their way anew. ctx->lock held. */
+void tcg_let_go(TcgContext *ctx, TcgBlock *b);
+/* The entry of @b for indirect jumps and for ways out of regions: counted as long as a region may come of it. ctx->lock held. */
+void *tcg_counted(TcgContext *ctx, TcgBlock *b);
+/* Somebody came through the killed block with that index: after some times, let go the jumps that still lead there, so that they find its successor. */
+void tcg_leave_dead(TcgCpu *cpu, unsigned index, uint64_t generation);
 /* jumps.c */
 JumpTable *tcg_jumps_new(void);
 void tcg_jumps_free(TcgCpu *cpu);

@@ -16,6 +16,7 @@ typedef struct TcgContext TcgContext;
 typedef struct TcgCpu TcgCpu;
 
 typedef enum TcgAccess { TCG_READ, TCG_WRITE, TCG_EXEC } TcgAccess;
+enum { TCG_REGION_PAGES = 4, TCG_REGION_SPANS = 10 };
 enum { TCG_REGION_BYTES = 2048 };         /* of a region: instructions that begin later than 16 bytes before this are not taken in */
 enum { TCG_PAGE_BITS = 12, TCG_PAGE_SIZE = 4096, TCG_REGIMES = 4 };
 
@@ -91,13 +92,28 @@ typedef struct TcgUnitDesc {
     struct TcgSoft { uint16_t off; uint8_t len; } soft[TCG_MAX_SOFT];
     unsigned n_soft;
     const uint8_t *code_host;  /* where the page is on the host */
+    struct { int64_t off; unsigned len; } span[TCG_REGION_SPANS];   /* what tcg_region_took was told */
+    unsigned n_spans;
     /* results */
     unsigned soft_used;
+    bool back;                 /* a region went on at a lower address that is not its start */
     unsigned n_insns, len;     /* instructions; bytes from the first one to behind the last, with what a region left out */
 } TcgUnitDesc;
 
 /* Which ways the branch before page offset @next went so far: 1 on behind it, 2 to @to. While translating. */
 unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to);
+
+/*
+ * For front ends whose regions leave the straight line and the page. Page offsets are those of the first page throughout, beyond it or negative.
+ * go: may the way go on at @to behind the instruction that ends before @next? CHECK: as IR_CROSS with *ret_page first. code: the bytes there up to the end of
+ * their page. took: the instruction is part of the region; false: it cannot be.
+ */
+typedef enum TcgGo { TCG_GO_NOT, TCG_GO, TCG_GO_CHECK } TcgGo;
+TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to, unsigned *ret_page);
+const uint8_t *tcg_region_code(const TcgUnitDesc *d, int64_t off, unsigned *ret_avail);
+bool tcg_region_took(TcgUnitDesc *d, int64_t off, unsigned len);
+/* Instructions of the region that begins at @to, which is in a page met; 0: none does. */
+unsigned tcg_region_at(const TcgUnitDesc *d, int64_t to);
 
 typedef struct TcgXlate {
     uint64_t gpa;              /* of the page frame's byte that va names, page aligned */

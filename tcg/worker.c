@@ -14,7 +14,7 @@
 enum { WISHES = 32 };
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
 
-typedef struct Wish { TcgCpu *cpu; const uint8_t *page; uint64_t va, gpa, mode, generation; } Wish;
+typedef struct Wish { TcgCpu *cpu; const uint8_t *page; uint64_t va, gpa, mode, generation; uint32_t ctx_id; } Wish;
 
 struct TcgWorker {
     pthread_t thread;
@@ -63,6 +63,7 @@ static void fulfil(TcgWorker *w, const Wish *wish)
     s->opaque = cpu->opaque;
     s->state = cpu->state;
     s->mode = wish->mode;
+    s->ctx_id = wish->ctx_id;
     tcg_region_make(s, wish->va, wish->gpa, wish->page, wish->generation);
 }
 
@@ -125,7 +126,7 @@ bool tcg_worker_ask(TcgCpu *cpu, uint64_t va, uint64_t gpa)
     pthread_mutex_lock(&w->lock);
     bool ok = start(w);
     if (ok && w->n < WISHES && !wished(w, gpa, cpu->mode)) {
-        w->wish[w->n++] = (Wish){ cpu, page, va, gpa, cpu->mode, cpu->code_generation };
+        w->wish[w->n++] = (Wish){ cpu, page, va, gpa, cpu->mode, cpu->code_generation, cpu->ctx_id };
         cpu->wishes = true;
         pthread_cond_signal(&w->work);
     }

@@ -122,7 +122,7 @@ static void live_effects(Live *l, const IrInsn *i)
     if (i->op == IR_LABEL) {   /* where a branch comes from it observes; falling in changes nothing */
         l->label_need[i->imm] = l->fl_need;
         no_hints(l);
-    } else if (i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ) {
+    } else if (i->op == IR_CROSS || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ) {
         unsigned fl = l->fl_need | l->label_need[i->imm];
         observe_all(l);
         l->fl_need = (uint16_t)fl;

@@ -54,8 +54,10 @@ void x86_e_call_rel(X86Tr *t)
 {
     if (!x86_64bit(t) && !x86_flat(t))
         check_target(t, rel_target(t));
-    x86_sp_put(t, x86_push_at(t, t->in.opsize, x86_sp(t), return_address(t)));
-    x86_leave_rel(t, t->in.imm);
+    IrVal ret = return_address(t);
+    x86_sp_put(t, x86_push_at(t, t->in.opsize, x86_sp(t), ret));
+    if (!x86_follow_call(t, t->in.imm, ret))
+        x86_leave_rel(t, t->in.imm);
 }
 
 void x86_e_jmp_ind(X86Tr *t)
@@ -82,7 +84,8 @@ void x86_e_ret(X86Tr *t)
     if (t->in.op->opnd[0].kind == X86O_I)
         sp = ir_bin(t->u, IR_ADD, x86_type(sp_log2), sp, ir_const(t->u, x86_type(sp_log2), t->in.imm));
     x86_sp_put(t, sp);
-    x86_leave_rip(t, rip, IRJ_RET);
+    if (!x86_follow_ret(t, rip))
+        x86_leave_rip(t, rip, IRJ_RET);
 }
 
 /* LOOP, LOOPE, LOOPNE count in rCX of the address size. arg: 0, 1 while not zero flag, 2 while zero flag. */

@@ -16,6 +16,7 @@ void x86_label(X86Tr *t, unsigned label)
 {
     ir_label(t->u, label);
     t->lin = 0;
+    t->epoch++;
 }
 
 /* ---- exceptions ---- */
@@ -131,26 +132,74 @@ void x86_leave_goto(X86Tr *t, int64_t off)
     t->end = true;
 }
 
+static bool may_follow(const X86Tr *t)
+{
+    return t->t->region && !t->slow && (x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t)));
+}
+
+/* Whether the region may go on at @to behind this instruction. */
+static bool can_go(X86Tr *t, int64_t to)
+{
+    t->go = tcg_region_go(t->t, t->next, to, &t->go_page);
+    return t->go != TCG_GO_NOT;
+}
+
+/* As can_go has said. */
+static void go(X86Tr *t, int64_t to)
+{
+    if (t->go == TCG_GO_CHECK)
+        ir_cross(t->u, t->go_page, cold_goto(t, to));
+    t->t->back |= to <= t->off && to != t->t->page_off;
+    t->follow = to;
+}
+
 bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
 {
-    int64_t to = t->next + disp, page = TCG_PAGE_SIZE;
-    bool direct = x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t));
-    if (!t->t->region || !direct || to < 0 || to >= page || t->next >= page)
+    enum { SHORT = 24 };       /* a region so short may be repeated at the end of those that lead to it */
+    int64_t to = t->next + disp;
+    if (!may_follow(t))
         return false;
     bool back = to == t->t->page_off;
     unsigned seen = fl && !back ? tcg_branch_seen(t->t, t->next, to) : 0;
-    bool taken = back || seen == 2;
-    if (!back && to <= t->off && seen != 1)        /* the loop of another region */
+    bool taken = back || !fl || seen == 2;
+    if (fl && !back && to <= t->off && seen != 1)        /* the loop of another region */
         return false;
-    if (!fl)
-        t->follow = to;
-    else if (taken) {
-        ir_brcond(t->u, cc ^ 1, fl, cold_goto(t, t->next));
-        t->follow = to;
+    if (!fl && !back && to <= t->off && tcg_region_at(t->t, to) > SHORT)
+        return false;
+    if (taken) {
+        if (!can_go(t, to))
+            return false;
+        if (fl)
+            ir_brcond(t->u, cc ^ 1, fl, cold_goto(t, t->next));
+        go(t, to);
     } else {
         ir_brcond(t->u, cc, fl, cold_goto(t, to));
         t->follow = t->next;
     }
+    return true;
+}
+
+bool x86_follow_call(X86Tr *t, int64_t disp, IrVal ret)
+{
+    if (!may_follow(t) || t->n_calls == X86_MAX_CALLS || !can_go(t, t->next + disp))
+        return false;
+    go(t, t->next + disp);
+    t->called[t->n_calls++] = (X86Called){ t->next, ret, t->epoch };
+    return true;
+}
+
+bool x86_follow_ret(X86Tr *t, IrVal rip)
+{
+    IrUnit *u = t->u;
+    if (!may_follow(t) || !t->n_calls || t->slow)
+        return false;
+    X86Called *c = &t->called[--t->n_calls];
+    IrType ty = x86_type(t->in.opsize);
+    ir_put(u, IRT_I64, X86S_TMP0, rip);
+    IrVal want = c->epoch == t->epoch ? c->ret : ir_trunc(u, ty, x86_rip(t, c->next));
+    ir_brcond(u, IRC_NE, ir_cmp(u, ty, ir_trunc(u, ty, rip), want), cold_add(t, X86_COLD_RET, 0));
+    t->t->back |= c->next <= t->off;
+    t->follow = c->next;
     return true;
 }
 
@@ -252,14 +301,25 @@ static bool room_left(const X86Tr *t)
     return u->n < IR_MAX_INSNS - ROOM_INSNS - 20 * t->n_cold && u->n_labels < IR_MAX_LABELS - ROOM_LABELS && t->n_cold < X86_MAX_COLD - ROOM_COLD;
 }
 
+/* The instruction's bytes. NULL: the page is none of the region's. */
+static const uint8_t *code_at(const X86Tr *t, int64_t off, unsigned *ret_avail)
+{
+    const TcgUnitDesc *d = t->t;
+    if (d->region)
+        return tcg_region_code(d, off, ret_avail);
+    *ret_avail = d->avail - (unsigned)(off - d->page_off);
+    return d->code + (off - d->page_off);
+}
+
 bool x86_hold_next(X86Tr *t)
 {
     const TcgUnitDesc *d = t->t;
-    unsigned pos = (unsigned)(t->next - d->page_off), max = d->max_insns ? d->max_insns : DEFAULT_INSNS;
+    unsigned max = d->max_insns ? d->max_insns : DEFAULT_INSNS, avail;
     X86Insn in;
     if (one_insn_mode(t) || d->end_at_store || t->slow || t->next >= TCG_PAGE_SIZE || d->n_insns + 2 > max || !room_left(t))
         return false;
-    if (x86_decode(d->code + pos, d->avail - pos, t->mode, &in) != X86D_OK || t->next + in.len > TCG_PAGE_SIZE)
+    const uint8_t *code = code_at(t, t->next, &avail);
+    if (!code || x86_decode(code, avail, t->mode, &in) != X86D_OK || t->next + in.len > TCG_PAGE_SIZE)
         return false;
     t->hold = true;
     return true;
@@ -290,11 +350,19 @@ static void emit_undecodable(X86Tr *t, X86DecodeResult r, int64_t off)
 static bool fetch(X86Tr *t, int pos, X86DecodeResult *ret)
 {
     TcgUnitDesc *d = t->t;
-    *ret = x86_decode(d->code + pos, (unsigned)((int)d->avail - pos), t->mode, &t->in);
+    unsigned avail;
+    int64_t off = d->page_off + pos;
+    const uint8_t *code = code_at(t, off, &avail);
+    if (!code && t->next == off && can_go(t, off)) {     /* straight on into the next page */
+        go(t, off);
+        code = code_at(t, off, &avail);
+    }
+    *ret = code ? x86_decode(code, avail, t->mode, &t->in) : X86D_SHORT;
     if (*ret != X86D_SHORT)
-        return true;
-    if (pos)
+        return !d->region || tcg_region_took(d, off, t->in.len ? t->in.len : 1);
+    if (pos || d->n_insns)
         return false;
+    d->region = false;
     tcg_code_cross(d);
     *ret = x86_decode(d->code, d->avail, t->mode, &t->in);
     return *ret != X86D_SHORT;
@@ -345,7 +413,15 @@ static void emit_cold(X86Tr *t)
             x86_leave_goto(t, c.to);
             continue;
         }
-        if (x86_decode(t->t->code + (c.off - t->t->page_off), t->t->avail - (unsigned)(c.off - t->t->page_off), t->mode, &t->in) != X86D_OK)
+        if (c.kind == X86_COLD_RET) {
+            x86_label(t, c.label);
+            ir_insn(t->u, c.off, 1);
+            x86_leave_rip(t, ir_get(t->u, IRT_I64, X86S_TMP0), IRJ_RET);
+            continue;
+        }
+        unsigned avail;
+        const uint8_t *code = code_at(t, c.off, &avail);
+        if (x86_decode(code, avail, t->mode, &t->in) != X86D_OK)
             continue;
         x86_label(t, c.label);
         if (c.kind == X86_COLD_SLOW) {
@@ -368,9 +444,9 @@ static void emit_cold(X86Tr *t)
 static bool next_place(X86Tr *t, int *io_pos, unsigned *io_turns, unsigned max)
 {
     TcgUnitDesc *d = t->t;
-    int64_t to = t->follow < 0 ? t->next : t->follow;
+    int64_t to = t->follow == X86_NO_FOLLOW ? t->next : t->follow;
     *io_pos = (int)(to - d->page_off);
-    if (t->follow < 0 || to != d->page_off)
+    if (t->follow == X86_NO_FOLLOW || to != d->page_off)
         return true;
     unsigned body = d->n_insns / ++*io_turns;
     return *io_turns < REGION_TURNS && d->n_insns + body <= max;
@@ -387,26 +463,25 @@ void x86_translate(TcgUnitDesc *d)
     d->region &= max > 1;
     d->n_insns = d->len = 0;
     int pos = 0, in_page = TCG_PAGE_SIZE - (int)d->page_off;
-    int far = d->region ? TCG_REGION_BYTES - 16 : in_page;
     bool first = true;
     t->skips = max > 1 && !d->region;
-    while (d->n_insns < max && (room_left(t) || t->hold) && (first || pos < MIN(in_page, far))) {
+    while (d->n_insns < max && (room_left(t) || t->hold) && (first || d->region || pos < in_page)) {
         X86DecodeResult r;
         if (!arrive(t, d->page_off + pos) && t->end)
             break;
         if (!fetch(t, pos, &r))
             break;
         /* What begins in this page and ends in the next is a unit of its own, so that only such units depend on two pages. */
-        if (!first && pos + t->in.len > in_page)
+        if (!first && !d->region && pos + t->in.len > in_page)
             break;
         if (first && d->mode & X86M_SHADOW)
             ir_put(t->u, IRT_I8, X86S_INT_SHADOW, ir_const(t->u, IRT_I8, 0));
-        t->follow = -1;
+        t->follow = X86_NO_FOLLOW;
         if (r == X86D_OK)
             emit_one(t, d->page_off + pos);
         else
             emit_undecodable(t, r, d->page_off + pos);
-        d->len = MAX(d->len, (unsigned)(t->next - d->page_off));
+        d->len = (unsigned)MAX((int64_t)d->len, t->next - d->page_off);
         d->n_insns++;
         first = false;
         if (!next_place(t, &pos, &turns, max) || (d->end_at_store && ir_may_write(t->u)))

@@ -27,12 +27,17 @@ typedef struct X86Cold {
     int64_t off;               /* page offset of the instruction */
     int64_t to;                /* GOTO: where */
 } X86Cold;
-enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW, X86_COLD_GOTO };
+enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW, X86_COLD_GOTO, X86_COLD_RET };
+
+/* Regions: calls that were followed, whose return is too. ret: the address pushed, while values of @epoch live. */
+enum { X86_MAX_CALLS = 12 };
+typedef struct X86Called { int64_t next; IrVal ret; unsigned epoch; } X86Called;
 
 /* Where forward branches over some instructions of the unit arrive. */
 enum { X86_MAX_JOIN = 4 };
 typedef struct X86Join { int64_t off; unsigned label; } X86Join;
 
+#define X86_NO_FOLLOW INT64_MIN
 typedef struct X86Tr {
     TcgUnitDesc *t;
     IrUnit *u;
@@ -41,7 +46,9 @@ typedef struct X86Tr {
     int64_t off, next;         /* page offsets of this instruction and the one behind */
     bool end;                  /* a leaving operation was emitted */
     bool hold;                 /* the next instruction belongs into this unit: no interrupt before it */
-    int64_t follow;            /* region: the translation goes on at this page offset, -1: behind this instruction */
+    TcgGo go;                  /* can_go's answer */
+    unsigned go_page;
+    int64_t follow;            /* region: the translation goes on at this page offset; X86_NO_FOLLOW: behind this instruction */
     bool slow;                 /* cold copy of an instruction: segment checks by helper */
     uint8_t mem_flags;         /* IrMem bits for every access (alignment checks at CPL 3) */
     bool mmx_ready;            /* x87 state is known to be in the slots (MMX works there) */
@@ -49,6 +56,9 @@ typedef struct X86Tr {
     uint8_t x87_seg;           /* X87_DSEG as this unit left it, 0 = not yet */
     IrVal lin;                 /* linear address of the modrm operand once known, 0 after labels */
     unsigned lin_write;        /* it was checked for writing */
+    unsigned epoch;            /* labels so far */
+    unsigned n_calls;
+    X86Called called[X86_MAX_CALLS];
     bool skips;                /* short forward branches stay in the unit */
     unsigned n_join;
     X86Join join[X86_MAX_JOIN];
@@ -127,6 +137,10 @@ void x86_leave_goto(X86Tr *t, int64_t off);
 /* In a region: the likely way of a relative branch by @disp was chosen and the other one emitted; fl 0: there is one way only. False: the branch ends the
  * unit as usual. */
 bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl);
+/* In a region: the translation goes on in the function called, @ret is the return address as it was pushed; false: the call ends the unit. */
+bool x86_follow_call(X86Tr *t, int64_t disp, IrVal ret);
+/* In a region: behind the call that was followed last, if that is where RIP value @rip leads. The stack pointer was put. */
+bool x86_follow_ret(X86Tr *t, IrVal rip);
 /* The same in a block: a branch over a few instructions stays in the unit, which goes on behind it. */
 bool x86_skip(X86Tr *t, int64_t disp, IrCond cc, IrVal fl);
 /* Relative branch by @disp from the next instruction, with the operand size's wrapping. */

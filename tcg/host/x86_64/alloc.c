@@ -115,8 +115,11 @@ void gen_setup(Gen *g)
     g->spill_used = g->vspill_used = 0;
     g->fl_cur = 0;
     g->rep[0] = 0;
+    g->max_off = 0;
     for (unsigned at = 1; at < u->n; at++) {
         IrInsn *i = &u->insn[at];
+        if (i->op == IR_INSN && i->imm > g->max_off)
+            g->max_off = i->imm;
         i->a = g->rep[i->a];
         i->b = g->rep[i->b];
         i->c = g->rep[i->c];

@@ -232,38 +232,59 @@ static void align_behind(Gen *g, unsigned n)
         a8(&g->a, nop[len][k]);
 }
 
+static void emit_ctx_look(Gen *g, TcgLink *l, uint32_t ctx_id)
+{
+    align_behind(g, 6);        /* cmp m32, imm32: opcode modrm disp32, then the immediate */
+    asm_prefixes(&g->a, 0x81, 7, NOREG, RBP, false);
+    a8(&g->a, 0x80 | 7 << 3 | RBP);
+    a32(&g->a, (uint32_t)ENV(g, ctx_id).disp);
+    l->at = g->a.p;
+    a32(&g->a, ctx_id);
+}
+
+/* A region goes on in another page: the context must be the one in which that page was met, or it is left. */
+static void gen_cross(Gen *g, const IrInsn *i)
+{
+    TcgLink *l = new_link(g, g->ctx->region_page[i->aux].off, true);
+    if (!l) {
+        GEN_FAIL(g);
+        return;
+    }
+    gen_clobber_flags(g);
+    emit_ctx_look(g, l, g->cpu->ctx_id);
+    l->check = true;
+    l->ctx_id = g->cpu->ctx_id;
+    l->gpa = g->ctx->region_page[i->aux].page->gpa;
+    gen_branch(g, IRC_NE, i->imm);
+}
+
 /*
  * Direct jump. In the page: [poll if backward;] jmp rel32, first to the leaving code right behind. To another page:
  * cmp ctx_id, imm32; jne probe; add pc_base, delta; jmp rel32. The displacement is aligned so that it is patched in one store.
  * The link holds for one context; from another one, or after mappings changed, the jump cache may know the way.
  */
-static void gen_goto(Gen *g, IrInsn *i)
+static void leave_to(Gen *g, int64_t to)
 {
-    bool cross = i->imm < 0 || i->imm >= TCG_PAGE_SIZE;
-    TcgLink *l = g->b->one_insn ? NULL : new_link(g, i->imm, cross);
+    bool cross = to < 0 || to >= TCG_PAGE_SIZE;
+    TcgLink *l = g->b->one_insn ? NULL : new_link(g, to, cross);
     if (!l) {
-        emit_leave(g, i->imm, 0);
+        emit_leave(g, to, 0);
         return;
     }
     uint8_t *poll = NULL, *hot = NULL;
-    if (!cross && i->imm <= g->insn_off) {
+    if (!cross && to <= (g->b->back ? g->max_off : g->insn_off)) {
         asm_alu_mi(&g->a, 7, ENV(g, exit_request), 0, 4);
         poll = asm_jcc(&g->a, IRC_NE);
         if (g->b->tier < 2 && g->ctx->config.tier == TCG_TIER_AUTO) {
-            asm_alu_mi(&g->a, 5, gen_env(g, offsetof(TcgEnv, hot) + 4 * tcg_hot_slot((uint64_t)i->imm, g->b->gpa)), 1, 4);
+            asm_alu_mi(&g->a, 5, gen_env(g, offsetof(TcgEnv, hot) + 4 * tcg_hot_slot((uint64_t)to, g->b->gpa)), 1, 4);
             hot = asm_jcc(&g->a, IRC_S);
         }
     }
     if (cross) {
-        align_behind(g, 6);    /* cmp m32, imm32: opcode modrm disp32, then the immediate */
-        asm_prefixes(&g->a, 0x81, 7, NOREG, RBP, false);
-        a8(&g->a, 0x80 | 7 << 3 | RBP);
-        a32(&g->a, (uint32_t)ENV(g, ctx_id).disp);
-        l->at = g->a.p;                          /* imm32: no context yet */
-        a32(&g->a, 0xffffffff);
+        emit_ctx_look(g, l, 0xffffffff);         /* no context yet */
         poll = asm_jcc(&g->a, IRC_NE);
         asm_rm(&g->a, 0x81 | O_W, 0, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS));
-        a32(&g->a, (uint32_t)(i->imm & ~(int64_t)(TCG_PAGE_SIZE - 1)));
+        a32(&g->a, (uint32_t)(to & ~(int64_t)(TCG_PAGE_SIZE - 1)));
     }
     align_behind(g, 1);
     uint8_t *j = asm_jmp(&g->a);
@@ -275,15 +296,15 @@ static void gen_goto(Gen *g, IrInsn *i)
     if (poll)
         asm_patch(&g->a, poll);
     /* what begins in the last bytes may go on in the next page: such a unit is never linked */
-    if (cross || i->imm > TCG_PAGE_SIZE - 15)
-        emit_probe(g, i->imm, (unsigned)(l - g->ctx->links));
+    if (cross || to > TCG_PAGE_SIZE - 15)
+        emit_probe(g, to, (unsigned)(l - g->ctx->links));
     else
-        emit_leave(g, i->imm, (unsigned)(l - g->ctx->links));
+        emit_leave(g, to, (unsigned)(l - g->ctx->links));
     if (hot) {
         asm_patch(&g->a, hot);
         asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, leave));
         a32(&g->a, LEAVE_HOT);
-        emit_leave(g, i->imm, (unsigned)(l - g->ctx->links));
+        emit_leave(g, to, (unsigned)(l - g->ctx->links));
     }
 }
 
@@ -295,19 +316,7 @@ void gen_side_exit(Gen *g, int64_t off)
         asm_patch_to(&g->a, j, (uint8_t *)g->b->replaced->host + rw + ENTRY_BYTES);
         return;
     }
-    TcgLink *l = new_link(g, off, false);
-    if (!l) {
-        emit_leave(g, off, 0);
-        return;
-    }
-    align_behind(g, 1);
-    uint8_t *j = asm_jmp(&g->a);
-    l->at = j - 4;
-    asm_patch(&g->a, j);
-    if (off > TCG_PAGE_SIZE - 15)
-        emit_probe(g, off, (unsigned)(l - g->ctx->links));
-    else
-        emit_leave(g, off, (unsigned)(l - g->ctx->links));
+    leave_to(g, off);
 }
 
 /* Indirect: probe the jump cache here, so that each site has its own host branch to predict. */
@@ -395,8 +404,9 @@ bool gen_ctl(Gen *g, IrInsn *i)
         gen_use_flags(g, i->a);
         gen_branch(g, i->aux, i->imm);
         return true;
+    case IR_CROSS: gen_cross(g, i); return true;
     case IR_BRZ: case IR_BRNZ: gen_brz(g, i); return true;
-    case IR_GOTO: gen_goto(g, i); forget_values(g); return true;
+    case IR_GOTO: leave_to(g, i->imm); forget_values(g); return true;
     case IR_JMP: gen_jmp(g, i); forget_values(g); return true;
     case IR_EXIT: gen_exit(g, i); forget_values(g); return true;
     case IR_CALL: gen_call(g, i); return true;

@@ -106,7 +106,7 @@ void gen_put_flags(Gen *g, unsigned slot, IrVal fl)
 }
 
 /* ---- deferred puts ---- */
-static bool branch(const IrInsn *i) { return i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ; }
+static bool branch(const IrInsn *i) { return i->op == IR_CROSS || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ; }
 
 /* What makes the flags @v again. */
 static bool again_from(const Gen *g, IrVal v, uint16_t *ret_x, uint16_t *ret_y)

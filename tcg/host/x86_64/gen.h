@@ -76,6 +76,7 @@ typedef struct Gen {
     unsigned regime;
     unsigned at;               /* instruction being emitted */
     int64_t insn_off;          /* page offset of the guest instruction */
+    int64_t max_off;           /* of any of the unit */
     Loc loc[IR_MAX_INSNS];
     uint16_t rep[IR_MAX_INSNS];
     uint16_t reg_val[16];      /* value in each temporary, 0 = free */

@@ -111,7 +111,7 @@ static void only_access(Only *o, Gen *g, unsigned at)
     bool access = i->op == IR_LD || i->op == IR_ST;
     if (i->op == IR_INSN)
         *o = (Only){ 0 };
-    else if (access || ir_op_info[i->op].flags & (IRF_M | IRF_X) || i->op == IR_CALL || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ)
+    else if (access || ir_op_info[i->op].flags & (IRF_M | IRF_X) || i->op == IR_CALL || i->op == IR_CROSS || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ)
         o->spoilt |= !access || o->at || i->mem & IRM_RMW;
     if (access && !o->at)
         o->at = at;

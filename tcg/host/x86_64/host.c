@@ -354,17 +354,20 @@ static void host_enter(TcgCpu *cpu, TcgBlock *b)
 static void store32(uint8_t *at, uint32_t v) { __atomic_store_n((uint32_t *)at, v, __ATOMIC_RELEASE); }
 
 /* l->at: the displacement (same page), or the context immediate (other page: the displacement is l->disp behind it). */
-static void host_link(TcgContext *ctx, TcgLink *l, TcgBlock *to, uint32_t ctx_id, int64_t page_delta)
+static void host_link(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t ctx_id)
 {
     uint8_t *at = l->at;
-    (void)page_delta;
+    if (l->check) {
+        store32(at, ctx_id);
+        return;
+    }
     if (!l->cross) {
-        store32(at, (uint32_t)((uint8_t *)to->host - (at - (ctx->rw - ctx->rx) + 4)));
+        store32(at, (uint32_t)((const uint8_t *)entry - (at - (ctx->rw - ctx->rx) + 4)));
         return;
     }
     uint8_t *disp = at + l->disp;
     store32(at, 0xffffffff);
-    store32(disp, (uint32_t)((uint8_t *)to->host - (disp - (ctx->rw - ctx->rx) + 4)));
+    store32(disp, (uint32_t)((const uint8_t *)entry - (disp - (ctx->rw - ctx->rx) + 4)));
     store32(at, ctx_id);
 }
 

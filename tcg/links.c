@@ -1,0 +1,99 @@
+/* Direct jumps between translations: made when somebody came that way, undone when the translation they lead to is no more. */
+#include "tcg/tcg-internal.h"
+
+static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
+enum { MAX_RELINKS = 32 };
+
+/* ctx->lock held, as below. */
+static void link_detach(TcgContext *ctx, TcgLink *l)
+{
+    if (!l->to)
+        return;
+    if (l->prev)
+        ctx->links[l->prev].next = l->next;
+    else
+        l->to->in_links = l->next;
+    if (l->next)
+        ctx->links[l->next].prev = l->prev;
+    l->to = NULL;
+}
+
+static void link_attach(TcgContext *ctx, TcgLink *l, TcgBlock *to)
+{
+    uint32_t n = (uint32_t)(l - ctx->links);
+    link_detach(ctx, l);
+    l->to = to;
+    l->prev = 0;
+    l->next = to->in_links;
+    if (l->next)
+        ctx->links[l->next].prev = n;
+    to->in_links = n;
+}
+
+void tcg_let_go(TcgContext *ctx, TcgBlock *b)
+{
+    for (uint32_t n; (n = b->in_links);) {
+        TcgLink *l = &ctx->links[n];
+        ctx->host->unlink(ctx, l);
+        l->ctx_id = 0;
+        l->linked = 0;
+        link_detach(ctx, l);
+    }
+}
+
+void tcg_leave_dead(TcgCpu *cpu, unsigned index, uint64_t generation)
+{
+    enum { PATIENCE = 4 };     /* the same bytes may soon be back */
+    TcgContext *ctx = cpu->ctx;
+    pthread_mutex_lock(&ctx->lock);
+    TcgBlock *b = ctx->generation == generation && index <= ctx->blocks->len ? ctx->blocks->pdata[index - 1] : NULL;
+    if (b && b->dead && ++b->dead_hits >= PATIENCE) {
+        b->dead_hits = 0;
+        tcg_let_go(ctx, b);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+void *tcg_counted(TcgContext *ctx, TcgBlock *b)
+{
+    if (ctx->config.tier != TCG_TIER_AUTO || !ctx->host->count || b->tier == 2 || b->region || b->gpa2 || b->one_insn)
+        return b->host;
+    if (!b->counted) {
+        b->heat = HEAT_START;
+        b->counted = ctx->host->count(ctx, b);
+    }
+    return b->counted ? b->counted : b->host;
+}
+
+/* The way out of a region by @l was gone because in this context nobody had looked whether the page is the same: it is, now that it led to @b. */
+static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b, uint32_t ctx_id)
+{
+    for (unsigned n = 0; n < l->from->n_links; n++) {
+        TcgLink *c = &ctx->links[l->from->first_link + n];
+        if (!c->check || c->off != (l->off & (int64_t)PAGE_MASK) || c->gpa != (b->gpa & PAGE_MASK) || c->ctx_id == ctx_id || c->tries == MAX_RELINKS)
+            continue;
+        c->tries++;
+        c->ctx_id = ctx_id;
+        ctx->host->link(ctx, c, NULL, ctx_id);
+    }
+}
+
+void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
+{
+    TcgContext *ctx = cpu->ctx;
+    pthread_mutex_lock(&ctx->lock);
+    if (ctx->generation == generation && n < ctx->n_links && !b->dead && !b->one_insn) {
+        TcgLink *l = &ctx->links[n];
+        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->ctx_id != cpu->ctx_id && l->tries < MAX_RELINKS : !b->gpa2);
+        if (ok) {
+            l->tries++;
+            l->linked = 1;
+            l->ctx_id = cpu->ctx_id;
+            link_attach(ctx, l, b);
+            ctx->host->link(ctx, l, l->from->tier == 2 ? tcg_counted(ctx, b) : b->host, cpu->ctx_id);
+            if (l->cross && l->from->tier == 2)
+                renew_check(ctx, l, b, cpu->ctx_id);
+        }
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}

@@ -1,0 +1,137 @@
+/*
+ * Where regions lead: what the blocks of a page know of the ways that were gone, and pages other than the first. A page is taken in when a block's jump
+ * there is linked in this context: so it is known without asking page tables (the worker has none), has translations and is watched. Translated code looks
+ * whether the context is still that one before it goes on there (IR_CROSS).
+ */
+#include <string.h>
+
+#include "tcg/tcg-internal.h"
+
+static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
+
+int tcg_region_page(const TcgUnitDesc *d, int64_t off)
+{
+    const TcgContext *ctx = d->cpu->ctx;
+    for (unsigned n = 0; n < ctx->n_region_pages; n++)
+        if (off >= ctx->region_page[n].off && off < ctx->region_page[n].off + TCG_PAGE_SIZE)
+            return (int)n;
+    return -1;
+}
+
+/* Jumps of the block that ends before @next: the next one behind @l of it or its like; NULL: there are no more. */
+typedef struct Ways { const CodePage *p; const TcgPart *part; unsigned g, last, n; uint64_t mode, end; } Ways;
+
+static bool ways_begin(const TcgUnitDesc *d, int64_t next, Ways *w)
+{
+    const TcgContext *ctx = d->cpu->ctx;
+    int at = tcg_region_page(d, next - 1);
+    if (at < 0)
+        return false;
+    const CodePage *p = ctx->region_page[at].page;
+    unsigned last = (unsigned)(next - 1 - ctx->region_page[at].off) >> 6, first = last < p->span ? 0 : last - p->span;
+    *w = (Ways){ p, p->at[first], first, last, 0, d->mode, p->gpa + (uint64_t)(next - ctx->region_page[at].off) };
+    return true;
+}
+
+static const TcgLink *ways_next(const TcgUnitDesc *d, Ways *w)
+{
+    for (;;) {
+        while (!w->part && w->g < w->last)
+            w->part = w->p->at[++w->g];
+        if (!w->part)
+            return NULL;
+        const TcgBlock *b = w->part->b;
+        if (b->mode == w->mode && b->tier < 2 && w->part == b->part && b->gpa + b->len == w->end && w->n < b->n_links)
+            return &d->cpu->ctx->links[b->first_link + w->n++];
+        w->part = w->part->next;
+        w->n = 0;
+    }
+}
+
+unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to)
+{
+    Ways w;
+    unsigned seen = 0;
+    if (!ways_begin(d, next, &w))
+        return 0;
+    int64_t base = d->cpu->ctx->region_page[tcg_region_page(d, next - 1)].off;
+    for (const TcgLink *l; (l = ways_next(d, &w));)
+        if (l->tries)
+            seen |= l->off == next - base ? 1 : l->off == to - base ? 2 : 0;
+    return seen;
+}
+
+/* One that is there and watched: somebody jumped from @next to @to, in this context. */
+static CodePage *page_jumped_to(const TcgUnitDesc *d, int64_t next, int64_t to)
+{
+    Ways w;
+    if (!d->cpu->ctx_id || !ways_begin(d, next, &w))
+        return NULL;
+    int64_t base = d->cpu->ctx->region_page[tcg_region_page(d, next - 1)].off;
+    for (const TcgLink *l; (l = ways_next(d, &w));)
+        if (l->cross && l->linked && l->off == to - base && l->ctx_id == d->cpu->ctx_id && l->to && !l->to->dead)
+            return tcg_code_page(d->cpu->ctx, l->to->gpa & PAGE_MASK);
+    return NULL;
+}
+
+TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to, unsigned *ret_page)
+{
+    TcgContext *ctx = d->cpu->ctx;
+    int at = tcg_region_page(d, to);
+    if (at < 0) {
+        CodePage *p = ctx->n_region_pages < TCG_REGION_PAGES ? page_jumped_to(d, next, to) : NULL;
+        if (!p || !p->host || p->loose || to < -(1 << 30) || to > 1 << 30)
+            return TCG_GO_NOT;
+        at = (int)ctx->n_region_pages++;
+        ctx->region_page[at].off = to & ~(int64_t)(TCG_PAGE_SIZE - 1);
+        ctx->region_page[at].page = p;
+        ctx->region_page[at].met = false;
+        __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);    /* watched from before it is read */
+        memcpy(ctx->code_copy[at], p->host, TCG_PAGE_SIZE);
+    }
+    *ret_page = (unsigned)at;
+    bool met = ctx->region_page[at].met;
+    ctx->region_page[at].met = true;
+    return met ? TCG_GO : TCG_GO_CHECK;
+}
+
+const uint8_t *tcg_region_code(const TcgUnitDesc *d, int64_t off, unsigned *ret_avail)
+{
+    const TcgContext *ctx = d->cpu->ctx;
+    int at = tcg_region_page(d, off);
+    if (at < 0)
+        return NULL;
+    unsigned in = (unsigned)(off - ctx->region_page[at].off);
+    *ret_avail = TCG_PAGE_SIZE - in;
+    return ctx->code_copy[at] + in;
+}
+
+bool tcg_region_took(TcgUnitDesc *d, int64_t off, unsigned len)
+{
+    enum { NEAR = 32 };        /* what lies between is watched too */
+    int64_t page = off & ~(int64_t)(TCG_PAGE_SIZE - 1), end = off + len;
+    int at = tcg_region_page(d, off);
+    if (end > page + TCG_PAGE_SIZE || (at > 0 && d->cpu->ctx->region_page[at].page->vain >> ((off - page) >> 6) & 1))   /* IrUnit.apart knows the first page */
+        return false;
+    for (unsigned n = 0; n < d->n_spans; n++) {
+        int64_t from = d->span[n].off, to = from + d->span[n].len;
+        if ((from & ~(int64_t)(TCG_PAGE_SIZE - 1)) != page || (n ? off < from - NEAR : off < from) || off > to + NEAR)
+            continue;
+        d->span[n].off = MIN(from, off);
+        d->span[n].len = (unsigned)(MAX(to, end) - d->span[n].off);
+        return true;
+    }
+    if (d->n_spans == TCG_REGION_SPANS)
+        return false;
+    d->span[d->n_spans].off = off;
+    d->span[d->n_spans++].len = len;
+    return true;
+}
+
+unsigned tcg_region_at(const TcgUnitDesc *d, int64_t to)
+{
+    const TcgContext *ctx = d->cpu->ctx;
+    int at = tcg_region_page(d, to);
+    const TcgBlock *b = at < 0 ? NULL : tcg_block_find(d->cpu->ctx, ctx->region_page[at].page->gpa + (uint64_t)(to - ctx->region_page[at].off), 0, d->mode, false);
+    return b && b->tier == 2 ? b->n_insns : 0;
+}
