@@ -115,6 +115,9 @@ static bool aim(Gen *g, const X86Insn *in)
         mov_imm(g, X86_RCX, (uint32_t)(rnd(g) % 20) | junk);
         return true;
     }
+    /* The frame must not end beyond the stack segment's limit: QEMU does not look there. x86_limits asks the host. */
+    if (!strcmp(in->op->name, "enter") && (in->imm & 0xffff) > 0x1000)
+        return false;
     if (named(in, stack)) {
         mov_imm(g, X86_RSP, 0x1800 + 2 * (uint32_t)(rnd(g) % 64));
         if (in->op->name[0] == 'l' || in->op->name[0] == 'e')

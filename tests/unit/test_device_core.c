@@ -14,7 +14,7 @@ typedef struct Toy {
     int32_t i32;
     char *str;
     uint8_t mac[6];
-    void *ref;
+    void *ref, *own;
     unsigned slot;              /* the bus's own property */
     unsigned realized, unrealized, resets;
 } Toy;
@@ -52,7 +52,8 @@ static const PropDesc toy_props[] = {
     PROP(Toy, str, PROP_STR, "str", .def = "hello"),
     PROP(Toy, size, PROP_SIZE, "size"),
     PROP(Toy, mac, PROP_MAC, "mac"),
-    PROP(Toy, ref, PROP_REF, "ref", .ref_type = "thing", .required = true),
+    PROP(Toy, ref, PROP_REF, "ref", .ref_type = "thing", .required = true, .shared = true),
+    PROP(Toy, own, PROP_REF, "own", .ref_type = "thing"),
     { 0 }
 };
 
@@ -116,6 +117,7 @@ static void test_values(Machine *m)
     Toy *t = (Toy *)machine_add_device(m, "toy", ARGS("id=t1", "ref=x", "flag=off", "u8=0x64", "u16=16", "u64=18446744073709551615", "size=3M",
                                                       "mac=52:54:00:12:34:Fe", "str=a,b"), NULL);
     CHECK(t && !t->flag && t->u8 == 100 && t->u16 == 16 && t->u32 == 16 && t->u64 == UINT64_MAX && t->size == 3u << 20 && t->i32 == -1);
+    refuse(m, "toy", ARGS("ref=x", "own=x"), "belongs to another device already");
     CHECK(t->mac[5] == 0xfe && !strcmp(t->str, "a,b") && t->slot == 0 && t->resets == 1);
     Toy *u = (Toy *)machine_add_device(m, "toy", ARGS("ref=x", "i32=-5"), NULL);
     CHECK(u && u->flag && u->i32 == -5 && !strcmp(u->str, "hello") && u->slot == 1 && u->dev.id);
