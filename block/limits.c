@@ -75,18 +75,24 @@ bool block_set_limits(BlockNode *node, const BlockLimits *limits, GError **err)
 
 /* ---- requests ---- */
 
+/* Whole numbers: a device calls this in the middle of the guest's code, whose flag for inexact results the host's is then (tcg/softmmu.c). */
+static int64_t ns_of(uint64_t amount, uint64_t per_sec, int64_t max)
+{
+    unsigned __int128 ns = (unsigned __int128)amount * 1000000000 / per_sec;
+    return ns > (uint64_t)max ? max : (int64_t)ns;
+}
+
 /* Let @amount pass; returns when. */
 static int64_t pay(const BlockLimit *l, Clocks *c, uint64_t amount, int64_t now)
 {
+    const int64_t window_max = 1000000000000000000, cost_max = 3600000000000;
     if (!l->per_sec)
         return now;
-    double window = l->burst_per_sec ? (double)l->burst_per_sec * (double)MAX(l->burst_sec, 1) * 1e9 / (double)l->per_sec : PAUSE_WORTH_NS;
-    double cost = (double)amount * 1e9 / (double)l->per_sec;
-    c->paid_ns = MAX(c->paid_ns, now - (int64_t)MIN(window, 1e18)) + (int64_t)MIN(cost, 3600e9);
+    int64_t window = l->burst_per_sec ? ns_of(l->burst_per_sec * MAX(l->burst_sec, 1), l->per_sec, window_max) : PAUSE_WORTH_NS;
+    c->paid_ns = MAX(c->paid_ns, now - window) + ns_of(amount, l->per_sec, cost_max);
     if (l->burst_sec <= 1)
         return c->paid_ns;
-    cost = (double)amount * 1e9 / (double)l->burst_per_sec;
-    c->burst_ns = MAX(c->burst_ns, now - PAUSE_WORTH_NS) + (int64_t)MIN(cost, 3600e9);
+    c->burst_ns = MAX(c->burst_ns, now - PAUSE_WORTH_NS) + ns_of(amount, l->burst_per_sec, cost_max);
     return MAX(c->paid_ns, c->burst_ns);
 }
 
