@@ -88,18 +88,23 @@ static void page_disarm(TcgCpu *cpu, CodePage *p)
         cpu->cb->page_code(cpu->opaque, p->gpa, false);
 }
 
+static CodePage *page_get(TcgContext *ctx, uint64_t gpa)
+{
+    CodePage *p = tcg_code_page(ctx, gpa);
+    if (p)
+        return p;
+    p = g_new0(CodePage, 1);
+    p->gpa = gpa;
+    __atomic_fetch_or(&ctx->maybe_code[maybe_bit(gpa) >> 6], 1ull << (maybe_bit(gpa) & 63), __ATOMIC_SEQ_CST);
+    p->next = ctx->pages[page_hash(gpa)];
+    __atomic_store_n(&ctx->pages[page_hash(gpa)], p, __ATOMIC_RELEASE);
+    return p;
+}
+
 /* One more translation, or one being made: writes are watched from before its bytes are read. */
 static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
 {
-    TcgContext *ctx = cpu->ctx;
-    CodePage *p = tcg_code_page(ctx, gpa);
-    if (!p) {
-        p = g_new0(CodePage, 1);
-        p->gpa = gpa;
-        __atomic_fetch_or(&ctx->maybe_code[maybe_bit(gpa) >> 6], 1ull << (maybe_bit(gpa) & 63), __ATOMIC_SEQ_CST);
-        p->next = ctx->pages[page_hash(gpa)];
-        __atomic_store_n(&ctx->pages[page_hash(gpa)], p, __ATOMIC_RELEASE);
-    }
+    CodePage *p = page_get(cpu->ctx, gpa);
     p->n_live++;
     if (!p->armed && !p->loose)
         page_arm(cpu, p);
@@ -311,6 +316,18 @@ void tcg_lookup_vain(TcgCpu *cpu)
         p->killed = NULL;      /* none of these shall come back */
         p->n_killed = 0;
     }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+void tcg_page_twice(TcgContext *ctx, uint64_t gpa)
+{
+    pthread_mutex_lock(&ctx->lock);
+    CodePage *p = page_get(ctx, gpa);
+    if (!p->twice)
+        kill_range(ctx->cpus->pdata[0], ctx, gpa, TCG_PAGE_SIZE, ~0ull);
+    p->twice = true;
+    p->killed = NULL;          /* these have such links */
+    p->n_killed = 0;
     pthread_mutex_unlock(&ctx->lock);
 }
 
@@ -605,7 +622,7 @@ static void set_parts(TcgCpu *cpu, TcgBlock *b, const TcgUnitDesc *t)
 static void keep_parts(TcgCpu *cpu, TcgBlock *b, const CodePage *p)
 {
     TcgContext *ctx = cpu->ctx;
-    b->revivable = !b->gpa2;
+    b->revivable = !b->gpa2 && !(b->replaced && b->replaced->len > b->part[0].len);     /* its side exits lead into that block, which must be of these bytes too */
     for (unsigned n = 0; n < b->n_parts; n++) {
         TcgPart *part = &b->part[n];
         uint64_t page = part->gpa & PAGE_MASK;

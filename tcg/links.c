@@ -78,13 +78,22 @@ static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b, ui
     }
 }
 
+/* Some page of @b is at two addresses: the same distance from there may be another page. */
+static bool from_twice(TcgContext *ctx, const TcgBlock *b)
+{
+    bool twice = false;
+    for (unsigned n = 0; n < b->n_parts; n++)
+        twice |= tcg_code_page(ctx, b->part[n].gpa & PAGE_MASK)->twice;
+    return twice;
+}
+
 void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
 {
     TcgContext *ctx = cpu->ctx;
     pthread_mutex_lock(&ctx->lock);
     if (ctx->generation == generation && n < ctx->n_links && !b->dead && !b->one_insn) {
         TcgLink *l = &ctx->links[n];
-        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->ctx_id != cpu->ctx_id && l->tries < MAX_RELINKS : !b->gpa2);
+        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->ctx_id != cpu->ctx_id && l->tries < MAX_RELINKS && !from_twice(ctx, l->from) : !b->gpa2);
         if (ok) {
             l->tries++;
             l->linked = 1;

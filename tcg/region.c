@@ -4,6 +4,8 @@
  * whether the context is still that one before it goes on there (IR_CROSS).
  */
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "tcg/tcg-internal.h"
 
@@ -74,6 +76,16 @@ static CodePage *page_jumped_to(const TcgUnitDesc *d, int64_t next, int64_t to)
     return NULL;
 }
 
+/* Direct memory: another thread may just be taking the page away, whose translations are dropped after that. */
+static bool copy_page(const TcgContext *ctx, uint8_t *to, const uint8_t *from)
+{
+    struct iovec here = { to, TCG_PAGE_SIZE }, there = { (void *)(uintptr_t)from, TCG_PAGE_SIZE };
+    if (ctx->config.direct)
+        return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == TCG_PAGE_SIZE;
+    memcpy(to, from, TCG_PAGE_SIZE);
+    return true;
+}
+
 TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to, unsigned *ret_page)
 {
     TcgContext *ctx = d->cpu->ctx;
@@ -82,12 +94,17 @@ TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to, unsigned *ret_page
         CodePage *p = ctx->n_region_pages < TCG_REGION_PAGES ? page_jumped_to(d, next, to) : NULL;
         if (!p || !p->host || p->loose || to < -(1 << 30) || to > 1 << 30)
             return TCG_GO_NOT;
-        at = (int)ctx->n_region_pages++;
+        uint64_t map = p->map;
+        at = (int)ctx->n_region_pages;
+        __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);    /* watched from before it is read */
+        if (!copy_page(ctx, ctx->code_copy[at], p->host)) {
+            __atomic_store_n(&p->map, map, __ATOMIC_SEQ_CST);
+            return TCG_GO_NOT;
+        }
+        ctx->n_region_pages++;
         ctx->region_page[at].off = to & ~(int64_t)(TCG_PAGE_SIZE - 1);
         ctx->region_page[at].page = p;
         ctx->region_page[at].met = false;
-        __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);    /* watched from before it is read */
-        memcpy(ctx->code_copy[at], p->host, TCG_PAGE_SIZE);
     }
     *ret_page = (unsigned)at;
     bool met = ctx->region_page[at].met;

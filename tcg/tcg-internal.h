@@ -20,6 +20,10 @@ enum { TLB_G_READ = 1, TLB_G_WRITE = 2,    /* what the page tables allow (write:
 /* Executable pages met; an entry counts while its generation is the current one. */
 typedef struct XEntry { uint64_t va, gpa; uint32_t gen, regime; } XEntry;
 
+/* Where an executable page was met first in a generation, by both: at a second address its neighbours may be other ones. */
+enum { XHOMES = 4096 };
+typedef struct XHome { uint64_t gpa, va; uint32_t gen; } XHome;
+
 /* Executable pages met in a generation, as a filter: a page whose bit is clear was not (its XEntry may be replaced by another one's). */
 enum { XSEEN_BITS = 1 << 14 };
 typedef struct XSeen { uint64_t bits[XSEEN_BITS / 64]; } XSeen;
@@ -140,6 +144,7 @@ typedef struct CodePage {
     uint64_t vain;             /* of the instructions in these 64 bytes some find devices: their accesses share no look-up */
     unsigned vain_hits;
     bool armed, unchecked;
+    bool twice;                /* met at two addresses in one context: how far it is to other pages says nothing, no jumps there are linked */
     struct { struct TcgSoft at; uint8_t n; } patched[TCG_MAX_SOFT];    /* writes that killed translations, how often each */
     /* Direct memory: protecting it costs too much just now, so it is not watched, its translations are checked. */
     bool loose;
@@ -246,6 +251,8 @@ struct TcgCpu {
     XEntry x_super[XTLB_SIZE];
     XSeen x_super_seen;
     LargePages x_super_large;
+    XHome x_home[XHOMES];
+    uint64_t twice;            /* a page met at a second address, + 1: before anything of it runs there, see tcg_page_twice */
     bool super_nonglobal;      /* supervisor code of this generation came from a non-global page */
     uint64_t mode;             /* cached mode key and its number */
     unsigned mode_no;
@@ -329,6 +336,8 @@ void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
 void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len);
 /* Pages armed lately: look whether a store slipped through. At a safe point. */
 void tcg_check_armed(TcgCpu *cpu);
+/* The page is at two addresses of a context: from now on its ways into other pages are looked up. */
+void tcg_page_twice(TcgContext *ctx, uint64_t gpa);
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watched */
 bool tcg_code_pages_are(TcgContext *ctx, bool (*same)(void *opaque, uint64_t gpa), void *opaque);   /* all that translations were made of */
 void tcg_update_ctx(TcgCpu *cpu);

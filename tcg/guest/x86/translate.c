@@ -319,7 +319,7 @@ bool x86_hold_next(X86Tr *t)
     if (one_insn_mode(t) || d->end_at_store || t->slow || t->next >= TCG_PAGE_SIZE || d->n_insns + 2 > max || !room_left(t))
         return false;
     const uint8_t *code = code_at(t, t->next, &avail);
-    if (!code || x86_decode(code, avail, t->mode, &in) != X86D_OK || t->next + in.len > TCG_PAGE_SIZE)
+    if (!code || x86_decode(code, avail, t->mode, &in) != X86D_OK || t->next + in.len > TCG_PAGE_SIZE || (d->region && !tcg_region_took(t->t, t->next, in.len)))
         return false;
     t->hold = true;
     return true;
