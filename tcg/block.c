@@ -88,23 +88,18 @@ static void page_disarm(TcgCpu *cpu, CodePage *p)
         cpu->cb->page_code(cpu->opaque, p->gpa, false);
 }
 
-static CodePage *page_get(TcgContext *ctx, uint64_t gpa)
-{
-    CodePage *p = tcg_code_page(ctx, gpa);
-    if (p)
-        return p;
-    p = g_new0(CodePage, 1);
-    p->gpa = gpa;
-    __atomic_fetch_or(&ctx->maybe_code[maybe_bit(gpa) >> 6], 1ull << (maybe_bit(gpa) & 63), __ATOMIC_SEQ_CST);
-    p->next = ctx->pages[page_hash(gpa)];
-    __atomic_store_n(&ctx->pages[page_hash(gpa)], p, __ATOMIC_RELEASE);
-    return p;
-}
-
 /* One more translation, or one being made: writes are watched from before its bytes are read. */
 static CodePage *page_hold(TcgCpu *cpu, uint64_t gpa)
 {
-    CodePage *p = page_get(cpu->ctx, gpa);
+    TcgContext *ctx = cpu->ctx;
+    CodePage *p = tcg_code_page(ctx, gpa);
+    if (!p) {
+        p = g_new0(CodePage, 1);
+        p->gpa = gpa;
+        __atomic_fetch_or(&ctx->maybe_code[maybe_bit(gpa) >> 6], 1ull << (maybe_bit(gpa) & 63), __ATOMIC_SEQ_CST);
+        p->next = ctx->pages[page_hash(gpa)];
+        __atomic_store_n(&ctx->pages[page_hash(gpa)], p, __ATOMIC_RELEASE);
+    }
     p->n_live++;
     if (!p->armed && !p->loose)
         page_arm(cpu, p);
@@ -316,18 +311,6 @@ void tcg_lookup_vain(TcgCpu *cpu)
         p->killed = NULL;      /* none of these shall come back */
         p->n_killed = 0;
     }
-    pthread_mutex_unlock(&ctx->lock);
-}
-
-void tcg_page_twice(TcgContext *ctx, uint64_t gpa)
-{
-    pthread_mutex_lock(&ctx->lock);
-    CodePage *p = page_get(ctx, gpa);
-    if (!p->twice)
-        kill_range(ctx->cpus->pdata[0], ctx, gpa, TCG_PAGE_SIZE, ~0ull);
-    p->twice = true;
-    p->killed = NULL;          /* these have such links */
-    p->n_killed = 0;
     pthread_mutex_unlock(&ctx->lock);
 }
 
@@ -657,6 +640,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     ctx->region_page[0].page = (CodePage *)p;
     ctx->region_page[0].met = true;
     ctx->n_region_pages = 1;
+    ctx->region_base = (uint32_t)(va & PAGE_MASK);
     soft_places(ctx, p, host, &t);
     ir_begin(u, ctx->ir_buf, cpu->isa->slots, cpu->isa->n_slots);
     u->apart = p->vain;

@@ -66,7 +66,7 @@ void *tcg_counted(TcgContext *ctx, TcgBlock *b)
 }
 
 /* The way out of a region by @l was gone because in this context nobody had looked whether the page is the same: it is, now that it led to @b. */
-static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b, uint32_t ctx_id)
+static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b, uint32_t ctx_id, uint32_t page)
 {
     for (unsigned n = 0; n < l->from->n_links; n++) {
         TcgLink *c = &ctx->links[l->from->first_link + n];
@@ -74,34 +74,27 @@ static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b, ui
             continue;
         c->tries++;
         c->ctx_id = ctx_id;
-        ctx->host->link(ctx, c, NULL, ctx_id);
+        ctx->host->link(ctx, c, NULL, ctx_id, page);
     }
 }
 
-/* Some page of @b is at two addresses: the same distance from there may be another page. */
-static bool from_twice(TcgContext *ctx, const TcgBlock *b)
-{
-    bool twice = false;
-    for (unsigned n = 0; n < b->n_parts; n++)
-        twice |= tcg_code_page(ctx, b->part[n].gpa & PAGE_MASK)->twice;
-    return twice;
-}
-
-void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation)
+void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t generation)
 {
     TcgContext *ctx = cpu->ctx;
     pthread_mutex_lock(&ctx->lock);
     if (ctx->generation == generation && n < ctx->n_links && !b->dead && !b->one_insn) {
         TcgLink *l = &ctx->links[n];
-        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->ctx_id != cpu->ctx_id && l->tries < MAX_RELINKS && !from_twice(ctx, l->from) : !b->gpa2);
+        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->ctx_id != cpu->ctx_id && l->tries < MAX_RELINKS : !b->gpa2);
         if (ok) {
             l->tries++;
             l->linked = 1;
             l->ctx_id = cpu->ctx_id;
             link_attach(ctx, l, b);
-            ctx->host->link(ctx, l, l->from->tier == 2 ? tcg_counted(ctx, b) : b->host, cpu->ctx_id);
+            uint32_t page = (uint32_t)((va - (uint64_t)l->off) & PAGE_MASK);       /* where the jump's is */
+            l->page = page;
+            ctx->host->link(ctx, l, l->from->tier == 2 ? tcg_counted(ctx, b) : b->host, cpu->ctx_id, page);
             if (l->cross && l->from->tier == 2)
-                renew_check(ctx, l, b, cpu->ctx_id);
+                renew_check(ctx, l, b, cpu->ctx_id, page);
         }
     }
     pthread_mutex_unlock(&ctx->lock);

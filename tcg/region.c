@@ -63,7 +63,7 @@ unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to)
     return seen;
 }
 
-/* One that is there and watched: somebody jumped from @next to @to, in this context. */
+/* One that is there and watched: somebody jumped from @next to @to, in this context and from this place. */
 static CodePage *page_jumped_to(const TcgUnitDesc *d, int64_t next, int64_t to)
 {
     Ways w;
@@ -71,7 +71,8 @@ static CodePage *page_jumped_to(const TcgUnitDesc *d, int64_t next, int64_t to)
         return NULL;
     int64_t base = d->cpu->ctx->region_page[tcg_region_page(d, next - 1)].off;
     for (const TcgLink *l; (l = ways_next(d, &w));)
-        if (l->cross && l->linked && l->off == to - base && l->ctx_id == d->cpu->ctx_id && l->to && !l->to->dead)
+        if (l->cross && l->linked && l->off == to - base && l->ctx_id == d->cpu->ctx_id &&
+            l->page == (uint32_t)(d->cpu->ctx->region_base + (uint64_t)base) && l->to && !l->to->dead)
             return tcg_code_page(d->cpu->ctx, l->to->gpa & PAGE_MASK);
     return NULL;
 }

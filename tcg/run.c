@@ -453,7 +453,6 @@ static void flush_world(TcgCpu *cpu)
         for (unsigned n = 0; n < ctx->cpus->len; n++) {
             TcgCpu *c = ctx->cpus->pdata[n];
             memset(c->x_super, 0, sizeof(c->x_super));
-            memset(c->x_home, 0, sizeof(c->x_home));
             c->super_gen = tcg_new_gen(ctx);
             for (unsigned k = 0; k < TLB_SPACES; k++) {
                 memset(c->spaces[k]->x, 0, sizeof(c->spaces[k]->x));
@@ -499,17 +498,6 @@ static TcgBlock *find_block(TcgCpu *cpu, uint64_t va, bool one_insn)
     if (!b && cpu->isa->bus_fault && !cpu->cb->page(cpu->opaque, gpa & ~(uint64_t)(TCG_PAGE_SIZE - 1), &flags))
         cpu->isa->bus_fault(cpu, va, TCG_EXEC);
     return b ? b : tcg_block_make(cpu, va, gpa, one_insn, !one_insn && cpu->ctx->config.tier == TCG_TIER_2 ? 2 : 1);
-}
-
-/* The same, and nothing is left of a page that was met a second time. */
-static TcgBlock *find_known(TcgCpu *cpu, uint64_t va, bool one_insn)
-{
-    TcgBlock *b = find_block(cpu, va, one_insn);
-    if (!cpu->twice)
-        return b;
-    tcg_page_twice(cpu->ctx, cpu->twice - 1);
-    cpu->twice = 0;
-    return find_block(cpu, va, one_insn);
 }
 
 static void see_generation(TcgCpu *cpu)
@@ -628,10 +616,10 @@ static unsigned run_on(TcgCpu *cpu)
     if (!tcg_fetch_peek(cpu, va, &gpa))
         return 0;
     TcgBlock *to = tcg_block_find(cpu->ctx, gpa | (va & ~PAGE_MASK), 0, cpu->mode, false);
-    if (!to || to->checked || cpu->twice || cpu->link & LINK_DEAD)
+    if (!to || to->checked || cpu->link & LINK_DEAD)
         return 0;
     if (cpu->link)
-        tcg_link_jump(cpu, cpu->link, to, cpu->code_generation);
+        tcg_link_jump(cpu, cpu->link, to, va, cpu->code_generation);
     tcg_jumps_enter(cpu, va, arrival(cpu, to));
     return run_block(cpu, to, va);
 }
@@ -653,7 +641,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
     if (va != came_to)         /* an interrupt came first: that is not where the jump goes */
         cpu->link = 0;
     bool one = cpu->one_insn || single;
-    TcgBlock *b = find_known(cpu, va, one);
+    TcgBlock *b = find_block(cpu, va, one);
     if (b && b->checked && !tcg_block_stands(cpu, b))
         b = find_block(cpu, va, one);
     b = heat(cpu, va, b, one || va != came_to || (b && b->checked));
@@ -677,7 +665,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
         else if (cpu->link && cpu->ctx->fork_young)
             tcg_fork_note(cpu, va, cpu->link);
         if (cpu->link && !(cpu->link & LINK_DEAD))
-            tcg_link_jump(cpu, cpu->link, b, cpu->code_generation);
+            tcg_link_jump(cpu, cpu->link, b, va, cpu->code_generation);
         tcg_jumps_enter(cpu, va, arrival(cpu, b));
     }
     unsigned left = run_block(cpu, b, va);

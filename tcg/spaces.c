@@ -85,19 +85,6 @@ static XEntry *x_at(TcgCpu *cpu, uint64_t va, bool super)
     return super ? &cpu->x_super[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)] : &tcg_cur_space(cpu)->x[va >> TCG_PAGE_BITS & (XTLB_SIZE - 1)];
 }
 
-/* Whether the page may be entered: not at a second address of its generation before that was said to the run loop. */
-static bool meet_page(TcgCpu *cpu, uint64_t va, uint64_t gpa, uint32_t gen)
-{
-    XHome *h = &cpu->x_home[((gpa >> TCG_PAGE_BITS) + gen) * 0x9e3779b97f4a7c15ull >> 52];
-    bool twice = h->gen == gen && h->gpa == gpa && h->va != va;
-    if (twice && cpu->twice && cpu->twice != gpa + 1)
-        return false;
-    if (twice)
-        cpu->twice = gpa + 1;
-    *h = (XHome){ gpa, va, gen };
-    return true;
-}
-
 bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
 {
     if (cpu_direct(cpu)) {
@@ -118,10 +105,6 @@ bool tcg_fetch_peek(TcgCpu *cpu, uint64_t va, uint64_t *ret_gpa)
         if (t.page_log2 <= TCG_PAGE_BITS)
             xseen_note(super ? &cpu->x_super_seen : &tcg_cur_space(cpu)->x_seen, va);
         tcg_large_note(super ? &cpu->x_super_large : &tcg_cur_space(cpu)->large, va, t.page_log2);
-        if (!meet_page(cpu, page, t.gpa & PAGE_MASK, gen)) {
-            *ret_gpa = t.gpa & PAGE_MASK;
-            return true;
-        }
         *x = (XEntry){ .va = page, .gpa = t.gpa & PAGE_MASK, .gen = gen, .regime = regime };
     }
     *ret_gpa = x->gpa;

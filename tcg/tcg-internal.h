@@ -20,10 +20,6 @@ enum { TLB_G_READ = 1, TLB_G_WRITE = 2,    /* what the page tables allow (write:
 /* Executable pages met; an entry counts while its generation is the current one. */
 typedef struct XEntry { uint64_t va, gpa; uint32_t gen, regime; } XEntry;
 
-/* Where an executable page was met first in a generation, by both: at a second address its neighbours may be other ones. */
-enum { XHOMES = 4096 };
-typedef struct XHome { uint64_t gpa, va; uint32_t gen; } XHome;
-
 /* Executable pages met in a generation, as a filter: a page whose bit is clear was not (its XEntry may be replaced by another one's). */
 enum { XSEEN_BITS = 1 << 14 };
 typedef struct XSeen { uint64_t bits[XSEEN_BITS / 64]; } XSeen;
@@ -121,9 +117,9 @@ typedef struct TcgBlock {
 /* Host code up to @end (bytes from the block's entry) belongs to the guest instruction at page offset @off. */
 typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
 
-/* A patchable direct jump. */
+/* A patchable direct jump. page: low half of where its page is, when it was made last. */
 /* check: not a jump, but a region's look whether the page at @off is still @gpa, which holds in context ctx_id; on another way out of there it may be renewed. */
-typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp, check; uint32_t ctx_id, prev, next; union { TcgBlock *to; uint64_t gpa; }; } TcgLink;
+typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp, check; uint32_t ctx_id, prev, next, page; union { TcgBlock *to; uint64_t gpa; }; } TcgLink;
 /* env link of who comes from a killed block's stub: and the block's index. */
 enum { LINK_DEAD = 1 << 30 };
 
@@ -144,7 +140,6 @@ typedef struct CodePage {
     uint64_t vain;             /* of the instructions in these 64 bytes some find devices: their accesses share no look-up */
     unsigned vain_hits;
     bool armed, unchecked;
-    bool twice;                /* met at two addresses in one context: how far it is to other pages says nothing, no jumps there are linked */
     struct { struct TcgSoft at; uint8_t n; } patched[TCG_MAX_SOFT];    /* writes that killed translations, how often each */
     /* Direct memory: protecting it costs too much just now, so it is not watched, its translations are checked. */
     bool loose;
@@ -165,7 +160,7 @@ typedef struct HostOps {
     bool (*emit)(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b);
     /* Run from @b until something leaves; env->leave, pc_base/cur_off say why and where. */
     void (*enter)(TcgCpu *cpu, TcgBlock *b);
-    void (*link)(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t ctx_id);
+    void (*link)(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t ctx_id, uint32_t page);     /* page: low half of where the jump's page is */
     void (*unlink)(TcgContext *ctx, TcgLink *l);
     void (*kill)(TcgContext *ctx, TcgBlock *b);
     void (*revive)(TcgContext *ctx, TcgBlock *b);
@@ -216,6 +211,7 @@ struct TcgContext {
     uint8_t code_copy[TCG_REGION_PAGES][TCG_PAGE_SIZE];  /* what is being translated */
     struct { int64_t off; CodePage *page; bool met; } region_page[TCG_REGION_PAGES];   /* of that: from the first one; met: the way went there */
     unsigned n_region_pages;
+    uint32_t region_base;      /* low half of where the unit being made has its (first) page */
     uint8_t *no_ram;           /* a page of all ones */
     JumpTable *no_jumps;
     uint64_t *calls;           /* of vCPUs that are gone, as TcgEnv.calls */
@@ -251,8 +247,6 @@ struct TcgCpu {
     XEntry x_super[XTLB_SIZE];
     XSeen x_super_seen;
     LargePages x_super_large;
-    XHome x_home[XHOMES];
-    uint64_t twice;            /* a page met at a second address, + 1: before anything of it runs there, see tcg_page_twice */
     bool super_nonglobal;      /* supervisor code of this generation came from a non-global page */
     uint64_t mode;             /* cached mode key and its number */
     unsigned mode_no;
@@ -336,8 +330,6 @@ void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
 void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len);
 /* Pages armed lately: look whether a store slipped through. At a safe point. */
 void tcg_check_armed(TcgCpu *cpu);
-/* The page is at two addresses of a context: from now on its ways into other pages are looked up. */
-void tcg_page_twice(TcgContext *ctx, uint64_t gpa);
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watched */
 bool tcg_code_pages_are(TcgContext *ctx, bool (*same)(void *opaque, uint64_t gpa), void *opaque);   /* all that translations were made of */
 void tcg_update_ctx(TcgCpu *cpu);
@@ -350,7 +342,7 @@ void tcg_fork_note(TcgCpu *cpu, uint64_t va, unsigned link);
 void tcg_fork_free(TcgContext *ctx);
 void tcg_lock_init(TcgContext *ctx);
 /* links.c: the jump numbered @n left for the run loop and arrived at @b: make it direct. */
-void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t generation);
+void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t generation);
 /* Jumps that lead to @b find their way anew. ctx->lock held. */
 void tcg_let_go(TcgContext *ctx, TcgBlock *b);
 /* The entry of @b for indirect jumps and for ways out of regions: counted as long as a region may come of it. ctx->lock held. */

@@ -232,14 +232,29 @@ static void align_behind(Gen *g, unsigned n)
         a8(&g->a, nop[len][k]);
 }
 
-static void emit_ctx_look(Gen *g, TcgLink *l, uint32_t ctx_id)
+/* cmp [rbp + disp], imm32; returns the place of the aligned immediate. */
+static uint8_t *emit_look(Gen *g, int32_t disp, uint32_t imm)
 {
-    align_behind(g, 6);        /* cmp m32, imm32: opcode modrm disp32, then the immediate */
+    align_behind(g, 6);        /* opcode modrm disp32, then the immediate */
     asm_prefixes(&g->a, 0x81, 7, NOREG, RBP, false);
     a8(&g->a, 0x80 | 7 << 3 | RBP);
-    a32(&g->a, (uint32_t)ENV(g, ctx_id).disp);
-    l->at = g->a.p;
-    a32(&g->a, ctx_id);
+    a32(&g->a, (uint32_t)disp);
+    uint8_t *at = g->a.p;
+    a32(&g->a, imm);
+    return at;
+}
+
+/* Equal if the context is @ctx_id and the page is where it was: it may be mapped twice, beside different pages. Direct memory has each page once. */
+static void emit_ctx_look(Gen *g, TcgLink *l, uint32_t ctx_id)
+{
+    uint8_t *other = NULL;
+    if (!g->ctx->config.direct) {
+        emit_look(g, (int32_t)g->isa->pc_base_offset - STATE_BIAS, g->ctx->region_base);
+        other = asm_jcc8(&g->a, IRC_NE);
+    }
+    l->at = emit_look(g, ENV(g, ctx_id).disp, ctx_id);      /* LINK_PAGE behind the other immediate: no alignment in between */
+    if (other)
+        asm_patch8(&g->a, other);
 }
 
 /* A region goes on in another page: the context must be the one in which that page was met, or it is left. */

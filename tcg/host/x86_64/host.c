@@ -353,21 +353,19 @@ static void host_enter(TcgCpu *cpu, TcgBlock *b)
 
 static void store32(uint8_t *at, uint32_t v) { __atomic_store_n((uint32_t *)at, v, __ATOMIC_RELEASE); }
 
-/* l->at: the displacement (same page), or the context immediate (other page: the displacement is l->disp behind it). */
-static void host_link(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t ctx_id)
+/* l->at: the displacement (same page), or the context immediate (other page: the page's is LINK_PAGE before it, the displacement l->disp behind it). */
+static void host_link(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t ctx_id, uint32_t page)
 {
-    uint8_t *at = l->at;
-    if (l->check) {
-        store32(at, ctx_id);
-        return;
-    }
+    uint8_t *at = l->at, *disp = at + l->disp;
     if (!l->cross) {
         store32(at, (uint32_t)((const uint8_t *)entry - (at - (ctx->rw - ctx->rx) + 4)));
         return;
     }
-    uint8_t *disp = at + l->disp;
     store32(at, 0xffffffff);
-    store32(disp, (uint32_t)((const uint8_t *)entry - (disp - (ctx->rw - ctx->rx) + 4)));
+    if (!ctx->config.direct)
+        store32(at - LINK_PAGE, page);
+    if (!l->check)
+        store32(disp, (uint32_t)((const uint8_t *)entry - (disp - (ctx->rw - ctx->rx) + 4)));
     store32(at, ctx_id);
 }
 
