@@ -66,15 +66,16 @@ void *tcg_counted(TcgContext *ctx, TcgBlock *b)
 }
 
 /* The way out of a region by @l was gone because in this context nobody had looked whether the page is the same: it is, now that it led to @b. */
-static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b, uint32_t ctx_id, uint32_t page)
+static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b)
 {
     for (unsigned n = 0; n < l->from->n_links; n++) {
         TcgLink *c = &ctx->links[l->from->first_link + n];
-        if (!c->check || c->off != (l->off & (int64_t)PAGE_MASK) || c->gpa != (b->gpa & PAGE_MASK) || c->ctx_id == ctx_id || c->tries == MAX_RELINKS)
+        if (!c->check || c->off != (l->off & (int64_t)PAGE_MASK) || c->gpa != (b->gpa & PAGE_MASK) || c->ctx_id == l->ctx_id || c->tries == MAX_RELINKS)
             continue;
         c->tries++;
-        c->ctx_id = ctx_id;
-        ctx->host->link(ctx, c, NULL, ctx_id, page);
+        c->ctx_id = l->ctx_id;
+        c->page = l->page;
+        ctx->host->link(ctx, c, NULL);
     }
 }
 
@@ -90,11 +91,10 @@ void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t g
             l->linked = 1;
             l->ctx_id = cpu->ctx_id;
             link_attach(ctx, l, b);
-            uint32_t page = (uint32_t)((va - (uint64_t)l->off) & PAGE_MASK);       /* where the jump's is */
-            l->page = page;
-            ctx->host->link(ctx, l, l->from->tier == 2 ? tcg_counted(ctx, b) : b->host, cpu->ctx_id, page);
+            l->page = (uint32_t)((va - (uint64_t)l->off) & PAGE_MASK);
+            ctx->host->link(ctx, l, l->from->tier == 2 ? tcg_counted(ctx, b) : b->host);
             if (l->cross && l->from->tier == 2)
-                renew_check(ctx, l, b, cpu->ctx_id, page);
+                renew_check(ctx, l, b);
         }
     }
     pthread_mutex_unlock(&ctx->lock);

@@ -160,7 +160,7 @@ typedef struct HostOps {
     bool (*emit)(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b);
     /* Run from @b until something leaves; env->leave, pc_base/cur_off say why and where. */
     void (*enter)(TcgCpu *cpu, TcgBlock *b);
-    void (*link)(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t ctx_id, uint32_t page);     /* page: low half of where the jump's page is */
+    void (*link)(TcgContext *ctx, const TcgLink *l, const void *entry);     /* good for l->ctx_id and l->page */
     void (*unlink)(TcgContext *ctx, TcgLink *l);
     void (*kill)(TcgContext *ctx, TcgBlock *b);
     void (*revive)(TcgContext *ctx, TcgBlock *b);

@@ -354,7 +354,7 @@ static void host_enter(TcgCpu *cpu, TcgBlock *b)
 static void store32(uint8_t *at, uint32_t v) { __atomic_store_n((uint32_t *)at, v, __ATOMIC_RELEASE); }
 
 /* l->at: the displacement (same page), or the context immediate (other page: the page's is LINK_PAGE before it, the displacement l->disp behind it). */
-static void host_link(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t ctx_id, uint32_t page)
+static void host_link(TcgContext *ctx, const TcgLink *l, const void *entry)
 {
     uint8_t *at = l->at, *disp = at + l->disp;
     if (!l->cross) {
@@ -363,10 +363,10 @@ static void host_link(TcgContext *ctx, TcgLink *l, const void *entry, uint32_t c
     }
     store32(at, 0xffffffff);
     if (!ctx->config.direct)
-        store32(at - LINK_PAGE, page);
+        store32(at - LINK_PAGE, l->page);
     if (!l->check)
         store32(disp, (uint32_t)((const uint8_t *)entry - (disp - (ctx->rw - ctx->rx) + 4)));
-    store32(at, ctx_id);
+    store32(at, l->ctx_id);
 }
 
 /* Back to what it was before it was linked. */
