@@ -69,3 +69,12 @@ bool tandem_choose_board(Tandem *t, GError **err)
     return o->machine_given ? opt_fail(err, "there is no machine '%s' for -arch %s; there are %s", o->machine, arch, have->str)
                             : opt_fail(err, "there is no -arch %s; there are %s", arch, have->str);
 }
+
+char *tandem_board_help(void)
+{
+    GString *s = g_string_new(NULL);
+    for (const Board *const *b = board_registry; *b; b++)
+        g_string_append_printf(s, "%-6s %s (-arch %s)\n", (*b)->machine, (*b)->summary, (*b)->arch);
+    g_string_append(s, "none   nothing\n");
+    return g_string_free(s, false);
+}

@@ -128,7 +128,8 @@ static bool set_machine(TandemOptions *o, const OptionDesc *d, const char *arg, 
     static const char *const same[] = { "usb", "vmport", "graphics", "hpet", "acpi", "mem-merge", "dump-guest-core" };
     for (unsigned i = 0; i < G_N_ELEMENTS(same); i++)
         keys_take(k, same[i]);          /* QEMU scripts set them; they change nothing here */
-    static const char *const types[] = { "pc", "virt", "none" };
+    /* "help": who knows the machines lists them (tandem_board_help) */
+    static const char *const types[] = { "pc", "virt", "none", "help", "?" };
     for (unsigned i = 0; type && i <= G_N_ELEMENTS(types); i++) {
         if (i == G_N_ELEMENTS(types))
             return opt_fail(err, "there is no machine '%s'; use pc, virt or none", type);
@@ -419,8 +420,7 @@ static void arch_from_name(TandemOptions *o, const char *program)
 static char *list_of(const OptionDesc *d)
 {
     return d->set == set_log ? g_strdup(log_items_help()) : d->set == set_sandbox ? sandbox_table()
-         : d->set == set_accel ? g_strdup("kvm    the host's KVM\ntcg    translation, on every host\nauto   the better one here (default)\n")
-         : d->set == set_machine ? g_strdup("pc     PC with i440FX and PIIX3 (x86_64)\nvirt   RISC-V and Arm machines\nnone   nothing\n") : NULL;
+         : d->set == set_accel ? g_strdup("kvm    the host's KVM\ntcg    translation, on every host\nauto   the better one here (default)\n") : NULL;
 }
 
 static OptionsResult one(TandemOptions *o, int argc, char *const *argv, int *i, char **ret_text, GError **err)

@@ -40,6 +40,8 @@ G_GNUC_PRINTF(1, 2) void tandem_say(const char *fmt, ...);
 
 /* boards.c: which guest CPU and machine. */
 bool tandem_choose_board(Tandem *t, GError **err);
+/* The machines there are, a line each. */
+char *tandem_board_help(void);
 /* accel.c: choose engines; says one line. */
 bool tandem_choose_accel(Tandem *t, GError **err);
 /* drives.c: open images, add "drive" objects, imply devices. Before and after the machine exists. */

@@ -114,6 +114,10 @@ static bool run(Tandem *t, GError **err)
 static bool asked_for_help(Tandem *t, char **ret_text, GError **err)
 {
     const TandemOptions *o = &t->o;
+    if (!strcmp(o->machine, "help") || !strcmp(o->machine, "?")) {
+        *ret_text = tandem_board_help();
+        return true;
+    }
     if (o->cpu && (!strcmp(o->cpu, "help") || !strcmp(o->cpu, "?"))) {
         if (tandem_choose_board(t, err))
             *ret_text = t->board ? t->board->cpu_help() : g_strdup("-machine none has no CPU\n");
