@@ -270,6 +270,9 @@ MemResult as_write(AddressSpace *as, GuestAddr gpa, const void *buf, size_t len)
     return r;
 }
 
+/* as_view in place: on the way of every device access. */
+static inline const FlatView *view_now(AddressSpace *as) { return &atomic_load_explicit(&as->view, memory_order_acquire)->pub; }
+
 static inline MemResult view_load(const FlatView *v, GuestAddr gpa, unsigned size, uint64_t *ret)
 {
     const FlatRange *r = view_find(v, gpa, false);
@@ -289,14 +292,14 @@ static inline MemResult view_load(const FlatView *v, GuestAddr gpa, unsigned siz
 MemResult as_load(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t *ret)
 {
     PublishToken t = publish_read_begin(as->ms->publish);
-    MemResult result = view_load(&atomic_load_explicit(&as->view, memory_order_acquire)->pub, gpa, size, ret);
+    MemResult result = view_load(view_now(as), gpa, size, ret);
     publish_read_end(as->ms->publish, t);
     return result;
 }
 
 MemResult as_vcpu_load(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t *ret)
 {
-    return view_load(&atomic_load_explicit(&as->view, memory_order_acquire)->pub, gpa, size, ret);
+    return view_load(view_now(as), gpa, size, ret);
 }
 
 /* Store in one piece if @r is aligned RAM. */
@@ -329,7 +332,7 @@ MemResult as_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val)
 /* Doorbells come and go at any time. */
 MemResult as_vcpu_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val)
 {
-    const FlatRange *r = view_find(as_view(as), gpa, true);
+    const FlatRange *r = view_find(view_now(as), gpa, true);
     if (r && !r->ram && r->last - gpa >= size - 1 && mmio_store(r->mr, r->offset + (gpa - r->start), size, val))
         return MEM_OK;
     return as_store(as, gpa, size, val);
@@ -337,7 +340,7 @@ MemResult as_vcpu_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t
 
 bool as_vcpu_translate(AddressSpace *as, GuestAddr gpa, bool write, MemMap *ret)
 {
-    const FlatRange *r = view_find(&atomic_load_explicit(&as->view, memory_order_acquire)->pub, gpa, write);
+    const FlatRange *r = view_find(view_now(as), gpa, write);
     if (!r || !r->ram)
         return false;
     uint64_t off = r->offset + (gpa - r->start);
