@@ -83,7 +83,7 @@ void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
         pthread_mutex_unlock(&ctx->lock);
         return;
     }
-    tcg_lock_init(ctx);
+    pthread_mutex_init(&ctx->lock, NULL);
     pthread_rwlock_init(&ctx->run_lock, NULL);
     ctx->stop_request = 0;
     for (guint n = ctx->cpus->len; n-- > 0;)
@@ -112,14 +112,29 @@ void *tcg_nest_begin(TcgCpu *cpu)
     return n;
 }
 
-void tcg_nest_end(TcgCpu *cpu, const void *saved)
+/* The vCPU's child was killed: what it held is the parent's to give back. Whether it had the lock cannot be noted in one step with taking it
+ * (a signal arrives just behind such an instruction), so it is tried for longer than another vCPU keeps it. */
+static void killed(TcgCpu *cpu)
+{
+    enum { TRIES = 2000 };     /* of a millisecond */
+    TcgContext *ctx = cpu->ctx;
+    if (cpu->held) {
+        cpu->held = false;
+        pthread_rwlock_unlock(&ctx->run_lock);
+    }
+    int busy = pthread_mutex_trylock(&ctx->lock);
+    for (int n = 0; busy && ctx->cpus->len > 1 && n < TRIES; n++) {
+        g_usleep(1000);
+        busy = pthread_mutex_trylock(&ctx->lock);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+void tcg_nest_end(TcgCpu *cpu, const void *saved, bool was_killed)
 {
     const Nest *n = saved;
-    if (cpu->held) {           /* it was killed in translated code; if it translated then, its lock is ours: it had our thread's identity */
-        cpu->held = false;
-        pthread_rwlock_unlock(&cpu->ctx->run_lock);
-        pthread_mutex_unlock(&cpu->ctx->lock);
-    }
+    if (was_killed)
+        killed(cpu);
     memcpy(cpu->leave_jmp, n->leave_jmp, sizeof(n->leave_jmp));
     cpu->cur_block = n->cur_block;
     cpu->code_generation = n->code_generation;

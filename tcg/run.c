@@ -113,16 +113,6 @@ static bool map_cache(TcgContext *ctx, GError **err)
     return false;
 }
 
-/* Direct memory: unlocking what is not one's own is without effect (tcg_nest_end). */
-void tcg_lock_init(TcgContext *ctx)
-{
-    pthread_mutexattr_t attr;
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_settype(&attr, ctx->config.direct ? PTHREAD_MUTEX_ERRORCHECK : PTHREAD_MUTEX_DEFAULT);
-    pthread_mutex_init(&ctx->lock, &attr);
-    pthread_mutexattr_destroy(&attr);
-}
-
 TcgContext *tcg_new(const TcgConfig *config, GError **err)
 {
     if (!config->direct)
@@ -130,7 +120,7 @@ TcgContext *tcg_new(const TcgConfig *config, GError **err)
     TcgContext *ctx = g_new0(TcgContext, 1);
     ctx->config = *config;
     ctx->host = config->tier == TCG_TIER_INTERP ? &tcg_host_interp : &tcg_host_x86_64;
-    tcg_lock_init(ctx);
+    pthread_mutex_init(&ctx->lock, NULL);
     pthread_rwlockattr_t attr;
     pthread_rwlockattr_init(&attr);
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);

@@ -340,7 +340,6 @@ TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
 /* forks.c. In a young child: @va was translated, or is where the jump numbered @link goes. */
 void tcg_fork_note(TcgCpu *cpu, uint64_t va, unsigned link);
 void tcg_fork_free(TcgContext *ctx);
-void tcg_lock_init(TcgContext *ctx);
 /* links.c: the jump numbered @n left for the run loop and arrived at @b: make it direct. */
 void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t generation);
 /* Jumps that lead to @b find their way anew. ctx->lock held. */

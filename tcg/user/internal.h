@@ -63,6 +63,8 @@ struct UserThread {
     pthread_t pthread;
     sigjmp_buf *guard;         /* a copy from or to the guest is under way */
     bool in_vfork;             /* runs on a borrowed thread of the parent */
+    bool leaving;              /* ends or executes another program, by a call to the host */
+    bool at_map_lock;          /* takes, has or gives back UserProc.map_lock */
     bool keep_registers;       /* the call set them all (sigreturn) */
     uint64_t syscall_nr;       /* as the guest called it, for restarts */
     uint64_t syscall_arg0;
@@ -125,6 +127,7 @@ bool user_vdso(UserProc *p, const UserVdso *v, GError **err);
 
 /* ---- map.c ---- */
 void user_map_init(UserProc *p);
+void user_map_abandoned(UserThread *t);             /* gives the lock back that a vforked child, which was killed, held */
 const UserRegion *user_region_locked(const UserProc *p, uint64_t addr);
 int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);
 int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len);

@@ -33,6 +33,51 @@ static uint64_t foreign_from(uint64_t limit)
     return limit;
 }
 
+/* ---- the lock of the table ---- */
+/* Who is about to hold it, holds it or has just held it is noted: a vforked child runs in our memory and may be killed at any place; then its
+ * parent gives the lock back (user_map_abandoned). Threads that are none of the guest's have no note. */
+static void note_lock(bool on)
+{
+    UserThread *t = user_self();
+    if (t)
+        __atomic_store_n(&t->at_map_lock, on, __ATOMIC_RELEASE);
+}
+
+static void lock_read(UserProc *p)
+{
+    note_lock(true);
+    pthread_rwlock_rdlock(&p->map_lock);
+}
+
+static void lock_write(UserProc *p)
+{
+    note_lock(true);
+    pthread_rwlock_wrlock(&p->map_lock);
+}
+
+static void unlock(UserProc *p)
+{
+    pthread_rwlock_unlock(&p->map_lock);
+    note_lock(false);
+}
+
+void user_map_abandoned(UserThread *t)
+{
+    enum { TRIES = 200 };      /* of a millisecond: no other thread keeps it all that time */
+    UserProc *p = t->proc;
+    bool others = p->threads->len > 1, free = !t->at_map_lock;
+    for (int n = 0; !free && n < (others ? TRIES : 1); n++) {
+        free = !pthread_rwlock_trywrlock(&p->map_lock);
+        if (free)
+            pthread_rwlock_unlock(&p->map_lock);
+        else if (others)
+            g_usleep(1000);
+    }
+    if (!free)
+        pthread_rwlock_unlock(&p->map_lock);
+    t->at_map_lock = false;
+}
+
 void user_map_init(UserProc *p)
 {
     bool small = p->abi->elf_class == ELFCLASS32;
@@ -65,10 +110,10 @@ const UserRegion *user_region_locked(const UserProc *p, uint64_t addr)
 
 static bool has_prot(UserProc *p, uint64_t addr, int prot)
 {
-    pthread_rwlock_rdlock(&p->map_lock);
+    lock_read(p);
     const UserRegion *r = user_region_locked(p, addr);
     bool ok = r && (r->prot & prot) == prot;
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     return ok;
 }
 
@@ -84,11 +129,11 @@ static int host_prot(int prot)
 
 void user_page_code(UserProc *p, uint64_t addr, bool armed)
 {
-    pthread_rwlock_rdlock(&p->map_lock);
+    lock_read(p);
     const UserRegion *r = user_region_locked(p, addr);
     if (r && r->prot & PROT_WRITE)
         mprotect(g2h(addr), USER_PAGE, armed ? host_prot(r->prot & ~PROT_WRITE) : host_prot(r->prot));
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
 }
 
 void user_will_write(UserThread *t, uint64_t addr, uint64_t len)
@@ -97,10 +142,10 @@ void user_will_write(UserThread *t, uint64_t addr, uint64_t len)
     bool hit = false;
     if (!len || addr + len < addr)
         return;
-    pthread_rwlock_rdlock(&p->map_lock);
+    lock_read(p);
     for (guint n = find(p, addr); n < p->map->len && region(p, n)->start < addr + len && !hit; n++)
         hit = (region(p, n)->prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC);
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     if (hit)
         tcg_invalidate_range(p->tcg, addr & ~(uint64_t)(USER_PAGE - 1), page_up(addr + len) - (addr & ~(uint64_t)(USER_PAGE - 1)));
 }
@@ -187,9 +232,9 @@ static UserRegion describe(uint64_t start, uint64_t end, int prot, bool shared, 
 void user_map_add(UserProc *p, uint64_t start, uint64_t end, int prot, bool shared, uint64_t offset, int fd, const char *name)
 {
     UserRegion r = describe(start, page_up(end), prot, shared, offset, fd, name);
-    pthread_rwlock_wrlock(&p->map_lock);
+    lock_write(p);
     bool exec = put(p, r);
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     drop_code(p, exec, start, r.end);
 }
 
@@ -270,19 +315,19 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
         return -ENOMEM;
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && addr > p->limit - len)
         return -ENOMEM;
-    pthread_rwlock_wrlock(&p->map_lock);
+    lock_write(p);
     bool fixed = flags & MAP_FIXED && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE;
     bool free_for_us = !fixed || take_holes(p, addr, addr + len);
     void *got = free_for_us ? user_map_raw(p, addr, len, host_prot(prot), flags & ~(MAP_GROWSDOWN | MAP_32BIT), fd, off) : MAP_FAILED;
     if (got == MAP_FAILED) {
         int e = free_for_us ? errno : ENOMEM;
-        pthread_rwlock_unlock(&p->map_lock);
+        unlock(p);
         return -e;
     }
     uint64_t at = (uint64_t)(uintptr_t)got;
     bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
     bool exec = put(p, describe(at, at + len, prot, shared, flags & MAP_ANONYMOUS ? 0 : off, flags & MAP_ANONYMOUS ? -1 : fd, NULL));
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     drop_code(p, exec, at, at + len);
     return (int64_t)at;
 }
@@ -295,7 +340,7 @@ int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len)
     len = page_up(len);
     bool exec = false;
     int e = 0;
-    pthread_rwlock_wrlock(&p->map_lock);
+    lock_write(p);
     /* Only what is the guest's: the rest of the range is ours or nobody's. */
     while (!e) {
         guint n = find(p, addr);
@@ -307,7 +352,7 @@ int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len)
         else
             exec |= cut(p, from, to);
     }
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     drop_code(p, exec, addr, addr + len);
     return -e;
 }
@@ -322,7 +367,7 @@ int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
     uint64_t end = addr + page_up(len);
     bool exec = false;
     int e = 0;
-    pthread_rwlock_wrlock(&p->map_lock);
+    lock_write(p);
     split(p, addr);
     split(p, end);
     for (uint64_t at = addr; at < end && !e;) {
@@ -345,7 +390,7 @@ int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
         join_at(p, n);
         n += before == p->map->len;
     }
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     drop_code(p, exec, addr, end);
     return -e;
 }
@@ -383,17 +428,17 @@ int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_
     UserProc *p = t->proc;
     if (old & (USER_PAGE - 1) || !new_len || flags & ~MREMAP_FLAGS || page_up(new_len) < new_len || old + page_up(old_len) < old)
         return -EINVAL;
-    pthread_rwlock_wrlock(&p->map_lock);
+    lock_write(p);
     const UserRegion *src = user_region_locked(p, old);
     if (!src || src->end < old + page_up(old_len)) {
-        pthread_rwlock_unlock(&p->map_lock);
+        unlock(p);
         return -EFAULT;
     }
     UserRegion r = *src;
     void *got = remap(p, old, old_len, new_len, flags, new_addr);
     if (got == MAP_FAILED) {
         int e = errno;
-        pthread_rwlock_unlock(&p->map_lock);
+        unlock(p);
         return -e;
     }
     uint64_t at = (uint64_t)(uintptr_t)got;
@@ -405,7 +450,7 @@ int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_
     r.start = at;
     r.end = at + page_up(new_len);
     exec |= put(p, r);
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     drop_code(p, exec, old, old + page_up(old_len));
     drop_code(p, exec, at, at + page_up(new_len));
     return (int64_t)at;
@@ -414,7 +459,7 @@ int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_
 int64_t user_brk(UserThread *t, uint64_t addr)
 {
     UserProc *p = t->proc;
-    pthread_rwlock_wrlock(&p->map_lock);
+    lock_write(p);
     uint64_t want = page_up(addr), have = p->brk_mapped;
     if (addr >= p->brk_start) {
         bool ok = true;
@@ -432,7 +477,7 @@ int64_t user_brk(UserThread *t, uint64_t addr)
         }
     }
     int64_t r = (int64_t)p->brk;
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     return r;
 }
 
@@ -442,7 +487,7 @@ int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags)
     struct shmid_ds ds;
     if (shmctl(id, IPC_STAT, &ds))
         return -errno;
-    pthread_rwlock_wrlock(&p->map_lock);
+    lock_write(p);
     uint64_t hole = p->choose && !addr ? reserve(p, ds.shm_segsz) : 0;
     void *got = (void *)-1;
     int e = ENOMEM;
@@ -457,7 +502,7 @@ int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags)
     if (got != (void *)-1)
         exec = put(p, (UserRegion){ .start = at, .end = end, .shared = true, .name = g_strdup("/SYSV00000000 (deleted)"),
                                     .prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0) });
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     if (got == (void *)-1)
         return -e;
     drop_code(p, exec, at, end);
@@ -467,12 +512,12 @@ int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags)
 int64_t user_shmdt(UserThread *t, uint64_t addr)
 {
     UserProc *p = t->proc;
-    pthread_rwlock_wrlock(&p->map_lock);
+    lock_write(p);
     const UserRegion *r = user_region_locked(p, addr);
     uint64_t end = r && r->start == addr && r->shared ? r->end : 0;
     int e = !end ? EINVAL : shmdt(g2h(addr)) ? errno : 0;
     bool exec = !e && cut(p, addr, end);
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     drop_code(p, exec, addr, end);
     return -e;
 }
@@ -481,7 +526,7 @@ int64_t user_shmdt(UserThread *t, uint64_t addr)
 char *user_maps_text(UserProc *p)
 {
     GString *s = g_string_new(NULL);
-    pthread_rwlock_rdlock(&p->map_lock);
+    lock_read(p);
     for (guint n = 0; n < p->map->len; n++) {
         const UserRegion *r = region(p, n);
         gsize line = s->len;
@@ -492,7 +537,7 @@ char *user_maps_text(UserProc *p)
             g_string_append_c(s, ' ');
         g_string_append_printf(s, "%s\n", r->name ? r->name : "");
     }
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     return g_string_free(s, FALSE);
 }
 
@@ -500,7 +545,7 @@ bool user_unprotect_code(UserThread *t)
 {
     UserProc *p = t->proc;
     bool any = false;
-    pthread_rwlock_rdlock(&p->map_lock);
+    lock_read(p);
     g_autoptr(GArray) list = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     for (guint n = 0; n < p->map->len; n++) {
         const UserRegion *r = region(p, n);
@@ -510,7 +555,7 @@ bool user_unprotect_code(UserThread *t)
         g_array_append_val(list, r->end);
         any = true;
     }
-    pthread_rwlock_unlock(&p->map_lock);
+    unlock(p);
     for (guint n = 0; n < list->len; n += 2) {
         uint64_t start = g_array_index(list, uint64_t, n), end = g_array_index(list, uint64_t, n + 1);
         tcg_invalidate_range(p->tcg, start, end - start);

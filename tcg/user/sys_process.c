@@ -102,12 +102,14 @@ static int64_t exec_self(UserThread *t, const char *path, GPtrArray *args, GPtrA
         g_ptr_array_add(all, args->pdata[n]);
     g_ptr_array_add(all, NULL);
     g_ptr_array_add(env, NULL);
+    t->leaving = true;
     r = user_host_syscall(t, SYS_execve, PTR("/proc/self/exe"), PTR(all->pdata), PTR(env->pdata), 0, 0, 0);
-    if (r != -ENOENT)
-        return r;
-    /* In a chroot without /proc: started there by binfmt_misc, which does it again. */
-    g_ptr_array_add(args, NULL);
-    return user_host_syscall(t, SYS_execve, PTR(path), PTR(args->pdata), PTR(env->pdata), 0, 0, 0);
+    if (r == -ENOENT) {        /* in a chroot without /proc: started there by binfmt_misc, which does it again */
+        g_ptr_array_add(args, NULL);
+        r = user_host_syscall(t, SYS_execve, PTR(path), PTR(args->pdata), PTR(env->pdata), 0, 0, 0);
+    }
+    t->leaving = false;
+    return r;
 }
 
 static int64_t exec_any(UserThread *t, const char *path, uint64_t argv, uint64_t envp)

@@ -55,6 +55,8 @@ void user_thread_free(UserThread *t)
 static void end_process(int status) __attribute__((noreturn));
 static void end_process(int status)
 {
+    if (self)
+        self->leaving = true;
     for (;;)
         syscall(SYS_exit_group, status);
 }
@@ -252,7 +254,10 @@ static int64_t new_vfork(UserThread *t, uint64_t flags, uint64_t stack, uint64_t
     g_autofree void *nest = tcg_nest_begin(t->cpu);
     int pid = clone(vfork_child, host_stack + VFORK_STACK, CLONE_VM | CLONE_VFORK | exit_signal, &v);
     int e = errno;
-    tcg_nest_end(t->cpu, nest);
+    bool was_killed = pid > 0 && !t->leaving;
+    if (was_killed)
+        user_map_abandoned(t);
+    tcg_nest_end(t->cpu, nest, was_killed);
     munmap(host_stack, VFORK_STACK);
     memcpy(t->state, saved, abi->isa->xlat_offset);
     *t = was;
