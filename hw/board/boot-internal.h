@@ -21,6 +21,7 @@ GBytes *boot_slice(GBytes *image, uint64_t off, uint64_t len);
 bool boot_add_cpu(BootPlan *plan, const BootEnv *env, GError **err);
 /* The command line as a NUL-terminated string of at most @max bytes at BOOT_CMDLINE. */
 bool boot_add_cmdline(BootPlan *plan, const BootEnv *env, const char *cmdline, uint64_t max, GError **err);
+bool boot_add_cmdline_at(BootPlan *plan, const BootEnv *env, const char *cmdline, uint64_t gpa, uint64_t max, GError **err);
 
 /* What makes a zero page (boot_params) beyond the setup header; @header may be NULL (vmlinux). */
 typedef struct LinuxBoot {
@@ -51,6 +52,10 @@ bool elf_add_segments(BootPlan *plan, const BootEnv *env, const ElfImage *elf, G
 /* Each: false without @err set = not this kind. */
 bool boot_linux_is(const uint8_t *p, uint64_t len);
 bool boot_linux(BootPlan *plan, GBytes *kernel, const BootEnv *env, GError **err);
+/* Is it an image for which nothing but the real-mode entry is sure to work? */
+bool boot_real_is(const uint8_t *p, uint64_t len);
+/* Segments in this order: kernel, setup, command line and perhaps initrd. For every image that boot_linux_is() accepts. */
+bool boot_real(BootPlan *plan, GBytes *kernel, const BootEnv *env, GError **err);
 /* Offset of the header, or -1. */
 int64_t boot_multiboot_find(const uint8_t *p, uint64_t len);
 bool boot_multiboot(BootPlan *plan, GBytes *kernel, const BootEnv *env, GError **err);

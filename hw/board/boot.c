@@ -110,14 +110,19 @@ bool boot_add_cpu(BootPlan *plan, const BootEnv *env, GError **err)
     return boot_add(plan, env, "the boot page tables", BOOT_PAGE_TABLES, N_TABLES * 4096, g_bytes_new_take(t, N_TABLES * 4096), err);
 }
 
-bool boot_add_cmdline(BootPlan *plan, const BootEnv *env, const char *cmdline, uint64_t max, GError **err)
+bool boot_add_cmdline_at(BootPlan *plan, const BootEnv *env, const char *cmdline, uint64_t gpa, uint64_t max, GError **err)
 {
     size_t len = strlen(cmdline);
     if (max > BOOT_CMDLINE_MAX - 1)
         max = BOOT_CMDLINE_MAX - 1;
     if (len > max)
         return boot_fail(err, "the command line has %zu characters, this kernel takes at most %" PRIu64 "; shorten -append", len, max);
-    return boot_add(plan, env, "the command line", BOOT_CMDLINE, len + 1, g_bytes_new(cmdline, len + 1), err);
+    return boot_add(plan, env, "the command line", gpa, len + 1, g_bytes_new(cmdline, len + 1), err);
+}
+
+bool boot_add_cmdline(BootPlan *plan, const BootEnv *env, const char *cmdline, uint64_t max, GError **err)
+{
+    return boot_add_cmdline_at(plan, env, cmdline, BOOT_CMDLINE, max, err);
 }
 
 static bool make(BootPlan *plan, GBytes *kernel, const BootEnv *env, GError **err)
@@ -125,7 +130,9 @@ static bool make(BootPlan *plan, GBytes *kernel, const BootEnv *env, GError **er
     gsize len;
     const uint8_t *p = g_bytes_get_data(kernel, &len);
     if (len && boot_linux_is(p, len))
-        return boot_linux(plan, kernel, env, err);
+        return env->firmware || boot_real_is(p, len) ? boot_real(plan, kernel, env, err) : boot_linux(plan, kernel, env, err);
+    if (env->firmware)
+        return boot_fail(err, "only a bzImage can be started by firmware; leave -bios out for an ELF or multiboot image");
     if (len && boot_multiboot_find(p, len) >= 0)
         return boot_multiboot(plan, kernel, env, err);
     if (len && elf_is(p, len))
@@ -156,12 +163,12 @@ void boot_plan_clear(BootPlan *plan)
 
 GBytes *boot_file_open(const char *path, const char *what, GError **err)
 {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC), code = errno;
-    if (fd >= 0 && !fstat(fd, &st) && S_ISDIR(st.st_mode)) {
-        code = EISDIR;
+    struct stat st = { 0 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), code = errno;       /* a pipe without a writer must not stop us */
+    if (fd >= 0 && !fstat(fd, &st) && !S_ISREG(st.st_mode)) {
         close(fd);
-        fd = -1;
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "cannot read %s %s: it is no regular file", what, path);
+        return NULL;
     }
     GMappedFile *f = fd < 0 ? NULL : g_mapped_file_new_from_fd(fd, false, NULL);
     if (fd >= 0)

@@ -8,7 +8,8 @@
  * Pure functions over bytes, no machine: images are hostile, every size is checked, errors are one line.
  *
  * Kinds, in the order they are looked for:
- *   bzImage      Linux Documentation/arch/x86/boot.rst: the 64-bit entry if the kernel has one, else the 32-bit one
+ *   bzImage      Linux Documentation/arch/x86/boot.rst: the 64-bit entry if the kernel has one, else the 32-bit one; an image that is older than these,
+ *                or does as if, starts in real mode when firmware has run
  *   multiboot 1  Multiboot Specification 0.6.96: ELF32/ELF64 or the header's own addresses; modules
  *   ELF          with a PVH note (XEN_ELFNOTE_PHYS32_ENTRY): Xen's x86/HVM direct boot ABI; else a 64-bit vmlinux, entered as the bzImage's
  *                64-bit entry is
@@ -29,6 +30,7 @@ typedef struct BootEnv {
     /* -initrd: one module is the initrd; multiboot takes several with their command lines. */
     const BootModule *modules;
     unsigned n_modules;
+    bool firmware;              /* the user wants firmware to run first */
 } BootEnv;
 
 /* @data (may be NULL) and zeros up to @len, at @gpa. */
@@ -38,7 +40,8 @@ typedef struct BootSegment {
     const char *what;           /* for messages */
 } BootSegment;
 
-typedef enum BootMode { BOOT_FLAT32, BOOT_LONG64 } BootMode;
+/* BOOT_REAL16: the segments are put there by firmware's last act, which then jumps to @entry with its segment registers 0x20 paragraphs lower. */
+typedef enum BootMode { BOOT_FLAT32, BOOT_LONG64, BOOT_REAL16 } BootMode;
 
 typedef struct BootPlan {
     GArray *segments;           /* of BootSegment, in RAM, not overlapping */
@@ -46,6 +49,7 @@ typedef struct BootPlan {
     BootMode mode;
     uint64_t entry;
     uint64_t rax, rbx, rsi;
+    uint16_t stack;             /* BOOT_REAL16: SP */
 } BootPlan;
 
 /* Where a plan puts its own things; the rest of the first 640 KiB is free for images. */

@@ -36,7 +36,7 @@ static bool make_plan(Pc *pc, GError **err)
     g_autoptr(GArray) modules = kernel && c->initrd ? boot_modules_open(c->initrd, &e) : NULL;
     BootEnv env = {
         .map = pc->e820, .n_map = pc->n_e820, .rsdp = pc->acpi ? PC_BOOT_ROM : 0, .kernel_name = c->kernel, .cmdline = c->append ? c->append : "",
-        .modules = modules ? (const BootModule *)modules->data : NULL, .n_modules = modules ? modules->len : 0,
+        .modules = modules ? (const BootModule *)modules->data : NULL, .n_modules = modules ? modules->len : 0, .firmware = c->bios != NULL,
     };
     if (e) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s", e->message);
@@ -72,17 +72,23 @@ static bool make_rom(Pc *pc, GError **err)
     return true;
 }
 
-bool pc_boot_prepare(Pc *pc, GError **err)
+bool pc_boot_plan(Pc *pc, GError **err)
 {
-    if (!pc_make_tables(pc, err))
-        return false;
     uint64_t acpi_len = align_up(acpi_tables_size(pc->acpi), 0x10000);
     if (pc->low_bytes < 0x200000 + acpi_len) {
         g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-m: a kernel needs at least %u MiB of memory", (unsigned)(DIV_UP(0x200000 + acpi_len, 1 << 20)));
         return false;
     }
     make_e820(pc, acpi_len);
-    return make_plan(pc, err) && make_rom(pc, err);
+    if (!make_plan(pc, err))
+        return false;
+    pc->direct = pc->plan.mode != BOOT_REAL16;
+    return true;
+}
+
+bool pc_boot_prepare(Pc *pc, GError **err)
+{
+    return make_rom(pc, err);
 }
 
 /* ---- at each reset ---- */

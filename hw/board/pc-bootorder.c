@@ -57,11 +57,13 @@ void pc_bootorder(Pc *pc)
     g_autoptr(GString) text = g_string_new(NULL);
     machine_foreach_device(pc->m, collect, list);
     g_array_sort(list, by_index);
+    if (pc->plan.mode == BOOT_REAL16)
+        g_string_append(text, "/rom@" PC_KERNEL_ROM);
     for (unsigned i = 0; i < list->len; i++) {
         Entry *e = &g_array_index(list, Entry, i);
-        g_string_append_printf(text, "%s%s", i ? "\n" : "", e->path);
+        g_string_append_printf(text, "%s%s", text->len ? "\n" : "", e->path);
         g_free(e->path);
     }
-    if (list->len)
+    if (text->len)
         machine_set_fw_file(pc->m, "bootorder", text->str, text->len + 1);
 }

@@ -73,9 +73,9 @@ static void put_e820(Pc *pc)
 bool pc_firmware_files(Pc *pc, GError **err)
 {
     static const uint8_t sercon[2] = { 0xf8, 0x03 };
-    if (!pc_make_tables(pc, err))
-        return false;
     put_e820(pc);
+    if (pc->plan.segments)
+        pc_offer_kernel(pc);
     pc_bootorder(pc);
     machine_set_fw_file(pc->m, "etc/acpi/tables", pc->acpi->data->data, pc->acpi->data->len);
     put_array(pc->m, "etc/acpi/rsdp", acpi_loader_rsdp(pc->acpi));

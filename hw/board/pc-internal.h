@@ -43,7 +43,7 @@ typedef struct Pc {
     uint64_t acpi_base;         /* direct boot: where tables lie; 0 = firmware places them */
     BootPlan plan;
     GPtrArray *boot_files;      /* GBytes of boot_file_open: what the plan points into */
-    bool direct;
+    bool direct;                /* a kernel is started without firmware */
 } Pc;
 
 /* pc.c */
@@ -67,6 +67,7 @@ void pc_irqchip_init(Pc *pc);
 void pc_irqchip_before_reset(Pc *pc);
 void pc_irqchip_after_reset(Pc *pc);
 /* pc-boot.c: what firmware would do, for direct boots. */
+bool pc_boot_plan(Pc *pc, GError **err);
 bool pc_boot_prepare(Pc *pc, GError **err);
 void pc_boot_reset(Pc *pc);
 /* pc-tables.c: ACPI and SMBIOS, of the machine as it is. */
@@ -74,3 +75,6 @@ bool pc_make_tables(Pc *pc, GError **err);
 /* pc-firmware.c */
 bool pc_firmware_load(Pc *pc, GError **err);
 bool pc_firmware_files(Pc *pc, GError **err);
+/* pc-kernelrom.c: a plan of BOOT_REAL16 for firmware to carry out. */
+#define PC_KERNEL_ROM "genroms/kernel.bin"
+void pc_offer_kernel(Pc *pc);

@@ -83,7 +83,6 @@ bool pc_init(Machine *m, const PcConfig *cfg, GError **err)
     Pc *pc = g_new0(Pc, 1);
     pc->m = m;
     pc->cfg = *cfg;
-    pc->direct = cfg->kernel != NULL;
     machine_own(m, pc, pc_free);
     if (!machine_add_object(m, "board", "pc", pc, NULL, err) || !make_ram(pc, err) || !pc_make_cpus(pc, err) || !pc_make_chips(pc, err) ||
         !pc_make_isa(pc, err))
@@ -101,6 +100,8 @@ static Pc *pc_of(Machine *m)
 bool pc_finish(Machine *m, GError **err)
 {
     Pc *pc = pc_of(m);
+    if (!pc_make_tables(pc, err) || (pc->cfg.kernel && !pc_boot_plan(pc, err)))
+        return false;
     return pc->direct ? pc_boot_prepare(pc, err) : pc_firmware_load(pc, err) && pc_firmware_files(pc, err);
 }
 

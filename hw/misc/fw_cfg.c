@@ -36,6 +36,12 @@ void fw_cfg_set_item(Device *dev, unsigned item, const void *data, size_t len)
     set_item((FwCfg *)dev, item, g_bytes_new(data, len));
 }
 
+void fw_cfg_set_bytes(Device *dev, unsigned item, GBytes *data)
+{
+    g_assert(item < FILE_FIRST);
+    set_item((FwCfg *)dev, item, g_bytes_ref(data));
+}
+
 void fw_cfg_setup(Device *dev, Machine *m)
 {
     ((FwCfg *)dev)->m = m;

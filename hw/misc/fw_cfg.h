@@ -15,5 +15,8 @@ void fw_cfg_setup(Device *dev, Machine *m);
 /* Items that are not files. Before start; @data is copied. */
 enum { FW_CFG_UUID = 2, FW_CFG_RAM_SIZE = 3, FW_CFG_NOGRAPHIC = 4, FW_CFG_NB_CPUS = 5, FW_CFG_BOOT_MENU = 14, FW_CFG_MAX_CPUS = 15, FW_CFG_FILE_DIR = 0x19 };
 /* What firmware of machines without a BIOS starts. */
-enum { FW_CFG_KERNEL_SIZE = 8, FW_CFG_INITRD_SIZE = 11, FW_CFG_KERNEL_DATA = 17, FW_CFG_INITRD_DATA = 18, FW_CFG_CMDLINE_SIZE = 20, FW_CFG_CMDLINE_DATA = 21 };
+enum { FW_CFG_KERNEL_SIZE = 8, FW_CFG_INITRD_SIZE = 11, FW_CFG_KERNEL_DATA = 17, FW_CFG_INITRD_DATA = 18, FW_CFG_CMDLINE_SIZE = 20, FW_CFG_CMDLINE_DATA = 21,
+       FW_CFG_SETUP_DATA = 24 };
 void fw_cfg_set_item(Device *dev, unsigned item, const void *data, size_t len);
+/* The same without a copy: takes a reference. */
+void fw_cfg_set_bytes(Device *dev, unsigned item, GBytes *data);

@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autoptr(GBytes) image = g_bytes_new_static(data, size), module = g_bytes_new_static("module", 6);
     g_autoptr(GError) err = NULL;
     BootModule mod = { module, "module args" };
-    BootEnv env = { .map = map, .n_map = 4, .kernel_name = "k", .cmdline = "c", .modules = &mod, .n_modules = 1 };
+    BootEnv env = { .map = map, .n_map = 4, .kernel_name = "k", .cmdline = "c", .modules = &mod, .n_modules = 1, .firmware = size & 2 };
     BootPlan plan;
     bool ok = boot_plan_make(&plan, image, &env, &err);
     g_assert(ok == (err == NULL));

@@ -102,6 +102,84 @@ static void test_bzimage(void)
     g_byte_array_unref(a);
 }
 
+/* Images that start in real mode: where their parts go, by the version of the protocol. */
+static GByteArray *real_image(unsigned version, bool high)
+{
+    GByteArray *a = bzimage();
+    store_le16(a->data + 0x206, (uint16_t)version);
+    store_le16(a->data + 0x236, 0);
+    a->data[0x211] = high;
+    return a;
+}
+
+static void real_plan(unsigned version, bool high, bool firmware, uint64_t setup, uint64_t kernel, uint64_t cmdline)
+{
+    g_autoptr(GByteArray) a = real_image(version, high);
+    g_autoptr(GBytes) image = bytes(a), initrd = g_bytes_new_take(g_malloc0(100000), 100000);
+    BootModule mod = { initrd, "initrd" };
+    BootEnv env = env_with("console=ttyS0", &mod, 1);
+    env.firmware = firmware;
+    BootPlan plan;
+    g_assert(boot_plan_make(&plan, image, &env, NULL));
+    g_assert_cmpint(plan.mode, ==, BOOT_REAL16);
+    g_assert_cmpuint(plan.entry, ==, setup + 0x200);
+    g_assert_cmpuint(find(&plan, "the kernel")->gpa, ==, kernel);
+    g_assert_cmpuint(find(&plan, "the kernel's setup")->len, ==, 3 * 512);
+    g_assert_cmpuint(find(&plan, "the command line")->gpa, ==, cmdline);
+    const BootSegment *rd = find(&plan, "the initrd");
+    g_assert(rd->gpa % 4096 == 0 && rd->gpa + rd->len <= 0x7f00000);     /* below what firmware keeps */
+    const uint8_t *p = data(&plan, "the kernel's setup");
+    g_assert_cmpuint(load_le32(p + 0x218), ==, rd->gpa);
+    g_assert_cmpuint(load_le32(p + 0x21c), ==, 100000);
+    g_assert_cmpuint(p[0x210], ==, 0xff);
+    if (version >= 0x0202)
+        g_assert_cmpuint(load_le32(p + 0x228), ==, cmdline);
+    else
+        g_assert(load_le16(p + 0x20) == 0xa33f && setup + load_le16(p + 0x22) == cmdline && load_le16(p + 0x212) == cmdline - setup + 14);
+    g_assert(version == 0x0200 || (p[0x211] & 0x80 && load_le16(p + 0x224) == plan.stack - 0x200));
+    boot_plan_clear(&plan);
+}
+
+static void bad_real(unsigned version, bool high, unsigned off, unsigned size, uint64_t v, const char *part)
+{
+    g_autoptr(GByteArray) a = real_image(version, high);
+    store_le(a->data + off, size, v);
+    g_autoptr(GBytes) image = bytes(a);
+    BootEnv env = env_with("a command line", NULL, 0);
+    env.firmware = true;
+    expect_error(image, &env, part);
+}
+
+static void test_real(void)
+{
+    real_plan(0x0200, true, false, 0x90000, 0x100000, 0x99000);
+    real_plan(0x0201, false, false, 0x90000, 0x10000, 0x99000);
+    real_plan(0x0203, true, false, 0x10000, 0x100000, BOOT_CMDLINE);
+    real_plan(0x0204, false, false, 0x90000, 0x10000, 0x99000);
+    real_plan(0x020f, true, true, 0x10000, 0x100000, BOOT_CMDLINE);
+    bad_real(0x0203, true, 0x1f1, 1, 200, "cut short");
+    bad_real(0x0203, true, 0x206, 2, 0x0105, "boot protocol 1.05");
+    bad_real(0x020f, true, 0x238, 4, 5, "shorten -append");
+    g_autoptr(GByteArray) a = real_image(0x0203, true), low = real_image(0x0203, false);
+    g_byte_array_set_size(a, 100000);
+    a->data[0x1f1] = 64;
+    g_byte_array_set_size(low, 700000);
+    memset(low->data + 10000, 0, 690000);
+    g_autoptr(GBytes) large = bytes(a), no_room = bytes(low), big = g_bytes_new_take(g_malloc0(0x7f00000), 0x7f00000), elf = g_bytes_new("\177ELF\2\1", 6);
+    BootModule mods[2] = { { big, "" }, { big, "" } };
+    BootEnv env = env_with("", mods, 0);
+    expect_error(large, &env, "leaves it 32");
+    expect_error(no_room, &env, "at 0x10000) does not fit");
+    g_byte_array_set_size(low, 9000);
+    g_autoptr(GBytes) fits = bytes(low);
+    env.n_modules = 1;
+    expect_error(fits, &env, "initrd (127 MiB) does not fit");
+    env.n_modules = 2;
+    expect_error(fits, &env, "one initrd");
+    env.firmware = true;
+    expect_error(elf, &env, "leave -bios out");
+}
+
 static void bad_bzimage(unsigned off, unsigned size, uint64_t v, const char *part)
 {
     GByteArray *a = bzimage();
@@ -281,6 +359,7 @@ int main(void)
 {
     test_bzimage();
     test_bad_bzimage();
+    test_real();
     test_elf();
     test_bad_elf();
     test_multiboot();
