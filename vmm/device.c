@@ -349,9 +349,9 @@ InputHub *device_input_hub(Device *dev) { return dev->priv->machine->input; }
 
 /* ---- ways up ---- */
 
-void device_msi(Device *dev, uint64_t addr, uint32_t data)
+void device_msi(Device *dev, uint64_t addr, uint32_t data, uint32_t from)
 {
-    irq_fabric_msi(dev->priv->machine->fabric, addr, data);
+    irq_fabric_msi(dev->priv->machine->fabric, addr, data, from);
 }
 
 static void remap_item(Machine *m, void *opaque)

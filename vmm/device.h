@@ -174,8 +174,8 @@ typedef enum DeviceRequest {
 } DeviceRequest;
 /* Lock may be held; takes effect by work item before the vCPU's next instruction. */
 void device_request(Device *dev, DeviceRequest what, uint64_t arg);
-/* MSI through the machine's fabric. */
-void device_msi(Device *dev, uint64_t addr, uint32_t data);
+/* MSI through the machine's fabric; @from as IrqMsiFn has it. */
+void device_msi(Device *dev, uint64_t addr, uint32_t data, uint32_t from);
 IrqFabric *device_fabric(Device *dev);
 InputHub *device_input_hub(Device *dev);
 /* The guest broke the protocol: counted, rate-limited message under -d guest_errors. Lock held or not. */

@@ -42,7 +42,7 @@ struct IrqFabric {
     GArray *kept;               /* of Message; due_lock */
 };
 
-typedef struct Message { uint64_t addr; uint32_t data; } Message;
+typedef struct Message { uint64_t addr; uint32_t data, from; } Message;
 
 /* ---- fabric ---- */
 
@@ -156,34 +156,34 @@ static bool held_by_another(IrqFabric *f)
 }
 
 /* False: nobody holds the fabric any more. */
-static bool keep_message(IrqFabric *f, uint64_t addr, uint32_t data)
+static bool keep_message(IrqFabric *f, uint64_t addr, uint32_t data, uint32_t from)
 {
     g_mutex_lock(&f->due_lock);
     bool held = held_by_another(f), known = false;
     for (guint i = 0; held && !known && i < f->kept->len; i++) {
         const Message *k = &g_array_index(f->kept, Message, i);
-        known = k->addr == addr && k->data == data;    /* one bit in IRR, as it would be */
+        known = k->addr == addr && k->data == data && k->from == from;    /* one bit in IRR, as it would be */
     }
-    Message m = { addr, data };
+    Message m = { addr, data, from };
     if (held && !known)
         g_array_append_val(f->kept, m);
     g_mutex_unlock(&f->due_lock);
     return held;
 }
 
-void irq_fabric_msi(IrqFabric *f, uint64_t addr, uint32_t data)
+void irq_fabric_msi(IrqFabric *f, uint64_t addr, uint32_t data, uint32_t from)
 {
     atomic_fetch_add(&f->sending, 1);
     while (held_by_another(f)) {
         atomic_fetch_sub(&f->sending, 1);
-        if (keep_message(f, addr, data))
+        if (keep_message(f, addr, data, from))
             return;
         atomic_fetch_add(&f->sending, 1);
     }
     if (irq_fabric_owner(f) == IRQ_OWNER_ENGINE && f->engine->msi)
         f->engine->msi(f->engine_opaque, addr, data);
     else if (f->msi)
-        f->msi(f->msi_opaque, addr, data);
+        f->msi(f->msi_opaque, addr, data, from);
     atomic_fetch_sub(&f->sending, 1);
 }
 
@@ -281,7 +281,7 @@ void irq_fabric_release(IrqFabric *f)
     irq_fabric_unlock(f);
     for (guint i = 0; i < kept->len; i++) {
         const Message *m = &g_array_index(kept, Message, i);
-        irq_fabric_msi(f, m->addr, m->data);
+        irq_fabric_msi(f, m->addr, m->data, m->from);
     }
     g_array_free(kept, TRUE);
 }

@@ -68,7 +68,8 @@ typedef struct IrqEngineOps {
     bool pit;                                                           /* with gsi: the 8254 is the engine's too */
 } IrqEngineOps;
 
-typedef void IrqMsiFn(void *opaque, uint64_t addr, uint32_t data);
+/* @from: who wrote it, as the bus numbers its devices (PCI: bus << 8 | devfn); 0 if it has no number. */
+typedef void IrqMsiFn(void *opaque, uint64_t addr, uint32_t data, uint32_t from);
 
 IrqFabric *irq_fabric_new(void);
 void irq_fabric_free(IrqFabric *f);
@@ -96,7 +97,7 @@ void irq_fabric_hold(IrqFabric *f);
 void irq_fabric_release(IrqFabric *f);
 
 /* Deliver a message-signalled interrupt to whoever owns the local APICs. Any thread; device locks may be held. Not DMA. */
-void irq_fabric_msi(IrqFabric *f, uint64_t addr, uint32_t data);
+void irq_fabric_msi(IrqFabric *f, uint64_t addr, uint32_t data, uint32_t from);
 
 /* ---- what an engine asks the local interrupt controller of one vCPU ---- */
 

@@ -320,7 +320,7 @@ Vcpu *machine_vcpu(Machine *m, unsigned index)
 
 void msi_send(Machine *m, uint64_t addr, uint32_t data)
 {
-    irq_fabric_msi(m->fabric, addr, data);
+    irq_fabric_msi(m->fabric, addr, data, 0);
 }
 
 void machine_set_eoi_hook(Machine *m, void (*fn)(void *opaque, uint8_t vector), void *opaque)

@@ -60,7 +60,7 @@ typedef struct Virt {
 
 static IrqWire *spi(Virt *v, unsigned n) { return device_input(v->gic, n); }
 
-static void got_msi(void *opaque, uint64_t addr, uint32_t data)
+static void got_msi(void *opaque, uint64_t addr, uint32_t data, uint32_t from)
 {
     Virt *v = opaque;
     if (addr == V2M + GICV2M_SETSPI)

@@ -117,7 +117,7 @@ void apicbus_ipi(Lapic *self, uint64_t icr)
     }
 }
 
-void apicbus_msi(void *opaque, uint64_t addr, uint32_t data)
+void apicbus_msi(void *opaque, uint64_t addr, uint32_t data, uint32_t from)
 {
     if ((addr & ~0xfffffull) != 0xfee00000u)
         return;

@@ -46,7 +46,7 @@ static void send(Ioapic *io, unsigned pin)
     uint64_t e = io->s.redir[pin];
     uint64_t addr = 0xfee00000u | bits_get(e, 56, 8) << 12 | bits_get(e, 11, 1) << 2 | (delivery_mode(e) == DM_LOWEST ? BIT(3) : 0);
     uint32_t data = (uint32_t)(e & 0x7ff) | (is_level(e) ? (uint32_t)(BIT(15) | BIT(14)) : 0);
-    irq_fabric_msi(device_fabric(&io->dev), addr, data);
+    irq_fabric_msi(device_fabric(&io->dev), addr, data, 0);
 }
 
 /* Send what pin @n asks for, if it may. Lock held. */

@@ -29,7 +29,7 @@ void apicbus_connect(Device *bus, Device *pic, Device *const *ioapics, unsigned 
 /* EOI seen by an engine's local APICs (split irqchip): tell the I/O APICs. Any thread, no locks. */
 void apicbus_eoi(Device *bus, uint8_t vector);
 /* Deliver an MSI (any thread, any lock but none is needed). Registered with the fabric by realize. */
-void apicbus_msi(void *bus, uint64_t addr, uint32_t data);
+void apicbus_msi(void *bus, uint64_t addr, uint32_t data, uint32_t from);
 
 /* As firmware leaves it: software-enabled, LINT0 = ExtINT (boot processor only), LINT1 = NMI. For direct kernel boot, from a reset hook. */
 void lapic_virtual_wire(Device *lapic);

@@ -29,7 +29,7 @@ bool pci_msi_any_enabled(const PciDevice *pci)
 static void send(PciDevice *pci, uint64_t addr, uint32_t data)
 {
     if (pci_bus_master(pci))
-        device_msi(&pci->dev, addr, data);
+        device_msi(&pci->dev, addr, data, pci->devfn);     /* bus 0: the only one */
 }
 
 /* ---- MSI ---- */

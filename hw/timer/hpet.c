@@ -76,7 +76,7 @@ static void timer_interrupt(Hpet *h, unsigned n)
     if (!(t->conf & TN_ENABLE) || !(h->conf & CONF_ENABLE))
         return;
     if (t->conf & TN_FSB) {
-        device_msi(&h->dev, t->fsb >> 32, (uint32_t)t->fsb);
+        device_msi(&h->dev, t->fsb >> 32, (uint32_t)t->fsb, 0);
     } else {
         timer_output(h, n, true);
         if (!(t->conf & TN_LEVEL))

@@ -14,7 +14,7 @@ static void isa_input(void *opaque, unsigned n, bool level)
     r->isa_level = (r->isa_level & ~(1u << n)) | (unsigned)level << n;
 }
 
-static void got_msi(void *opaque, uint64_t addr, uint32_t data)
+static void got_msi(void *opaque, uint64_t addr, uint32_t data, uint32_t from)
 {
     Rig *r = opaque;
     r->n_msi++;

@@ -116,7 +116,7 @@ static void run(bool split)
     chips_redirect(&c, 6, 0x66);
     irq_pulse(c.line[6]);
     CHECK_EQ(e.n_msi, split);               /* whose messages reach the engine's local APICs */
-    irq_fabric_msi(f, 0xfee00000, 0x55);
+    irq_fabric_msi(f, 0xfee00000, 0x55, 0);
     CHECK_EQ(e.n_msi, split + 1u);
     irq_set(c.line[5], false);
     CHECK(irqchips_switch(&s, &owner, &e, &plain, NULL, &err));

@@ -189,7 +189,7 @@ TEST(errors)
     eoi(c, 0);
     chips_apic_write(c, 0, 0x280, 0);
     CHECK_EQ(chips_apic(c, 0, 0x280), 0);
-    apicbus_msi(c->bus, 0xfee00000, 0x05);  /* receive illegal vector */
+    apicbus_msi(c->bus, 0xfee00000, 0x05, 0);  /* receive illegal vector */
     chips_apic_write(c, 0, 0x280, 0);
     CHECK_EQ(chips_apic(c, 0, 0x280), 0x40);
     chips_apic_write(c, 0, 0x3a0, 1);       /* no register there */
@@ -225,7 +225,7 @@ TEST(x2apic)
     CHECK_EQ(receivers(c, 0x45), 0);
     CHECK(msr_write(c, 2, 0x83f, 0x46));
     CHECK_EQ(receivers(c, 0x46), 4);
-    apicbus_msi(c->bus, 0xfeeff000, 0x47);
+    apicbus_msi(c->bus, 0xfeeff000, 0x47, 0);
     CHECK_EQ(receivers(c, 0x47), 15);
     CHECK(msr_write(c, 0, 0x1b, 0xfee00100));       /* through disabled back to xAPIC */
     CHECK(!msr_write(c, 0, 0x1b, X2));

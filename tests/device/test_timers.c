@@ -469,7 +469,7 @@ TEST(hpet_level)
 static uint64_t msi_addr;
 static uint32_t msi_data;
 
-static void on_msi(void *opaque, uint64_t addr, uint32_t data)
+static void on_msi(void *opaque, uint64_t addr, uint32_t data, uint32_t from)
 {
     msi_addr = addr;
     msi_data = data;

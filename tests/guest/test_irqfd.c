@@ -45,7 +45,7 @@ static void send(Machine *m, volatile uint8_t *ram, uint32_t vector, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         uint32_t before, now;
         memcpy(&before, (uint8_t *)ram + COUNT, 4);
-        irq_fabric_msi(machine_fabric(m), MSI_ADDR, vector);
+        irq_fabric_msi(machine_fabric(m), MSI_ADDR, vector, 0);
         for (unsigned turn = 0;; turn++) {
             CHECK(turn < 20000);
             memcpy(&now, (uint8_t *)ram + COUNT, 4);

@@ -34,7 +34,7 @@ static void count_call(void *opaque)
     ++*(unsigned *)opaque;
 }
 
-static void on_msi(void *opaque, uint64_t addr, uint32_t data)
+static void on_msi(void *opaque, uint64_t addr, uint32_t data, uint32_t from)
 {
     CHECK(addr == 0xfee00000 && data == 0x41);
     ++*(unsigned *)opaque;
@@ -109,7 +109,7 @@ static void test_owner(void)
     unsigned msis = 0;
     IrqFabric *f = irq_fabric_new();
     irq_fabric_set_msi(f, on_msi, &msis);
-    irq_fabric_msi(f, 0xfee00000, 0x41);
+    irq_fabric_msi(f, 0xfee00000, 0x41, 0);
     CHECK_EQ(msis, 1);
     int gsi = 0;
     irq_fabric_lock(f);
@@ -134,7 +134,7 @@ static void *while_held(void *opaque)
     irq_set(m->out[2], false);
     irq_set(m->out[2], true);
     for (unsigned i = 0; i < 3; i++)
-        irq_fabric_msi(m->f, 0xfee00000, 0x41);
+        irq_fabric_msi(m->f, 0xfee00000, 0x41, 0);
     return NULL;
 }
 
@@ -157,7 +157,7 @@ static void test_hold(void)
     pthread_join(t, NULL);
     CHECK(!s.level[1] && !s.edges[2] && s.edges[3] == 1 && msis == 0);
     irq_set(own, true);                 /* the holder's go through */
-    irq_fabric_msi(s.f, 0xfee00000, 0x41);
+    irq_fabric_msi(s.f, 0xfee00000, 0x41, 0);
     CHECK(s.level[0] && msis == 1);
     irq_fabric_release(s.f);
     CHECK(s.level[1] && s.edges[1] == 1);
