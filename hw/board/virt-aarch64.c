@@ -24,6 +24,7 @@
 #define GICD 0x8000000ull
 #define GICC 0x8010000ull
 #define V2M 0x8020000ull
+#define ITS 0x8080000ull
 #define GICR 0x80a0000ull
 #define GICR_WINDOW 0xf60000ull
 #define UART 0x9000000ull
@@ -48,8 +49,8 @@ typedef struct Virt {
     Machine *m;
     BoardConfig cfg;
     MemRegion *ram;
-    Device *cpus, *gic, *v2m, *pci, *flash[2], *key, *fw_cfg;
-    bool v3;
+    Device *cpus, *gic, *v2m, *its, *pci, *flash[2], *key, *fw_cfg;
+    bool v3, with_its;          /* MSIs: GICv2 has a frame of v2m, GICv3 the translation service or nothing */
     const char *cpu_compatible;
     VirtImages images;
     uint64_t start, fdt, initrd, initrd_len;
@@ -63,8 +64,32 @@ static IrqWire *spi(Virt *v, unsigned n) { return device_input(v->gic, n); }
 static void got_msi(void *opaque, uint64_t addr, uint32_t data, uint32_t from)
 {
     Virt *v = opaque;
-    if (addr == V2M + GICV2M_SETSPI)
+    if (v->v2m && addr == V2M + GICV2M_SETSPI)
         gicv2m_msi(v->v2m, data);
+    else if (v->its && addr == ITS + ITS_TRANSLATER)
+        its_msi(v->its, from, data);
+}
+
+static bool make_msi(Virt *v, GError **err)
+{
+    if (!v->v3) {
+        v->v2m = virt_device(v->m, "arm-gicv2m", "v2m", NULL, err);
+        if (!v->v2m)
+            return false;
+        virt_map(v->m, V2M, device_mmio(v->v2m, 0));
+        for (unsigned i = 0; i < N_MSI; i++)
+            irq_connect(v->v2m->irq[i], spi(v, V2M_IRQ + i));
+    } else if (v->with_its) {
+        v->its = device_new(v->m, &its_class, "its", err);
+        if (!v->its)
+            return false;
+        its_setup(v->its, v->gic);
+        if (!device_realize(v->its, NULL, err))
+            return false;
+        virt_map(v->m, ITS, device_mmio(v->its, 0));
+    }
+    irq_fabric_set_msi(machine_fabric(v->m), got_msi, v);
+    return true;
 }
 
 static bool make_intc(Virt *v, GError **err)
@@ -79,24 +104,21 @@ static bool make_intc(Virt *v, GError **err)
     if (!v->gic)
         return false;
     gic_setup(v->gic, &(GicSetup){ .cpus = cpus, .n = n });
-    v->cpus = device_set_prop(v->gic, "cpus", count, err) && device_realize(v->gic, NULL, err) ? device_new(v->m, &arm_cpus_class, "cpus", err) : NULL;
+    if (!device_set_prop(v->gic, "cpus", count, err) || (v->with_its && !device_set_prop(v->gic, "lpis", "on", err)) || !device_realize(v->gic, NULL, err))
+        return false;
+    v->cpus = device_new(v->m, &arm_cpus_class, "cpus", err);
     if (!v->cpus)
         return false;
     arm_cpus_setup(v->cpus, cpus, n, v->v3 ? v->gic : NULL);
-    v->v2m = device_realize(v->cpus, NULL, err) ? virt_device(v->m, "arm-gicv2m", "v2m", NULL, err) : NULL;
-    if (!v->v2m)
+    if (!device_realize(v->cpus, NULL, err))
         return false;
     virt_map(v->m, GICD, device_mmio(v->gic, 0));
     virt_map(v->m, v->v3 ? GICR : GICC, device_mmio(v->gic, 1));
-    virt_map(v->m, V2M, device_mmio(v->v2m, 0));
     for (unsigned i = 0; i < 2 * n; i++)
         irq_connect(v->gic->irq[i], device_input(v->cpus, i));
     for (unsigned i = 0; i < A64_TIMERS * n; i++)
         irq_connect(v->cpus->irq[i], device_input(v->gic, GIC_SPIS + 32 * (i / A64_TIMERS) + ppi[i % A64_TIMERS]));
-    for (unsigned i = 0; i < N_MSI; i++)
-        irq_connect(v->v2m->irq[i], spi(v, V2M_IRQ + i));
-    irq_fabric_set_msi(machine_fabric(v->m), got_msi, v);
-    return true;
+    return make_msi(v, err);
 }
 
 static bool make_chips(Virt *v, GError **err)
@@ -185,12 +207,16 @@ static void fdt_intc(Virt *v, Fdt *f)
     fdt_cells(f, "#address-cells", 2);
     fdt_flag(f, "interrupt-controller");
     fdt_cells(f, "#interrupt-cells", 3);
-    fdt_node(f, "v2m@%llx", V2M);
-    fdt_cells(f, "phandle", PH_MSI);
-    fdt_reg(f, V2M, 0x1000);
-    fdt_flag(f, "msi-controller");
-    fdt_str(f, "compatible", "arm,gic-v2m-frame");
-    fdt_end(f);
+    if (v->v2m || v->its) {
+        fdt_node(f, v->its ? "its@%llx" : "v2m@%llx", v->its ? ITS : V2M);
+        fdt_cells(f, "phandle", PH_MSI);
+        fdt_reg(f, v->its ? ITS : V2M, v->its ? ITS_SIZE : 0x1000);
+        if (v->its)
+            fdt_cells(f, "#msi-cells", 1);
+        fdt_flag(f, "msi-controller");
+        fdt_str(f, "compatible", v->its ? "arm,gic-v3-its" : "arm,gic-v2m-frame");
+        fdt_end(f);
+    }
     fdt_end(f);
     /* secure, non-secure physical, virtual, hypervisor; GICv2: the mask of CPUs in bits 15:8 */
     uint32_t how = v->v3 ? LEVEL : LEVEL | (uint32_t)bits_mask(machine_n_vcpus(v->m)) << 8;
@@ -201,14 +227,15 @@ static void fdt_intc(Virt *v, Fdt *f)
     fdt_end(f);
 }
 
-static void fdt_pci(Fdt *f)
+static void fdt_pci(Virt *v, Fdt *f)
 {
     uint32_t intx[4][VIRT_INTX_CELLS];
     for (unsigned i = 0; i < 4; i++)
         memcpy(intx[i], (uint32_t[]){ PH_GIC, 0, 0, SPI, PCI_IRQ + i, LEVEL }, sizeof(intx[i]));
     fdt_node(f, "pcie@%llx", PCI_MMIO);
     virt_pci_fdt(&pci_windows, f, intx, 6);
-    fdt_cells(f, "msi-map", 0, PH_MSI, 0, 0x10000);
+    if (v->v2m || v->its)
+        fdt_cells(f, "msi-map", 0, PH_MSI, 0, 0x10000);
     fdt_end(f);
 }
 
@@ -296,7 +323,7 @@ static GBytes *make_fdt(Virt *v, GError **err)
     fdt_cpus(v, f);
     fdt_intc(v, f);
     fdt_chips(f);
-    fdt_pci(f);
+    fdt_pci(v, f);
     return fdt_close(f, err);
 }
 
@@ -405,6 +432,10 @@ static bool choose_options(Virt *v, GError **err)
     if (gic && strcmp(gic, "2") && strcmp(gic, "3") && strcmp(gic, "max"))
         return boot_fail(err, "-machine gic-version= takes 2, 3 or max, not '%s'", gic);
     v->v3 = gic && strcmp(gic, "2");
+    const char *its = virt_option(&v->cfg, "its");
+    if (its && strcmp(its, "on") && strcmp(its, "off"))
+        return boot_fail(err, "-machine its= takes on or off, not '%s'", its);
+    v->with_its = v->v3 && !(its && !strcmp(its, "off"));
     static const char *const absent[] = { "secure", "virtualization", "mte" };
     for (unsigned i = 0; i < ARRAY_LEN(absent); i++) {
         const char *value = virt_option(&v->cfg, absent[i]);

@@ -21,6 +21,23 @@ typedef struct GicCpu {
     bool asleep;                /* GICR_WAKER.ProcessorSleep */
 } GicCpu;
 
+/* LPIs (IHI 0069H 5.1): edges without an active state, always of group 1. A redistributor keeps which are pending; what the guest says of each is in its table. */
+enum { GIC_LPI_FIRST = 8192, GIC_ID_BITS = 16, GIC_LPIS = (1 << GIC_ID_BITS) - GIC_LPI_FIRST, GIC_LPI_WORDS = GIC_LPIS / 64 };
+
+typedef struct GicLpiCpu {
+    bool on;                    /* GICR_CTLR.EnableLPIs */
+    uint64_t propbase, pendbase;
+    uint64_t pending[GIC_LPI_WORDS];
+    uint64_t some[GIC_LPI_WORDS / 64];      /* bit n: pending[n] is not 0 */
+    bool stale;                 /* best is to be found again */
+    unsigned best, best_prio;   /* of the pending and enabled; GIC_SPURIOUS if none */
+} GicLpiCpu;
+
+typedef struct GicLpis {
+    uint8_t conf[GIC_LPIS];     /* the configuration table as last read: priority 7:2, enable 0 */
+    GicLpiCpu cpu[GIC_CPUS];
+} GicLpis;
+
 typedef struct Gic {
     Device dev;
     uint32_t n_cpus;            /* property */
@@ -34,6 +51,7 @@ typedef struct Gic {
     GicBank spi[GIC_BANKS - 1];
     uint8_t target[GIC_SPIS];   /* CPUs, a bit each */
     uint64_t router[GIC_SPIS];  /* GICv3: GICD_IROUTER */
+    GicLpis *lpis;              /* GICv3 with LPIs, or NULL */
 } Gic;
 
 /* EOImode: EOIR drops the priority only, DIR deactivates. */
@@ -57,6 +75,24 @@ unsigned gic_running_prio(const Gic *g, unsigned cpu);
 bool gic_bank_read(Gic *g, unsigned cpu, unsigned off, uint32_t *ret);
 bool gic_bank_write(Gic *g, unsigned cpu, unsigned off, uint32_t val);
 bool gic_prio_write(Gic *g, unsigned cpu, unsigned off, uint8_t val);   /* a byte at 0x400.. */
+/* ---- LPIs (gic-lpi.c); @g has them. An @irq that is none, or beyond the guest's tables: nothing happens. ---- */
+static inline bool gic_is_lpi(uint64_t irq) { return irq >= GIC_LPI_FIRST && irq < 1u << GIC_ID_BITS; }
+/* Registers of a redistributor that are there for LPIs, 32 bits each. False: not one of them. */
+bool gic_lpi_read(Gic *g, unsigned cpu, unsigned off, uint32_t *ret);
+bool gic_lpi_write(Gic *g, unsigned cpu, unsigned off, uint32_t val);
+/* GIC_SPURIOUS if none. */
+unsigned gic_lpi_best(Gic *g, unsigned cpu, unsigned *ret_prio);
+void gic_lpi_pend(Gic *g, unsigned cpu, uint32_t irq);
+void gic_lpi_clear(Gic *g, unsigned cpu, uint32_t irq);
+void gic_lpi_move(Gic *g, unsigned from, unsigned to, uint32_t irq);
+void gic_lpi_move_all(Gic *g, unsigned from, unsigned to);
+/* Read again what the guest's table says of it, or of all. */
+void gic_lpi_inv(Gic *g, unsigned cpu, uint32_t irq);
+void gic_lpi_inv_all(Gic *g, unsigned cpu);
+void gic_lpi_reset(Gic *g);
+void gic_lpi_loaded(Gic *g);
+extern const FieldDesc gic_lpi_fields[];
+
 /* Life. */
 bool gic_realize(Gic *g);
 void gic_reset(Gic *g);

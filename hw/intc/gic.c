@@ -50,7 +50,12 @@ unsigned gic_best(Gic *g, unsigned cpu, unsigned *ret_prio, unsigned *ret_group)
             *ret_group = b->group >> k & 1;
         }
     }
-    return found;
+    unsigned prio, lpi = g->lpis && g->ctlr & 2 ? gic_lpi_best(g, cpu, &prio) : GIC_SPURIOUS;
+    if (lpi == GIC_SPURIOUS || prio >= *ret_prio)
+        return found;
+    *ret_prio = prio;
+    *ret_group = 1;
+    return lpi;
 }
 
 unsigned gic_running_prio(const Gic *g, unsigned cpu)
@@ -96,10 +101,14 @@ void gic_update(Gic *g)
 
 void gic_activate(Gic *g, unsigned cpu, unsigned irq, unsigned prio, unsigned group)
 {
-    GicBank *b = gic_bank(g, cpu, irq / 32);
     GicCpu *c = &g->cpu[cpu];
-    b->active |= 1u << irq % 32;
-    b->latch &= ~(1u << irq % 32);
+    if (gic_is_lpi(irq)) {
+        gic_lpi_clear(g, cpu, irq);
+    } else {
+        GicBank *b = gic_bank(g, cpu, irq / 32);
+        b->active |= 1u << irq % 32;
+        b->latch &= ~(1u << irq % 32);
+    }
     c->apr[group] |= 1u << (group_prio(c, prio, group) >> 3);
     gic_update(g);
 }
@@ -163,6 +172,8 @@ void gic_reset(Gic *g)
     }
     memset(g->target, g->v3 || g->n_cpus == 1 ? 1 : 0, sizeof(g->target));
     memset(g->router, 0, sizeof(g->router));
+    if (g->lpis)
+        gic_lpi_reset(g);
     gic_update(g);
 }
 

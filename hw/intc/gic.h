@@ -27,6 +27,16 @@ bool gicv3_sysreg_read(Device *dev, unsigned cpu, uint32_t reg, uint64_t *ret);
 bool gicv3_sysreg_write(Device *dev, unsigned cpu, uint32_t reg, uint64_t val);
 
 /*
+ * "arm-its", the interrupt translation service of a GICv3 made with the property "lpis" (IHI 0069H 5): two frames of 64 KiB, registers and the doorbell
+ * at ITS_TRANSLATER. A device number and what it writes are an interrupt of a CPU as the guest's tables have it. Before realize: its controller.
+ */
+enum { ITS_SIZE = 0x20000, ITS_TRANSLATER = 0x10040 };
+extern const DeviceClass its_class;
+void its_setup(Device *dev, Device *gicv3);
+/* A write of @event to the doorbell by the device of number @from. Any thread; device locks may be held. */
+void its_msi(Device *dev, uint32_t from, uint32_t event);
+
+/*
  * "arm-gicv2m" (Server Base System Architecture 3.0, appendix E): a frame of 4 KiB whose register at GICV2M_SETSPI turns the write of an interrupt
  * number into an edge. Output n is interrupt "base" + n; properties base and count.
  */

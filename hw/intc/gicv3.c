@@ -7,8 +7,8 @@
 
 enum { D_CTLR = 0x0000, D_TYPER = 0x0004, D_IIDR = 0x0008, D_TYPER2 = 0x000c, D_IPRIORITYR = 0x0400, D_ITARGETSR = 0x0800, D_IROUTER = 0x6000, D_ID = 0xffd0 };
 enum { R_CTLR = 0x00, R_IIDR = 0x04, R_TYPER = 0x08, R_WAKER = 0x14, SGI_FRAME = 0x10000 };
-enum { DCTLR_GROUPS = 3, DCTLR_ARE = 0x10, DCTLR_DS = 0x40, WAKER_SLEEP = 2, WAKER_CHILDREN = 4, TYPER_IDBITS = 9 << 19, TYPER_A3V = 1 << 24, TYPER_NO1N = 1 << 25,
-       IIDR = 0x43b, TYPER_LAST = 0x10 };
+enum { DCTLR_GROUPS = 3, DCTLR_ARE = 0x10, DCTLR_DS = 0x40, WAKER_SLEEP = 2, WAKER_CHILDREN = 4, TYPER_LPIS = 1 << 17, TYPER_A3V = 1 << 24, TYPER_NO1N = 1 << 25,
+       TYPER_NO_LPI_IDBITS = 9, IIDR = 0x43b, TYPER_LAST = 0x10, TYPER_PLPIS = 1 };
 #define IROUTER_IRM (1ull << 31)
 
 static uint8_t id_byte(unsigned off)
@@ -32,7 +32,7 @@ static uint32_t dist_word(Gic *g, unsigned off)
     uint32_t v = 0;
     switch (off) {
     case D_CTLR: return g->ctlr | DCTLR_ARE | DCTLR_DS;
-    case D_TYPER: return (GIC_BANKS - 1) | TYPER_IDBITS | TYPER_A3V | TYPER_NO1N;
+    case D_TYPER: return (GIC_BANKS - 1) | (g->lpis ? TYPER_LPIS | (GIC_ID_BITS - 1) << 19 : TYPER_NO_LPI_IDBITS << 19) | TYPER_A3V | TYPER_NO1N;
     case D_IIDR: return IIDR;
     default: break;
     }
@@ -86,7 +86,7 @@ static const MmioOps dist_ops = { .read = dist_read, .write = dist_write, .min_s
 
 /* ---- redistributors (12.11): two frames of 64 KiB for each CPU ---- */
 
-static uint64_t typer(const Gic *g, unsigned cpu) { return (uint64_t)cpu << 32 | cpu << 8 | (cpu + 1 == g->n_cpus ? TYPER_LAST : 0); }
+static uint64_t typer(const Gic *g, unsigned cpu) { return (uint64_t)cpu << 32 | cpu << 8 | (cpu + 1 == g->n_cpus ? TYPER_LAST : 0) | (g->lpis ? TYPER_PLPIS : 0); }
 
 static uint32_t redist_word(Gic *g, unsigned cpu, unsigned off)
 {
@@ -98,6 +98,8 @@ static uint32_t redist_word(Gic *g, unsigned cpu, unsigned off)
             gic_bank_read(g, cpu, off, &v);
         return off >= D_ID ? id_byte(off) : v;
     }
+    if (g->lpis && gic_lpi_read(g, cpu, off, &v))
+        return v;
     switch (off) {
     case R_IIDR: return IIDR;
     case R_TYPER: return (uint32_t)typer(g, cpu);
@@ -123,6 +125,8 @@ static void redist_word_write(Gic *g, unsigned cpu, unsigned off, uint32_t val)
         off -= SGI_FRAME;
         if (off < D_IPRIORITYR ? off % 0x80 < 4 : off == 0xc00 || off == 0xc04)
             gic_bank_write(g, cpu, off, val);
+    } else if (g->lpis) {
+        gic_lpi_write(g, cpu, off, val);
     }
 }
 
@@ -163,7 +167,7 @@ static uint64_t highest(Gic *g, unsigned cpu, unsigned group)
 static void end_of_interrupt(Gic *g, unsigned cpu, unsigned group, uint64_t val)
 {
     unsigned irq = val & 0xffffff;
-    if (irq >= GIC_INTIDS)
+    if (irq >= GIC_INTIDS && !(g->lpis && gic_is_lpi(irq)))
         return;
     gic_drop_priority(g, cpu, group);
     if (!(g->cpu[cpu].ctlr & GIC_CPU_EOIMODE))
@@ -250,10 +254,17 @@ bool gicv3_sysreg_write(Device *dev, unsigned cpu, uint32_t reg, uint64_t val)
 
 /* ---- life ---- */
 
+typedef struct Gicv3 {
+    Gic gic;                    /* must be first */
+    bool with_lpis;             /* property */
+    GicLpis lpis;
+} Gicv3;
+
 static bool gicv3_realize(Device *dev, GError **err)
 {
     Gic *g = (Gic *)dev;
     g->v3 = true;
+    g->lpis = ((Gicv3 *)dev)->with_lpis ? &((Gicv3 *)dev)->lpis : NULL;
     device_init_mmio(dev, 0, "dist", &dist_ops, GICD_SIZE);
     device_init_mmio(dev, 1, "redist", &redist_ops, (uint64_t)g->n_cpus * GICR_STRIDE);
     return gic_realize(g);
@@ -271,11 +282,29 @@ static bool gicv3_post_load(Device *dev, unsigned version, GError **err)
     return gic_post_load(dev, version, err);
 }
 
+static bool lpis_needed(const Device *dev) { return ((const Gic *)dev)->lpis; }
+
+static bool lpis_post_load(Device *dev, unsigned version, GError **err)
+{
+    Gic *g = (Gic *)dev;
+    if (g->lpis)
+        gic_lpi_loaded(g);
+    else
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "LPIs of an interrupt controller that has none here (-machine its=off)");
+    return g->lpis;
+}
+
+static const FieldDesc lpis_fields[] = { FIELD_SUB(Gicv3, lpis, gic_lpi_fields), { 0 } };
 static const DeviceSection gicv3_state[] = {
-    { .name = "gicv3", .version = 1, .min_version = 1, .fields = gic_fields, .post_load = gicv3_post_load }, { 0 }
+    { .name = "gicv3", .version = 1, .min_version = 1, .fields = gic_fields, .post_load = gicv3_post_load },
+    { .name = "lpis", .version = 1, .min_version = 1, .fields = lpis_fields, .needed = lpis_needed, .post_load = lpis_post_load }, { 0 }
+};
+static const PropDesc gicv3_props[] = {
+    PROP(Gicv3, gic.n_cpus, PROP_U32, "cpus", .def = "1", .min = 1, .max = GIC_CPUS, .help = "number of CPUs"),
+    PROP(Gicv3, with_lpis, PROP_BOOL, "lpis", .help = "has LPIs, for an interrupt translation service"), { 0 }
 };
 
 const DeviceClass gicv3_class = {
-    .name = "arm-gicv3", .summary = "Arm generic interrupt controller, version 3", .size = sizeof(Gic), .bus = BUS_SYS, .fabric = true, .internal = true,
-    .props = gic_props, .state = gicv3_state, .realize = gicv3_realize, .reset = gicv3_reset,
+    .name = "arm-gicv3", .summary = "Arm generic interrupt controller, version 3", .size = sizeof(Gicv3), .bus = BUS_SYS, .fabric = true, .internal = true,
+    .props = gicv3_props, .state = gicv3_state, .realize = gicv3_realize, .reset = gicv3_reset,
 };

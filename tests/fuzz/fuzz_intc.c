@@ -1,5 +1,5 @@
 /*
- * What stands around a processor: local APICs, GICv2 and GICv3 with timers and PSCI, ACLINT and PLIC, PCI Express configuration space. The first byte
+ * What stands around a processor: local APICs, GICv2 and GICv3 (with its translation service) with timers and PSCI, ACLINT and PLIC, PCI Express configuration space. The first byte
  * chooses the machine; then operations as the processors, the wires, time and a damaged snapshot make them.
  */
 #include <string.h>
@@ -19,13 +19,15 @@
 #include "tests/device/noengine.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/check.h"
+#include "util/bits.h"
 #include "vmm/machine.h"
 
-enum { CPUS = 3, MAX_OPS = 3000, MAX_DEVICES = 8, WINDOW = 0x10000000, LAPIC_PAGE = 0xfee00000 };
+enum { CPUS = 3, MAX_OPS = 3000, MAX_DEVICES = 8, WINDOW = 0x10000000, RAM_BYTES = 0x40000, LAPIC_PAGE = 0xfee00000 };
 
 typedef struct Board {
     Machine *m;
-    Device *dev[MAX_DEVICES];
+    Device *dev[MAX_DEVICES], *its;
+    MemRegion *ram;
     unsigned n, n_windows;
     uint64_t window[MAX_DEVICES];
     uint32_t (*reg)(uint16_t bits);      /* a system register's number */
@@ -100,13 +102,36 @@ static uint32_t arm_reg(uint16_t bits)
 
 static unsigned self(void *opaque) { return 0; }
 
+/* Registers as a kernel sets them up, so that commands and messages are understood; what they say is in memory, a window too. */
+static void its_board(Board *b, Device *gic)
+{
+    static const struct { uint64_t at, val; } set[] = {
+        { 0x100, 1ull << 63 | 0x10000 }, { 0x108, 1ull << 63 | 0x11000 }, { 0x80, 1ull << 63 | 1 }, { 0, 1 } };
+    b->its = begin(b, &its_class);
+    its_setup(b->its, gic);
+    end(b, b->its);
+    b->ram = mem_region_new_ram(machine_mem(b->m), "ram", RAM_BYTES, NULL);
+    CHECK(b->ram && b->n_windows < MAX_DEVICES);
+    mem_region_add(machine_mem_root(b->m), 0, b->ram, 0);
+    b->window[b->n_windows++] = 0;
+    mem_commit_now(machine_mem(b->m));
+    uint64_t its = b->window[b->n_windows - 2], redist = b->window[1];
+    for (unsigned i = 0; i < CPUS; i++) {
+        as_store(machine_as_mem(b->m), redist + i * (uint64_t)GICR_STRIDE + 0x70, 8, 0x20000 | 15);
+        as_store(machine_as_mem(b->m), redist + i * (uint64_t)GICR_STRIDE + 0x78, 8, 0x30000);
+        as_store(machine_as_mem(b->m), redist + i * (uint64_t)GICR_STRIDE, 4, 1);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(set); i++)
+        as_store(machine_as_mem(b->m), its + set[i].at, 8, set[i].val);
+}
+
 static void arm_board(Board *b, bool v3)
 {
     Vcpu *cpus[CPUS];
     machine(b, &arm_type, cpus);
     Device *gic = begin(b, v3 ? &gicv3_class : &gicv2_class);
     gic_setup(gic, &(GicSetup){ .cpus = cpus, .n = CPUS, .self = self });
-    CHECK(device_set_prop(gic, "cpus", "3", NULL));
+    CHECK(device_set_prop(gic, "cpus", "3", NULL) && (!v3 || device_set_prop(gic, "lpis", "on", NULL)));
     end(b, gic);
     Device *around = begin(b, &arm_cpus_class);
     arm_cpus_setup(around, cpus, CPUS, v3 ? gic : NULL);
@@ -118,6 +143,8 @@ static void arm_board(Board *b, bool v3)
     Device *v2m = end(b, begin(b, &gicv2m_class));
     for (unsigned i = 0; i < 64; i++)
         irq_connect(v2m->irq[i], device_input(gic, 48 + i));
+    if (v3)
+        its_board(b, gic);
     b->reg = arm_reg;
 }
 
@@ -146,6 +173,8 @@ static void wire(Board *b)
 {
     Device *dev = b->dev[next(b, 1) % b->n];
     unsigned n = device_n_inputs(dev), at = (unsigned)next(b, 2);
+    if (dev == b->its)
+        its_msi(dev, at >> 4 & 31, at & 15);
     if (!n)
         return;
     Irq *irq = irq_new();
@@ -235,6 +264,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (machine_work_pending(b.m))
             machine_flush_work(b.m);
     }
+    mem_region_unref(b.ram);
     machine_free(b.m);
     return 0;
 }
