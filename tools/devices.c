@@ -4,11 +4,12 @@
 #include "tools/keys.h"
 #include "tools/setup.h"
 
-static char *list_devices(void)
+/* What this machine has a bus for; all of them without a machine. */
+static char *list_devices(const Board *board)
 {
     GString *s = g_string_new(NULL);
     for (const DeviceClass *const *c = device_registry; *c; c++)
-        if (!(*c)->internal)
+        if (!(*c)->internal && (!board || board->buses & 1u << (*c)->bus))
             g_string_append_printf(s, "%-24s %s\n", (*c)->name, (*c)->summary);
     return g_string_free(s, false);
 }
@@ -22,13 +23,14 @@ static bool find_class(const char *name, const DeviceClass **ret, GError **err)
     return true;
 }
 
-bool tandem_device_help(const char *arg, char **ret_text, GError **err)
+bool tandem_device_help(Tandem *t, const char *arg, char **ret_text, GError **err)
 {
     g_auto(GStrv) parts = g_strsplit(arg, ",", -1);
     if (!parts[0])
         return false;
     if (!strcmp(parts[0], "help") || !strcmp(parts[0], "?")) {
-        *ret_text = list_devices();
+        if (tandem_choose_board(t, err))
+            *ret_text = list_devices(t->board);
         return true;
     }
     for (unsigned i = 1; parts[i]; i++) {

@@ -283,7 +283,7 @@ static const OptionDesc options[] = {
     LIST("chardev", "stdio|file|socket|pty|null,id=ID[,path=PATH]...", chardevs, "a character device for -device"),
     LIST("netdev", "user,id=ID[,hostfwd=RULE][,...]", netdevs, "a network back end"),
     LIST("nic", "user[,model=virtio-net-pci][,mac=MAC]|none", nics, "a network card with its back end"),
-    LIST("device", "NAME[,PROPERTY=VALUE...]", devices, "add a device; help lists them, NAME,help its properties"),
+    LIST("device", "NAME[,PROPERTY=VALUE...]", devices, "add a device; help lists those of the machine, NAME,help the properties of one"),
     FLAG("no-reboot", no_reboot, "a guest's reboot ends tandem"),
     FLAG("no-shutdown", no_shutdown, "a guest's power-off pauses it"),
     FLAG("S", paused, "do not start the CPUs; 'cont' in the monitor does"),

@@ -56,7 +56,7 @@ void tandem_name_idle_nets(Tandem *t);
 /* devices.c: -device; help texts. */
 bool tandem_add_devices(Tandem *t, GError **err);
 /* True if @arg asks for help; then *ret_text is it. */
-bool tandem_device_help(const char *arg, char **ret_text, GError **err);
+bool tandem_device_help(Tandem *t, const char *arg, char **ret_text, GError **err);
 
 extern const Board *const board_registry[];
 extern const DeviceClass *const device_registry[];

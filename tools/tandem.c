@@ -124,7 +124,7 @@ static bool asked_for_help(Tandem *t, char **ret_text, GError **err)
         return true;
     }
     for (unsigned i = 0; i < o->devices->len; i++)
-        if (tandem_device_help(g_ptr_array_index(o->devices, i), ret_text, err))
+        if (tandem_device_help(t, g_ptr_array_index(o->devices, i), ret_text, err))
             return true;
     return false;
 }

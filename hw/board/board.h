@@ -26,6 +26,7 @@ typedef struct Board {
     const char *machine, *arch;         /* "virt", "riscv64" */
     const char *summary;
     unsigned max_vcpus, max_serials;
+    unsigned buses;                     /* 1 << BUS_... of those that devices of the user can be plugged into */
     const CpuType *cpu;
     const char *const *options;         /* names of -machine's options that are its own; NULL: none */
     unsigned flash_banks;               /* -drive if=pflash: drives "pflash0"... that it looks for */

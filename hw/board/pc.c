@@ -111,6 +111,6 @@ const char *pc_boot_kind(Machine *m)
 }
 
 const Board board_pc = {
-    .machine = "pc", .arch = "x86_64", .summary = "i440FX PC", .max_vcpus = 255, .max_serials = PC_SERIALS, .cpu = &pc_cpu_type,
+    .machine = "pc", .arch = "x86_64", .summary = "i440FX PC", .max_vcpus = 255, .max_serials = PC_SERIALS, .buses = 1 << BUS_ISA | 1 << BUS_PCI | 1 << BUS_IDE, .cpu = &pc_cpu_type,
     .cpu_help = pc_cpu_help, .init = pc_init, .finish = pc_finish, .disk = "ide-hd", .cdrom = "ide-cd", .nic = "virtio-net-pci",
 };

@@ -487,5 +487,5 @@ static const char *const options[] = { "gic-version", "secure", "virtualization"
 
 const Board board_virt_aarch64 = {
     .machine = "virt", .arch = "aarch64", .summary = "AArch64 virtual machine (GIC, virtio, PCIe)", .max_vcpus = MAX_CPUS, .max_serials = 1, .cpu = &aarch64_cpu_type, .cpu_help = aarch64_cpu_help,
-    .engine = "tcg", .options = options, .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
+    .buses = 1 << BUS_PCI | 1 << BUS_VIRTIO, .engine = "tcg", .options = options, .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
 };

@@ -464,5 +464,5 @@ static bool virt_finish(Machine *m, GError **err)
 
 const Board board_virt_riscv64 = {
     .machine = "virt", .arch = "riscv64", .summary = "RISC-V virtual machine (virtio, PCIe)", .max_vcpus = MAX_HARTS, .max_serials = 1, .cpu = &riscv64_cpu_type, .cpu_help = cpu_help,
-    .engine = "tcg", .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
+    .buses = 1 << BUS_PCI | 1 << BUS_VIRTIO, .engine = "tcg", .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
 };

@@ -10,6 +10,7 @@ import hashlib
 import os
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -216,6 +217,59 @@ def case_net(s):
               'ip addr show eth0 | grep -q "inet 10.0.2.15/"', 60 * s.scale)
         assert '1 packets received' in c.run('ping -c 1 -W 10 10.0.2.2', 30 * s.scale)
         s.poweroff(c)
+
+
+def connect(path):
+    """The host's side of a character device."""
+    c = socket.socket(socket.AF_UNIX)
+    c.settimeout(120)
+    c.connect(path)
+    return c
+
+
+def case_devices(s):
+    """Linux's drivers use each device that -device offers: what goes in comes out, with a second one of each kind that may be there twice."""
+    data = {name: hashlib.sha256(name.encode()).digest() * 32768 for name in ('blk', 'hd', 'cd')}
+    args = []
+    for name, device in ('blk', 'virtio-blk-pci'), ('hd', 'ide-hd,bus=ide.1,unit=1'), ('cd', 'ide-cd,bus=ide.0,unit=1'):
+        path = os.path.join(s.work, name)
+        with open(path, 'wb') as f:
+            f.write(data[name])
+        args += ['-drive', 'if=none,format=raw,id=%s,file=%s%s' % (name, path, ',readonly=on' if name == 'cd' else ''), '-device', device + ',drive=' + name]
+    port = os.path.join(s.work, 'port')
+    args += ['-chardev', 'socket,id=port,path=%s,server=on,wait=off' % port, '-device', 'virtio-console-pci,chardev=port' if s.args.emulator == 'tandem' else
+             'virtio-serial-pci', '-device', 'virtio-rng-pci', '-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0,mac=52:54:00:aa:bb:cc']
+    if s.args.emulator == 'qemu':
+        args += ['-device', 'virtconsole,chardev=port']
+    c, _ = s.boot(*args, append='tandem.root=none')
+    with c:
+        for name, node in ('blk', 'vda'), ('hd', 'sda'), ('cd', 'sr0'):
+            want = hashlib.sha256(data[name]).hexdigest()
+            assert want in c.run('dd if=/dev/%s bs=64k 2>/dev/null | sha256sum' % node, 60 * s.scale), name
+            if name != 'cd':
+                c.run('yes %s | dd of=/dev/%s bs=4k count=3 seek=7 iflag=fullblock conv=fsync 2>/dev/null' % (name, node), 60 * s.scale)
+        assert c.run('dd if=/dev/sr0 of=/dev/sr0 count=1 2>/dev/null || echo refused') == 'refused'
+        assert c.run('cat /sys/class/misc/hw_random/rng_current').startswith('virtio_rng')
+        a, b = (c.run('head -c 32 /dev/hwrng | sha256sum', 60 * s.scale) for _ in range(2))
+        assert len(a) > 60 and a != b, 'random numbers %s and %s' % (a, b)
+        with connect(port) as host:
+            c.run('exec 3<>/dev/hvc0; stty raw -echo <&3; echo to the host >&3')
+            said = b''
+            while b'\n' not in said:
+                said += host.recv(100)
+            assert said == b'to the host\n', said
+            host.sendall(b'to the guest\n')
+            assert c.run('head -n 1 <&3', 60 * s.scale) == 'to the guest'
+        assert '52:54:00:aa:bb:cc' in c.run('cat /sys/class/net/eth0/address')
+        c.run('n=0; until ip addr show eth0 | grep -q "inet 10.0.2.15/"; do n=$((n+1)); [ $n -lt 30 ] || break; sleep 1; done', 60 * s.scale)
+        assert '1 packets received' in c.run('ping -c 1 -W 10 10.0.2.2', 30 * s.scale)
+        s.poweroff(c)
+    for name in 'blk', 'hd':
+        with open(os.path.join(s.work, name), 'rb') as f:
+            got = f.read()
+        want = bytearray(data[name])
+        want[7 * 4096:10 * 4096] = ((name + '\n').encode() * 12288)[:12288]
+        assert got == bytes(want), 'what the guest wrote to %s is not there' % name
 
 
 def case_workload(s):
