@@ -79,6 +79,10 @@ enum { A64_FSC_SIZE = 0, A64_FSC_TRANSLATION = 4, A64_FSC_ACCESS_FLAG = 8, A64_F
 enum { A64_LINE_IRQ = 1, A64_LINE_FIQ = 2, A64_LINE_SERROR = 4 };
 
 enum { A64_TMPS = 4, A64_XLAT_SIZE = 16384, A64_BREAKPOINTS = 16, A64_KEYS = 5, A64_ROOTS = 4 };
+/* What ID_AA64DFR0 says of them; the last ones compare CONTEXTIDR too. */
+enum { A64_DFR_BREAKPOINTS = 6, A64_DFR_WATCHPOINTS = 4, A64_DFR_CONTEXTS = 2 };
+enum { A64_STEP_DONE = 1, A64_STEP_EXCLUSIVE };
+enum { A64_MDSCR_KDE = 1 << 13 };
 enum { A64_KEY_IA, A64_KEY_IB, A64_KEY_DA, A64_KEY_DB, A64_KEY_GA };
 typedef enum A64Power { A64_POWER_ON, A64_POWER_OFF, A64_POWER_ON_PENDING } A64Power;    /* as PSCI's AFFINITY_INFO answers */
 /* Groups of state: x and pc and PSTATE, v and FPCR/FPSR, everything else. */
@@ -124,7 +128,7 @@ typedef struct A64State {
     uint8_t power;             /* A64Power */
     uint8_t tlb_flush_pending; /* somebody else wrote the state */
     uint8_t pauth;             /* A64_PAUTH_, of the CPU model */
-    uint8_t step_begun;        /* software step: the instruction that PSTATE.SS allows has begun */
+    uint8_t step_begun;        /* software step: A64_STEP_, the instruction that PSTATE.SS allowed is done */
     /* translator, about what it has cached: addresses with tags, code of EL1 that is not global; the last tables of TTBR1 (+ 1), and which is it now */
     uint8_t flush_sent;        /* a TLB flush was sent to other CPUs: DSB waits */
     uint8_t tagged_seen, upper_nonglobal, root_now, next_root;
@@ -139,7 +143,8 @@ typedef struct A64State {
     /* generic timer: what is programmed; counter and lines are the machine's */
     uint64_t cntfrq, cntkctl, cnthctl, cntvoff;
     A64Timer timer[A64_TIMERS];
-    /* debug and performance monitors: registers without effect but what the kernel reads back */
+    /* debug; translator: what watchpoints can hit at all, see a64_debug_sync. Performance monitors: registers without effect */
+    uint64_t watch_low, watch_span;
     uint64_t mdscr, oslsr, osdlr, mdccint, dbgbvr[A64_BREAKPOINTS], dbgbcr[A64_BREAKPOINTS], dbgwvr[A64_BREAKPOINTS], dbgwcr[A64_BREAKPOINTS], dbgclaim;
     uint64_t pmcr, pmcnten, pmovs, pmsel, pmccntr, pmccfiltr, pmuserenr, pminten, disr, vdisr;
     uint64_t key[A64_KEYS][2]; /* pointer authentication: low, high half */

@@ -9,6 +9,7 @@ enum { A64S_X0 = 0, A64S_SP = 31, A64S_PC, A64S_FL, A64S_TMP0, A64S_TPIDR = A64S
        A64S_EXCL_VALUE2, A64S_EVENT, A64S_FPSR, A64S_V0,
        /* of EL1, what kernels read and write all the time */
        A64S_SP_EL0 = A64S_V0 + 32, A64S_TPIDR_EL1, A64S_ELR_EL1, A64S_SPSR_EL1, A64S_ESR_EL1, A64S_FAR_EL1, A64S_TTBR0_EL1, A64S_TTBR1_EL1, A64S_DAIF, A64S_FLUSH_SENT,
+       A64S_SS, A64S_STEP_BEGUN, A64S_MDSCR, A64S_WATCH_LOW, A64S_WATCH_SPAN,
        A64S_SLOTS };
 extern const IrSlot a64_slots[A64S_SLOTS];
 
@@ -26,7 +27,7 @@ extern const IrSlot a64_slots[A64S_SLOTS];
 #define A64M_PAUTH(m, k) ((unsigned)(m) >> (12 + (k)) & 1)     /* by A64_KEY_IA.. _DB: SCTLR.EnIA... */
 #define A64M_PAUTH_SHIFT 12
 #define A64M_UAO         (1u << 16)            /* LDTR and STTR are LDR and STR */
-#define A64M_STEP        (1u << 17)            /* an instruction at a time, the run loop looks after each */
+#define A64M_STEP        (1u << 17)            /* software step: an instruction at a time, the run loop looks after each */
 #define A64M_IL          (1u << 18)            /* PSTATE.IL: every instruction faults */
 #define A64M_SPSEL       (1u << 19)
 /* EL1: whether the MMU is on, and which table is TTBR1's: instruction addresses mean something else */
@@ -34,6 +35,14 @@ extern const IrSlot a64_slots[A64S_SLOTS];
 #define A64M_FETCH_SHIFT 20
 #define A64M_SP_CHECK    (1u << 23)            /* SCTLR.SA, SA0: the stack pointer is a multiple of 16 when it is a base; and it is not */
 #define A64M_SP_BAD      (1u << 24)
+#define A64M_STEP_DUE    (1u << 25)            /* the step exception comes before the instruction */
+#define A64M_WATCH       (1u << 26)            /* there are watchpoints for what is done here */
+/* Breakpoints: by a64_break_hash of an instruction's offset in its page, where to ask. */
+#define A64M_BREAKS_SHIFT 32
+#define A64M_BREAKS(m)   ((unsigned)((m) >> A64M_BREAKS_SHIFT) & 0xff)
+static inline unsigned a64_break_hash(uint64_t off) { return (unsigned)(off >> 2 ^ off >> 5) & 7; }
+/* debug_data's kinds of access: load, store, both; with EL0's rights; that must be aligned. */
+enum { A64_WATCH_LOAD = 1, A64_WATCH_STORE = 2, A64_WATCH_BOTH = 3, A64_WATCH_UNPRIV = 1 << 8, A64_WATCH_ALIGN = 1 << 9 };
 /* Translation regimes: whose rights data accesses have. HIGH: the tables of EL2 or EL3. */
 enum { A64R_USER, A64R_KERNEL, A64R_KERNEL_PAN, A64R_HIGH };
 
@@ -60,6 +69,13 @@ static inline TcgCpu *a64_cpu(A64State *s) { return tcg_cpu_from_xlat(s->xlat); 
 /* exception.c. From within an instruction: an exception of class A64_EC_@ec with that syndrome and FAR, at that instruction; does not return. */
 void a64_raise(A64State *s, unsigned ec, uint32_t iss, uint64_t far) __attribute__((noreturn));
 bool a64_deliver(TcgCpu *cpu);
+/* The same between two instructions: state->pc is where it returns to, the caller leaves. */
+void a64_take(A64State *s, unsigned ec, uint32_t iss);
+/* debug.c. Bits of the mode key; after debug registers were written; PSTATE.SS behind a return by that SPSR; the step exception is taken (a64_take). */
+uint64_t a64_debug_mode(const A64State *s);
+void a64_debug_sync(A64State *s);
+bool a64_step_after_eret(const A64State *s, uint64_t spsr);
+void a64_take_step(A64State *s);
 /* Interrupts may be unmasked now: the run loop shall look if one waits. */
 void a64_recheck(A64State *s);
 void a64_align_fault(TcgCpu *cpu, uint64_t va, TcgAccess access) __attribute__((noreturn));

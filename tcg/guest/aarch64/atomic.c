@@ -3,6 +3,7 @@
  * compare-and-swap with that value. All are host atomics, and so ordered as the strongest form demands.
  */
 #include "tcg/guest/aarch64/translate.h"
+#include "tcg/vops.h"
 
 static IrType int_type(unsigned log2)
 {
@@ -16,7 +17,9 @@ static void aligned(A64Tr *t, IrVal v) { ir_at(t->u, v)->mem |= IRM_ALIGN; }
 /* ---- exclusive ---- */
 bool tr_ldxr(A64Tr *t, const A64Args *a)
 {
-    IrVal addr = a64_xsp(t, a->rn), v = ir_ld(t->u, IRT_I64, addr, sized(a->k, a), IRM_ALIGN, 0);
+    IrVal addr = a64_xsp(t, a->rn);
+    a64_watch(t, addr, 1u << sized(a->k, a), A64_WATCH_LOAD | A64_WATCH_ALIGN);
+    IrVal v = ir_ld(t->u, IRT_I64, addr, sized(a->k, a), IRM_ALIGN, 0);
     ir_put(t->u, IRT_I64, A64S_EXCL_ADDR, addr);
     ir_put(t->u, IRT_I64, A64S_EXCL_VALUE, v);
     a64_put_x(t, a->rt, v);
@@ -30,10 +33,11 @@ static void store_failed(A64Tr *t, const A64Args *a)
     a64_put_x(t, a->rs, a64_k(t, 1));
 }
 
-static IrVal monitored(A64Tr *t, const A64Args *a)
+static IrVal monitored(A64Tr *t, const A64Args *a, unsigned bytes)
 {
     IrVal addr = a64_xsp(t, a->rn), fl = ir_cmp(t->u, IRT_I64, addr, ir_get(t->u, IRT_I64, A64S_EXCL_ADDR));
     ir_brcond(t->u, IRC_NE, fl, a64_cold(t, store_failed, a));
+    a64_watch(t, addr, bytes, A64_WATCH_STORE | A64_WATCH_ALIGN);
     return addr;
 }
 
@@ -52,27 +56,30 @@ bool tr_stxr(A64Tr *t, const A64Args *a)
 {
     unsigned log2 = sized(a->k, a);
     IrType type = int_type(log2);
-    IrVal addr = monitored(t, a);
+    IrVal addr = monitored(t, a, 1u << log2);
     swap_if(t, a, addr, ir_trunc(t->u, type, ir_get(t->u, IRT_I64, A64S_EXCL_VALUE)), ir_trunc(t->u, type, a64_x(t, a->rt)), log2);
     return true;
 }
 
-/* A pair of W is one access; of X two, whose values only a successful STXP makes one (ARM C6.2.192). */
+/* A pair is one access, aligned to its size (ARM B2.5.2, C6.2.192). */
 bool tr_ldxp(A64Tr *t, const A64Args *a)
 {
     IrUnit *u = t->u;
-    IrVal addr = a64_xsp(t, a->rn), v = ir_ld(u, IRT_I64, addr, 3, a->sf ? 0 : IRM_ALIGN, 0), w = 0;
+    IrVal addr = a64_xsp(t, a->rn), v, w;
+    a64_watch(t, addr, a->sf ? 16 : 8, A64_WATCH_LOAD | A64_WATCH_ALIGN);
     if (a->sf) {
-        ir_at(u, v)->mem |= IRM_ALIGN;
-        w = ir_ld(u, IRT_I64, ir_lea(u, IRT_I64, addr, 0, 0, 8), 3, IRM_ALIGN, 0);
+        IrVal both = ir_ld(u, IRT_V128, addr, 4, IRM_ALIGN, 0);
+        v = ir_vop(u, IRT_I64, VOP_MOVDTOI, both, 0, 0, 0);
+        w = ir_vop(u, IRT_I64, VOP_PEXTRD, both, 0, 0, 1);
+        ir_put(u, IRT_I64, A64S_EXCL_VALUE, v);
         ir_put(u, IRT_I64, A64S_EXCL_VALUE2, w);
+    } else {
+        IrVal both = ir_ld(u, IRT_I64, addr, 3, IRM_ALIGN, 0);
+        v = ir_zext(u, IRT_I64, IRT_I32, ir_trunc(u, IRT_I32, both));
+        w = ir_tri(u, IR_SHR, IRT_I64, both, ir_const(u, IRT_I8, 32), 0);
+        ir_put(u, IRT_I64, A64S_EXCL_VALUE, both);
     }
     ir_put(u, IRT_I64, A64S_EXCL_ADDR, addr);
-    ir_put(u, IRT_I64, A64S_EXCL_VALUE, v);
-    if (!a->sf) {
-        w = ir_tri(u, IR_SHR, IRT_I64, v, ir_const(u, IRT_I8, 32), 0);
-        v = ir_zext(u, IRT_I64, IRT_I32, ir_trunc(u, IRT_I32, v));
-    }
     a64_put_x(t, a->rt, v);
     a64_put_x(t, a->rt2, w);
     return true;
@@ -87,7 +94,7 @@ static IrVal two_words(A64Tr *t, int lo, int hi)
 
 bool tr_stxp(A64Tr *t, const A64Args *a)
 {
-    IrVal addr = monitored(t, a);
+    IrVal addr = monitored(t, a, a->sf ? 16 : 8);
     if (a->sf) {
         IrVal failed = a64_call(t, A64H_stxp, addr, a64_x(t, a->rt), a64_x(t, a->rt2), 0);
         a64_put_x(t, a->rs, failed);
@@ -109,6 +116,7 @@ bool tr_cas(A64Tr *t, const A64Args *a)
 {
     unsigned log2 = sized(a->k, a);
     IrType type = int_type(log2);
+    a64_watch(t, a64_xsp(t, a->rn), 1u << log2, A64_WATCH_BOTH | A64_WATCH_ALIGN);
     IrVal old = ir_cas(t->u, type, a64_xsp(t, a->rn), ir_trunc(t->u, type, a64_x(t, a->rs)), ir_trunc(t->u, type, a64_x(t, a->rt)), log2);
     aligned(t, old);
     a64_put_x(t, a->rs, ir_zext(t->u, IRT_I64, type, old));
@@ -121,6 +129,7 @@ bool tr_casp(A64Tr *t, const A64Args *a)
     if (a->rs & 1 || a->rt & 1)
         return false;
     IrVal addr = a64_xsp(t, a->rn);
+    a64_watch(t, addr, a->sf ? 16 : 8, A64_WATCH_BOTH | A64_WATCH_ALIGN);
     if (a->sf) {
         a64_call(t, A64H_casp, addr, a64_k(t, a->rs), a64_k(t, a->rt), 0);
         return true;
@@ -141,6 +150,7 @@ bool tr_atomic(A64Tr *t, const A64Args *a)
     IrVal v = ir_trunc(t->u, type, a64_x(t, a->rs));
     if (what == IRA_AND)
         v = ir_un(t->u, IR_NOT, type, v);
+    a64_watch(t, a64_xsp(t, a->rn), 1u << log2, A64_WATCH_BOTH | A64_WATCH_ALIGN);
     IrVal old = ir_armw(t->u, type, what, a64_xsp(t, a->rn), v, log2);
     aligned(t, old);
     a64_put_x(t, a->rt, ir_zext(t->u, IRT_I64, type, old));

@@ -3,7 +3,7 @@
 
 #include "cpu/aarch64/sysreg.h"
 
-enum { VECTOR_SYNC = 0, VECTOR_IRQ = 0x80, VECTOR_FIQ = 0x100, INSN = 4, STEP_ISS = 1 << 24 | 0x22, MDSCR_SS = 1 };
+enum { VECTOR_SYNC = 0, VECTOR_IRQ = 0x80, VECTOR_FIQ = 0x100, INSN = 4 };
 
 static void log_entry(A64State *s, const char *what, uint64_t esr, uint64_t far)
 {
@@ -44,6 +44,8 @@ static void take_sync(A64State *s, unsigned ec, uint32_t iss, uint64_t far)
     enter(s, VECTOR_SYNC);
 }
 
+void a64_take(A64State *s, unsigned ec, uint32_t iss) { take_sync(s, ec, iss, 0); }
+
 void a64_raise(A64State *s, unsigned ec, uint32_t iss, uint64_t far)
 {
     TcgCpu *cpu = a64_cpu(s);
@@ -77,6 +79,7 @@ uint64_t a64_h_svc(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     tcg_sync_pc(cpu);
     s->pc += INSN;
     if (!cb->syscall) {
+        s->ss = 0;             /* it counts as executed */
         take_sync(s, A64_EC_SVC, (uint32_t)a, 0);
         return s->pc;
     }
@@ -134,22 +137,6 @@ uint64_t a64_h_daif_clear(void *state, uint64_t a, uint64_t b, uint64_t c, uint6
     return 0;
 }
 
-/*
- * Software step (ARM D2.12): with MDSCR_EL1.SS, debug exceptions enabled and PSTATE.SS an instruction runs, then the exception comes. The first look
- * is before that instruction, the second behind it.
- */
-static bool step_due(A64State *s)
-{
-    if (!(s->mdscr & MDSCR_SS) || s->oslsr & 2 || (s->el && (!(s->mdscr >> 13 & 1) || s->daif & A64_PS_D)))
-        return false;
-    if (s->ss && !s->step_begun) {
-        s->step_begun = 1;
-        return false;
-    }
-    s->ss = 0;
-    return true;
-}
-
 static void take_interrupt(A64State *s, uint64_t lines)
 {
     bool fiq = lines & A64_LINE_FIQ && !(s->daif & A64_PS_F);
@@ -161,17 +148,22 @@ bool a64_deliver(TcgCpu *cpu)
 {
     A64State *s = tcg_cpu_state(cpu);
     const TcgCallbacks *cb = tcg_cpu_callbacks(cpu);
-    if (s->tlb_flush_pending)
+    if (s->tlb_flush_pending) {
         a64_space_sync(s, true);
+        a64_debug_sync(s);
+    }
     if (s->power != A64_POWER_ON)
         return false;
+    if (a64_debug_mode(s) & A64M_STEP_DUE) {       /* ARM D2.12 */
+        s->halted = 0;
+        a64_take_step(s);
+        return true;
+    }
     uint64_t lines = cb->irq_pending && cb->irq_pending(tcg_cpu_opaque(cpu)) ? a64_machine_read(s, A64_MACHINE_LINES) : 0;
     if (s->halted && !lines)
         return false;
     s->halted = 0;
-    if (s->mdscr & MDSCR_SS && step_due(s))
-        take_sync(s, s->el ? A64_EC_STEP : A64_EC_STEP_LOWER, STEP_ISS, 0);
-    else if (lines && due(s, lines))
+    if (lines && due(s, lines))
         take_interrupt(s, lines);
     return true;
 }
@@ -196,10 +188,12 @@ uint64_t a64_h_eret(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
         pc = a64_pauth_check(s, pc, s->x[A64_SP], (unsigned)a - 1);
     s->excl_addr = ~0ull;
     s->event = 1;
+    bool step = a64_step_after_eret(s, spsr);
     if (legal(s, spsr))
         a64_set_pstate(s, spsr);
     else
         a64_set_pstate(s, (spsr & (0xf0000000 | A64_PS_DAIF | A64_PS_PAN)) | A64_PS_IL | (uint64_t)s->el << 2 | s->spsel);
+    s->ss = step;
     s->step_begun = 0;
     s->pc = pc;
     tcg_mode_changed(a64_cpu(s));

@@ -30,7 +30,7 @@ uint64_t a64_mode_key(const void *state)
     m |= (s->spsel ? A64M_SPSEL : 0) | (s->el ? ((uint64_t)s->root_now << 1 | (s->sctlr[A64_EL1] & A64_SCTLR_M)) << A64M_FETCH_SHIFT : 0);
     if (sctlr & (s->el ? A64_SCTLR_SA : A64_SCTLR_SA0))
         m |= A64M_SP_CHECK | (s->x[A64_SP] & 15 ? A64M_SP_BAD : 0);
-    return m | (s->uao ? A64M_UAO : 0) | (s->il ? A64M_IL : 0) | (s->ss && s->mdscr & 1 ? A64M_STEP : 0);
+    return m | (s->uao ? A64M_UAO : 0) | (s->il ? A64M_IL : 0) | a64_debug_mode(s);
 }
 
 static uint64_t linear_pc(const void *state) { return ((const A64State *)state)->pc; }

@@ -49,6 +49,8 @@ static unsigned regime(const A64Tr *t, const A64Args *a)
     return unprivileged ? A64R_USER + 1 : 0;
 }
 
+static unsigned watch_kind(const A64Tr *t, const A64Args *a, unsigned kind) { return kind | (regime(t, a) ? A64_WATCH_UNPRIV : 0); }
+
 static unsigned size_of(const A64Args *a)
 {
     unsigned log2 = (unsigned)a->k & IRM_SIZE;
@@ -69,6 +71,7 @@ bool tr_ld(A64Tr *t, const A64Args *a)
     A64Ea ea;
     if (!a64_ea(t, a, log2, &ea))
         return false;
+    a64_watch(t, ea.addr, 1u << log2, watch_kind(t, a, A64_WATCH_LOAD));
     IrVal v = load(t, a, ea.addr, log2, regime(t, a));
     a64_ea_back(t, a, ea);
     a64_put_x(t, a->rt, v);
@@ -82,6 +85,7 @@ bool tr_st(A64Tr *t, const A64Args *a)
     if (!a64_ea(t, a, log2, &ea))
         return false;
     IrType type = int_type(log2);
+    a64_watch(t, ea.addr, 1u << log2, watch_kind(t, a, A64_WATCH_STORE));
     ir_st(t->u, type, ea.addr, ir_trunc(t->u, type, a64_x(t, a->rt)), log2, a64_mem_bits(t), regime(t, a));
     a64_ea_back(t, a, ea);
     return true;
@@ -91,6 +95,7 @@ bool tr_st(A64Tr *t, const A64Args *a)
 bool tr_ldra(A64Tr *t, const A64Args *a)
 {
     IrVal addr = plus(t, a64_authenticate(t, a64_xsp(t, a->rn), a64_k(t, 0), (unsigned)a->k & 3), a->imm);
+    a64_watch(t, addr, 8, A64_WATCH_LOAD);
     IrVal v = ir_ld(t->u, IRT_I64, addr, 3, a64_mem_bits(t), 0);
     if ((a->k & A64EA_MASK) == A64EA_PRE)
         a64_put_xsp(t, a->rn, addr);
@@ -100,6 +105,7 @@ bool tr_ldra(A64Tr *t, const A64Args *a)
 
 bool tr_ldr_lit(A64Tr *t, const A64Args *a)
 {
+    a64_watch(t, ir_pc(t->u, t->off + a->imm), 1u << (a->k & IRM_SIZE), A64_WATCH_LOAD);
     IrVal v = ir_ld(t->u, IRT_I64, ir_pc(t->u, t->off + a->imm), (unsigned)a->k & IRM_SIZE, ((unsigned)a->k & IRM_SIGN) | a64_mem_bits(t), 0);
     a64_put_x(t, a->rt, v);
     return true;
@@ -112,6 +118,7 @@ static bool load_pair(A64Tr *t, const A64Args *a, unsigned log2, unsigned sign)
     if (!pair_ea(t, a, log2, &ea))
         return false;
     unsigned mem = sign | a64_mem_bits(t);
+    a64_watch(t, ea.addr, 2u << log2, A64_WATCH_LOAD);
     IrVal v = ir_ld(t->u, IRT_I64, ea.addr, log2, mem, 0);
     bool again = a->rt == a->rn;        /* when the second access faults, the first starts again */
     if (!again)
@@ -134,6 +141,7 @@ bool tr_stp(A64Tr *t, const A64Args *a)
     A64Ea ea;
     if (!pair_ea(t, a, log2, &ea))
         return false;
+    a64_watch(t, ea.addr, 2u << log2, A64_WATCH_STORE);
     ir_st(t->u, type, ea.addr, a64_r(t, a->sf, a->rt), log2, a64_mem_bits(t), 0);
     ir_st(t->u, type, plus(t, ea.addr, 1 << log2), a64_r(t, a->sf, a->rt2), log2, a64_mem_bits(t), 0);
     a64_ea_back(t, a, ea);
@@ -145,6 +153,7 @@ static unsigned sized(const A64Args *a) { return a->k == 2 ? 2 + (unsigned)a->sf
 
 bool tr_ldar(A64Tr *t, const A64Args *a)
 {
+    a64_watch(t, a64_xsp(t, a->rn), 1u << sized(a), A64_WATCH_LOAD | A64_WATCH_ALIGN);
     a64_put_x(t, a->rt, ir_ld(t->u, IRT_I64, a64_xsp(t, a->rn), sized(a), IRM_ALIGN | IRM_ACQ, 0));
     return true;
 }
@@ -153,6 +162,7 @@ bool tr_stlr(A64Tr *t, const A64Args *a)
 {
     unsigned log2 = sized(a);
     IrType type = int_type(log2);
+    a64_watch(t, a64_xsp(t, a->rn), 1u << log2, A64_WATCH_STORE | A64_WATCH_ALIGN);
     IrVal old = ir_armw(t->u, type, IRA_XCHG, a64_xsp(t, a->rn), ir_trunc(t->u, type, a64_x(t, a->rt)), log2);
     ir_at(t->u, old)->mem |= IRM_ALIGN;
     return true;
@@ -162,6 +172,7 @@ bool tr_stlr(A64Tr *t, const A64Args *a)
 bool tr_dc_zva(A64Tr *t, const A64Args *a)
 {
     IrVal at = ir_bin(t->u, IR_AND, IRT_I64, a64_x(t, a->rt), a64_k(t, -A64_ZVA_BYTES)), zero = a64_k(t, 0);
+    a64_watch(t, at, A64_ZVA_BYTES, A64_WATCH_STORE);
     for (unsigned n = 0; n < A64_ZVA_BYTES; n += 8)
         ir_st(t->u, IRT_I64, plus(t, at, n), zero, 3, 0, 0);
     return true;

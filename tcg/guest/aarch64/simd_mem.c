@@ -3,6 +3,7 @@
 
 static IrVal load(A64Tr *t, IrVal addr, unsigned log2)
 {
+    a64_watch(t, addr, 1u << log2, A64_WATCH_LOAD);
     if (log2 > 1)
         return ir_ld(t->u, IRT_V128, addr, log2, a64_mem_bits(t), 0);
     return av_op1(t, VOP_MOVD, ir_ld(t->u, IRT_I32, addr, log2, a64_mem_bits(t), 0), 0);
@@ -10,6 +11,7 @@ static IrVal load(A64Tr *t, IrVal addr, unsigned log2)
 
 static void store(A64Tr *t, IrVal addr, IrVal v, unsigned log2)
 {
+    a64_watch(t, addr, 1u << log2, A64_WATCH_STORE);
     if (log2 > 1) {
         ir_st(t->u, IRT_V128, addr, v, log2, a64_mem_bits(t), 0);
         return;
@@ -210,7 +212,11 @@ bool vm_multi(A64Tr *t, const A64Args *in)
 }
 
 /* One element, as an integer. */
-static IrVal load_elem(A64Tr *t, IrVal addr, unsigned log2) { return ir_ld(t->u, log2 == 3 ? IRT_I64 : IRT_I32, addr, log2, a64_mem_bits(t), 0); }
+static IrVal load_elem(A64Tr *t, IrVal addr, unsigned log2)
+{
+    a64_watch(t, addr, 1u << log2, A64_WATCH_LOAD);
+    return ir_ld(t->u, log2 == 3 ? IRT_I64 : IRT_I32, addr, log2, a64_mem_bits(t), 0);
+}
 
 static void store_elem(A64Tr *t, IrVal addr, IrVal v, unsigned log2, unsigned index)
 {

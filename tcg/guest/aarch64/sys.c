@@ -72,6 +72,8 @@ bool tr_msr(A64Tr *t, const A64Args *a)
     a64_call(t, A64H_sysreg_write, desc_of(t, a, index), a64_x(t, a->rt), 0, 0);
     if (!quiet(n))
         a64_leave_look(t);
+    else if (is_daif(n) && A64M_EL(t->mode))
+        a64_emit_debug_look(t);
     return true;
 }
 
@@ -91,7 +93,10 @@ bool tr_msr_imm(A64Tr *t, const A64Args *a)
     } else {
         a64_call(t, A64H_msr_imm, a64_k(t, which), a64_k(t, a->crm), 0, 0);
         a64_leave_look(t);
+        return true;
     }
+    if (a->crm & A64_PS_D >> 6)
+        a64_emit_debug_look(t);
     return true;
 }
 

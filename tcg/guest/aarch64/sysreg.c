@@ -228,8 +228,28 @@ static uint64_t *dbgpoint(Reg *r)
     return &sets[op2_of(r->n) & 3][crm_of(r->n)];
 }
 static uint64_t read_dbgpoint(Reg *r) { return *dbgpoint(r); }
-static void write_dbgpoint(Reg *r, uint64_t v) { *dbgpoint(r) = v; }
-static void write_oslar(Reg *r, uint64_t v) { r->s->oslsr = (r->s->oslsr & ~2ull) | (v & 1) << 1; }
+static void write_dbgpoint(Reg *r, uint64_t v)
+{
+    /* BVR: an address or a context; BCR; WVR; WCR. AArch64 has no halves of instructions: BAS is two copies of two bits */
+    static const uint64_t writable[4] = { ~0ull, 0xffe1e7, ~3ull, 0x1fffffff };
+    unsigned which = op2_of(r->n) & 3;
+    v &= writable[which];
+    if (which == 1)
+        v = (v & ~0x1e0ull) | (v & 0x20 ? 0x60 : 0) | (v & 0x80 ? 0x180 : 0);
+    *dbgpoint(r) = v;
+    a64_debug_sync(r->s);
+    tcg_mode_changed(r->cpu);
+}
+static void write_oslar(Reg *r, uint64_t v)
+{
+    r->s->oslsr = (r->s->oslsr & ~2ull) | (v & 1) << 1;
+    tcg_mode_changed(r->cpu);
+}
+static void write_osdlr(Reg *r, uint64_t v)
+{
+    r->s->osdlr = v & 1;
+    tcg_mode_changed(r->cpu);
+}
 static void write_claimset(Reg *r, uint64_t v) { r->s->dbgclaim |= v & 0xff; }
 static void write_claimclr(Reg *r, uint64_t v) { r->s->dbgclaim &= ~(v & 0xff); }
 

@@ -1,7 +1,7 @@
 /* The loop over a unit's instructions, and leaving it. */
 #include "tcg/guest/aarch64/translate.h"
 
-enum { DEFAULT_INSNS = 64, REGION_TURNS = 8, ROOM_INSNS = 400, ROOM_LABELS = 24, ROOM_COLD = 16, INSN = 4 };
+enum { DEFAULT_INSNS = 64, DEBUG_INSNS = 16, REGION_TURNS = 8, ROOM_INSNS = 400, ROOM_LABELS = 24, ROOM_COLD = 16, INSN = 4 };
 
 IrVal a64_call(A64Tr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d) { return ir_call(t->u, a64_helpers, helper, a, b, c, d); }
 
@@ -51,6 +51,7 @@ static bool look_after(const A64Tr *t) { return t->look || t->mode & A64M_STEP; 
 
 void a64_leave_look(A64Tr *t)
 {
+    a64_emit_stepped(t);
     ir_put(t->u, IRT_I64, A64S_PC, ir_pc(t->u, t->next));
     ir_exit(t->u, TCG_LEAVE_GUEST);
     t->end = true;
@@ -59,6 +60,7 @@ void a64_leave_look(A64Tr *t)
 void a64_leave_goto(A64Tr *t, int64_t off)
 {
     if (look_after(t)) {
+        a64_emit_stepped(t);
         ir_put(t->u, IRT_I64, A64S_PC, ir_pc(t->u, off));
         ir_exit(t->u, TCG_LEAVE_GUEST);
     } else {
@@ -70,6 +72,7 @@ void a64_leave_goto(A64Tr *t, int64_t off)
 void a64_leave_jmp(A64Tr *t, IrVal va, IrJump hint)
 {
     if (look_after(t)) {
+        a64_emit_stepped(t);
         ir_put(t->u, IRT_I64, A64S_PC, va);
         ir_exit(t->u, TCG_LEAVE_GUEST);
     } else {
@@ -183,7 +186,7 @@ static bool keeps_sp_aligned(uint32_t i)
     return (i & 0x3b200400) == 0x38000400 && !(i >> 12 & 15);
 }
 
-static void cold_look(A64Tr *t, const A64Args *a)
+void a64_cold_look(A64Tr *t, const A64Args *a)
 {
     (void)a;
     a64_leave_look(t);
@@ -196,12 +199,14 @@ static void check_sp(A64Tr *t)
     if (t->mode & A64M_SP_BAD)
         t->look = true;
     else if (!keeps_sp_aligned(t->insn))
-        ir_brnz(t->u, IRT_I64, ir_bin(t->u, IR_AND, IRT_I64, t->sp_new, a64_k(t, 15)), a64_cold(t, cold_look, NULL));
+        ir_brnz(t->u, IRT_I64, ir_bin(t->u, IR_AND, IRT_I64, t->sp_new, a64_k(t, 15)), a64_cold(t, a64_cold_look, NULL));
 }
 
 static void emit_one(A64Tr *t)
 {
     A64Args a = { 0 };
+    t->args = &a;
+    a64_emit_debug(t);
     if (t->mode & A64M_IL) {
         a64_emit_raise(t, A64_EC_ILLEGAL_STATE, 0);
         return;
@@ -251,12 +256,16 @@ static bool next_place(A64Tr *t, int64_t *io_at, unsigned *io_turns, unsigned ma
     return *io_turns < REGION_TURNS && d->n_insns + body <= max;
 }
 
-static bool misaligned(A64Tr *t)
+/* What comes before the instruction is fetched: software step, a misaligned pc. */
+static bool no_fetch(A64Tr *t)
 {
-    if (!(t->d->page_off & 3))
+    if (!(t->d->page_off & 3 || t->mode & A64M_STEP_DUE))
         return false;
     begin_insn(t, t->d->page_off);
-    a64_call(t, A64H_raise, a64_k(t, A64_EC_PC_ALIGN), a64_k(t, 0), ir_pc(t->u, t->off), 0);
+    if (t->mode & A64M_STEP_DUE)
+        a64_call(t, A64H_debug_step, 0, 0, 0, 0);
+    else
+        a64_call(t, A64H_raise, a64_k(t, A64_EC_PC_ALIGN), a64_k(t, 0), ir_pc(t->u, t->off), 0);
     ir_exit(t->u, TCG_LEAVE_GUEST);
     t->d->n_insns = t->d->len = 1;
     return true;
@@ -273,15 +282,18 @@ void a64_translate(TcgUnitDesc *d)
     tr.raw_kind = A64FL_NONE;
     tr.zero64 = tr.zero32 = 0;
     tr.aes_out = tr.sha_wk = 0;
-    tr.end = tr.look = tr.cold_now = false;
+    tr.end = tr.look = tr.cold_now = tr.watch_all = false;
+    bool debug = d->mode & (A64M_STEP | A64M_WATCH) || A64M_BREAKS(d->mode);
     unsigned max = d->mode & A64M_STEP ? 1 : d->max_insns ? d->max_insns : DEFAULT_INSNS, turns = 0;
-    d->region &= max > 1;
+    if (debug)
+        max = MIN(max, DEBUG_INSNS);
+    d->region &= max > 1 && !debug;
     d->n_insns = d->len = 0;
-    if (misaligned(t))
+    if (no_fetch(t))
         return;
     int64_t at = d->page_off, far = d->region ? MIN(d->page_off + TCG_REGION_BYTES - 16, TCG_PAGE_SIZE) : TCG_PAGE_SIZE;
     tr.n_join = 0;
-    tr.skips = max > 1 && !d->region && !(d->mode & A64M_STEP);
+    tr.skips = max > 1 && !d->region && !debug;
     while (d->n_insns < max && room_left(t) && at < far) {
         if (!arrive(t, at) && t->end)
             break;

@@ -23,6 +23,8 @@ struct A64Tr {
     IrUnit *u;
     uint64_t mode;
     uint32_t insn;             /* raw bits */
+    const A64Args *args;       /* of this instruction */
+    bool watch_all;            /* out of line: every access is looked at */
     int64_t off, next;         /* page offsets of this instruction and the one behind */
     int64_t follow;            /* a region goes on there; -1: behind this instruction */
     bool end;                  /* a leaving operation was emitted */
@@ -83,6 +85,19 @@ unsigned a64_cold(A64Tr *t, A64ColdFn *fn, const A64Args *a);
 void a64_emit_raise(A64Tr *t, unsigned ec, uint32_t iss);
 /* FP or AdvSIMD while they are trapped: raises and returns true. */
 bool a64_fp_trapped(A64Tr *t);
+/* watch.c, of software step, breakpoints, watchpoints: before an instruction; where it has done its work and leaves; before an access of @bytes, A64_WATCH_ @kind;
+ * leave if PSTATE.D matters, which was written. */
+void a64_emit_debug(A64Tr *t);
+void a64_emit_stepped(A64Tr *t);
+void a64_emit_watch(A64Tr *t, IrVal addr, unsigned bytes, unsigned kind);
+static inline void a64_watch(A64Tr *t, IrVal addr, unsigned bytes, unsigned kind)
+{
+    if (t->mode & A64M_WATCH)
+        a64_emit_watch(t, addr, bytes, kind);
+}
+void a64_emit_debug_look(A64Tr *t);
+/* Out of line: the run loop looks behind this instruction. */
+void a64_cold_look(A64Tr *t, const A64Args *a);
 /* pc = next instruction, the run loop looks at mode and interrupts. */
 void a64_leave_look(A64Tr *t);
 /* Guest continues at page offset @off, in the same mode. */
