@@ -301,6 +301,8 @@ Qcow2Refs *q_refs_new(void);
 void q_refs_free(Qcow2Refs *refs);
 void q_refs_add(Qcow2Refs *refs, uint64_t cluster, uint64_t count, uint32_t weight);
 uint32_t q_refs_get(Qcow2Refs *refs, uint64_t cluster);
+/* The counts from @cluster on, as many as lie side by side, at most *count; NULL: they are all 0. *count becomes their number. */
+const uint32_t *q_refs_span(Qcow2Refs *refs, uint64_t cluster, uint64_t *count);
 uint64_t q_refs_end(const Qcow2Refs *refs);     /* one more than the highest cluster ever added */
 /* Call @fn with every chunk of counts there is, in order: counts of clusters first .. first + n - 1. */
 typedef int Qcow2RefsFn(void *opaque, uint64_t first, const uint32_t *counts, uint32_t n);

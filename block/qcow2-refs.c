@@ -57,6 +57,14 @@ uint32_t q_refs_get(Qcow2Refs *refs, uint64_t cluster)
     return chunk ? chunk[cluster & (CHUNK - 1)] : 0;
 }
 
+const uint32_t *q_refs_span(Qcow2Refs *refs, uint64_t cluster, uint64_t *count)
+{
+    uint64_t place = cluster & (CHUNK - 1);
+    const uint32_t *chunk = chunk_of(refs, cluster, false);
+    *count = MIN(*count, CHUNK - place);
+    return chunk ? chunk + place : NULL;
+}
+
 uint64_t q_refs_end(const Qcow2Refs *refs)
 {
     return refs->end;

@@ -9,6 +9,7 @@
  */
 #include "tests/block/memlog.h"
 
+#include <malloc.h>
 #include <string.h>
 
 enum { DISK_MAX = 4 << 20, MAX_OPS = 400, N_SNAPSHOTS = 3, FILES = 2 /* image, external data file */ };
@@ -88,6 +89,7 @@ typedef struct Crash {
     struct { char *name; uint8_t *data; uint64_t size; } snapshots[N_SNAPSHOTS];
     bool quiet;                 /* damage is expected */
     unsigned damaged, states;
+    unsigned prefixes;          /* replayed with nothing left out */
 } Crash;
 
 static uint64_t rnd(Crash *c, uint64_t below)
@@ -318,9 +320,13 @@ static bool verify_content(Crash *c, BlockNode *node, const Flushed *f, guint ev
     int r = block_pread(node, 0, c->buf, size);
     if (r < 0)
         return damage(c, event, "cannot be read: %s", g_strerror(-r));
-    for (uint64_t i = 0; i < size; i++)
-        if (c->buf[i] != (i < f->size ? f->data[i] : 0) && !possible(c, f, event, i, c->buf[i]))
+    memset(f->data + f->size, 0, DISK_MAX - f->size);
+    for (uint64_t i = 0; i < size; i++) {
+        if (i % 512 == 0 && size - i >= 512 && !memcmp(c->buf + i, f->data + i, 512))
+            i += 511;
+        else if (c->buf[i] != f->data[i] && !possible(c, f, event, i, c->buf[i]))
             return damage(c, event, "byte %#" PRIx64 " is %#x, was flushed as %#x", i, c->buf[i], f->data[i]);
+    }
     return true;
 }
 
@@ -411,6 +417,7 @@ static void crash_everywhere(Crash *c, unsigned states, bool no_barriers)
             for (unsigned f = 0; f < FILES; f++)
                 one_state(c, f, since[f], i, reorder);
             verify(c, i);
+            c->prefixes += first;
         }
         for (unsigned f = 0; i < n && f < FILES; f++) {
             if (!is_barrier(c, i, f, no_barriers))
@@ -426,8 +433,10 @@ static void crash_everywhere(Crash *c, unsigned states, bool no_barriers)
 int main(void)
 {
     uint32_t seed = getenv("SEED") ? (uint32_t)strtoul(getenv("SEED"), NULL, 10) : g_random_int();
-    unsigned states = getenv("STATES") ? (unsigned)atoi(getenv("STATES")) : 1000, total = 0, found = 0;
+    unsigned states = getenv("STATES") ? (unsigned)atoi(getenv("STATES")) : 1000, total = 0, found = 0, prefixes = 0, events = 0;
     const char *only = getenv("CONFIG");
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);         /* else most of the time goes into page faults of buffers as large as the disk */
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     printf("SEED=%u STATES=%u\n", seed, states);
     fflush(stdout);
     GArray *configs = all_configs();
@@ -449,12 +458,14 @@ int main(void)
             crash_everywhere(&c, planted ? part / 4 + 1 : part, planted);
             total += planted ? 0 : c.states;
             found += c.damaged;
+            prefixes += planted ? 0 : c.prefixes;
+            events += planted ? 0 : c.events->len + 1;
             teardown(&c);
             g_rand_free(rand);
         }
     }
-    printf("%u crash states of %u kinds of images in %.0f s; %u damaged ones with the barriers taken away\n", total, configs->len,
-           (double)(clock_now_ns(&clock_host) - start) / 1e9, found);
+    printf("%u crash states of %u kinds of images in %.0f s, %u of %u prefixes of the log among them; %u damaged ones with the barriers taken away\n",
+           total, configs->len, (double)(clock_now_ns(&clock_host) - start) / 1e9, prefixes, events, found);
     g_array_free(configs, TRUE);
     CHECK(found || only, "taking the barriers away does no harm: the test is blind");
     return 0;
