@@ -144,14 +144,22 @@ static bool set_machine(TandemOptions *o, const OptionDesc *d, const char *arg, 
         !parse_bool(keys_take(k, "smm"), "-machine smm", &smm, err))
         return false;
     /* what some board calls its own: the chosen one is asked when it is known */
-    static const char *const boards[] = { "gic-version", "secure", "virtualization", "mte", "highmem", "its", "ras", "iommu" };
+    static const char *const boards[] = { "gic-version", "secure", "virtualization", "mte", "highmem", "its", "ras", "iommu", "dtb", "dumpdtb" };
     for (unsigned i = 0; i < G_N_ELEMENTS(boards); i++) {
         const char *value = keys_take(k, boards[i]);
         if (value)
             g_ptr_array_add(o->machine_options, g_strdup_printf("%s=%s", boards[i], value));
+        if (value && !strcmp(boards[i], "dumpdtb"))
+            o->no_run = true;
     }
     o->smm_off = !smm;
-    return keys_all_used(k, "machine", "pc, virt or none, accel=, kernel-irqchip=, smm=, gic-version=", err);
+    return keys_all_used(k, "machine", "pc, virt or none, accel=, kernel-irqchip=, smm=, gic-version=, its=, dtb=, dumpdtb=", err);
+}
+
+static bool set_dtb(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
+{
+    g_ptr_array_add(o->machine_options, g_strdup_printf("dtb=%s", arg));
+    return true;
 }
 
 static bool set_smp(TandemOptions *o, const OptionDesc *d, const char *arg, GError **err)
@@ -269,6 +277,7 @@ static const OptionDesc options[] = {
     TEXT("kernel", "FILE", kernel, "boot this bzImage, vmlinux, PVH or multiboot image directly"),
     TEXT("initrd", "FILE[ ARGS][,FILE...]", initrd, "initial ram disk, or multiboot modules"),
     TEXT("append", "TEXT", append, "kernel command line"),
+    CALL("dtb", "FILE", set_dtb, "the virt machines' device tree, instead of their own; -machine virt,dumpdtb=FILE writes it and ends"),
     LIST("drive", "file=FILE[,format=raw|qcow2][,if=ide|virtio|pflash|none][,id=ID][,cache=...][,readonly=on][,media=disk|cdrom]"
          "[,snapshot=on][,discard=unmap][,detect-zeroes=on][,rerror=...][,werror=stop][,throttling.iops-total=N]...", drives, "a drive"),
     CALL("hda", "FILE", set_disk, "first IDE disk"),

@@ -19,6 +19,7 @@ typedef struct TandemOptions {
     unsigned tier;              /* translator's back end: 0 default, else TcgTier */
     uint64_t switch_us;         /* test option: move to the other engine every so often */
     bool enable_kvm, nographic, nodefaults, no_reboot, no_shutdown, paused, no_acpi, smm_off, snapshot;
+    bool no_run;                /* building the machine is all that is asked for */
     bool sandbox_on, sandbox_off;       /* asked for by name */
     GPtrArray *machine_options; /* char *, "name=value": of -machine, for the board */
     GPtrArray *drives, *devices, *netdevs, *nics, *chardevs, *serials, *monitors, *qmps;     /* char *, in order */

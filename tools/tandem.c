@@ -143,7 +143,7 @@ int main(int argc, char **argv)
     if (r == OPTIONS_DONE) {
         fputs(text, stdout);
         status = 0;
-    } else if (r == OPTIONS_BAD || !block_signals(&t, &err) || !tandem_setup(&t, &err) || !run(&t, &err)) {
+    } else if (r == OPTIONS_BAD || !block_signals(&t, &err) || !tandem_setup(&t, &err) || (!t.o.no_run && !run(&t, &err))) {
         tandem_free(&t);        /* the terminal first, or the message is garbled */
         return fail(err);
     } else {

@@ -399,7 +399,7 @@ static bool place_tables(Virt *v, uint64_t kernel_end, GError **err)
     }
     if (v->direct)
         v->fdt = align_up(at, FDT_ALIGN);
-    g_autoptr(GBytes) tree = make_fdt(v, err);
+    g_autoptr(GBytes) tree = virt_fdt_final(&v->cfg, make_fdt(v, err), err);
     return tree && virt_images_add(&v->images, "the device tree", v->fdt, tree, err);
 }
 
@@ -483,7 +483,7 @@ static bool virt_finish(Machine *m, GError **err)
     return place_tables(v, kernel_end, err);
 }
 
-static const char *const options[] = { "gic-version", "secure", "virtualization", "mte", "highmem", "its", "ras", "iommu", NULL };
+static const char *const options[] = { "gic-version", "secure", "virtualization", "mte", "highmem", "its", "ras", "iommu", "dtb", "dumpdtb", NULL };
 
 const Board board_virt_aarch64 = {
     .machine = "virt", .arch = "aarch64", .summary = "AArch64 virtual machine (GIC, virtio, PCIe)", .max_vcpus = MAX_CPUS, .max_serials = 1, .cpu = &aarch64_cpu_type, .cpu_help = aarch64_cpu_help,

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "hw/board/boot.h"
 #include "hw/board/virt.h"
 #include "util/bits.h"
 #include "util/random.h"
@@ -132,4 +133,53 @@ GBytes *fdt_close(Fdt *f, GError **err)
     g_free(f->buf);
     f->buf = NULL;
     return r;
+}
+
+/* ---- -machine dtb=FILE, dumpdtb=FILE ---- */
+
+static bool fdt_fail(GError **err, const char *path, int r)
+{
+    g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s is no device tree that can be used (%s)", path, fdt_strerror(r));
+    return false;
+}
+
+/* The user's tree in @buf of FDT_MAX bytes, with what the board says of this start in its /chosen. */
+static bool adopt(const char *path, GBytes *file, GBytes *made, void *buf, GError **err)
+{
+    static const char *const names[] = { "bootargs", "linux,initrd-start", "linux,initrd-end", "rng-seed", "kaslr-seed" };
+    const void *own = g_bytes_get_data(made, NULL), *p;
+    gsize len;
+    const void *theirs = g_bytes_get_data(file, &len);
+    int n, from = fdt_path_offset(own, "/chosen"), r = len < sizeof(struct fdt_header) ? -FDT_ERR_TRUNCATED : fdt_check_full(theirs, len);
+    if (!r)
+        r = fdt_open_into(theirs, buf, FDT_MAX);
+    if (r)
+        return fdt_fail(err, path, r);
+    int to = fdt_path_offset(buf, "/chosen");
+    if (to == -FDT_ERR_NOTFOUND)
+        to = fdt_add_subnode(buf, 0, "chosen");
+    for (unsigned i = 0; to >= 0 && !r && i < ARRAY_LEN(names); i++)
+        if ((p = fdt_getprop(own, from, names[i], &n)))
+            r = fdt_setprop(buf, to, names[i], p, n);
+    return to >= 0 && !r ? fdt_pack(buf) == 0 : fdt_fail(err, path, to < 0 ? to : r);
+}
+
+GBytes *virt_fdt_final(const BoardConfig *cfg, GBytes *made, GError **err)
+{
+    const char *path = virt_option(cfg, "dtb"), *dump = virt_option(cfg, "dumpdtb");
+    g_autoptr(GBytes) file = path && made ? boot_file_open(path, "the device tree (-dtb)", err) : NULL;
+    g_autofree void *buf = file ? g_malloc0(FDT_MAX) : NULL;
+    if (!made || (path && (!file || !adopt(path, file, made, buf, err)))) {
+        g_clear_pointer(&made, g_bytes_unref);
+        return NULL;
+    }
+    if (file) {
+        g_bytes_unref(made);
+        made = g_bytes_new(buf, fdt_totalsize(buf));
+    }
+    gsize len;
+    const void *p = g_bytes_get_data(made, &len);
+    if (dump && !g_file_set_contents(dump, p, (gssize)len, err))
+        g_clear_pointer(&made, g_bytes_unref);
+    return made;
 }

@@ -359,7 +359,7 @@ static bool place_tables(Virt *v, GError **err)
         if (!virt_images_add(&v->images, "the initrd", v->initrd, data, err))
             return false;
     }
-    g_autoptr(GBytes) tree = make_fdt(v, err);
+    g_autoptr(GBytes) tree = virt_fdt_final(&v->cfg, make_fdt(v, err), err);
     return tree && virt_images_add(&v->images, "the device tree", v->fdt, tree, err);
 }
 
@@ -462,7 +462,9 @@ static bool virt_finish(Machine *m, GError **err)
     return true;
 }
 
+static const char *const options[] = { "dtb", "dumpdtb", NULL };
+
 const Board board_virt_riscv64 = {
     .machine = "virt", .arch = "riscv64", .summary = "RISC-V virtual machine (virtio, PCIe)", .max_vcpus = MAX_HARTS, .max_serials = 1, .cpu = &riscv64_cpu_type, .cpu_help = cpu_help,
-    .buses = 1 << BUS_PCI | 1 << BUS_VIRTIO, .engine = "tcg", .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
+    .buses = 1 << BUS_PCI | 1 << BUS_VIRTIO, .engine = "tcg", .options = options, .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
 };

@@ -43,6 +43,11 @@ void fdt_u32s(Fdt *f, const char *name, const uint32_t *cells, unsigned n);
 void fdt_reg(Fdt *f, uint64_t base, uint64_t size);
 /* Finished tree, or NULL with @err. Frees the writer. */
 GBytes *fdt_close(Fdt *f, GError **err);
+/*
+ * What the guest gets of @made (taken; NULL: NULL): itself, or the tree of -machine dtb=FILE with what @made says of this start in its /chosen. Written to
+ * dumpdtb=FILE too. NULL with @err.
+ */
+GBytes *virt_fdt_final(const BoardConfig *cfg, GBytes *made, GError **err);
 /* /chosen. */
 void fdt_chosen(Fdt *f, const char *stdout_path, const char *cmdline, uint64_t initrd, uint64_t initrd_len);
 

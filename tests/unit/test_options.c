@@ -71,6 +71,7 @@ static const Case cases[] = {
     { { "-sandbox", "on,obsolete=deny,spawn=deny" }, NULL },
     { { "-sandbox", "maybe" }, "on or off" },
     { { "-bios", "b" }, NULL },
+    { { "-dtb", "b" }, NULL },
     { { "-serial", "null", "-serial", "pty" }, NULL },
     { { "-serial=stdio" }, "unknown option" },
     { { "-nographic", "-debugcon", "null" }, NULL },
