@@ -86,8 +86,6 @@ struct BlockReq {
     BlockReq *next;
     int ret;
     int64_t start_ns;
-    uint64_t host_offset;
-    struct iovec *host_iov;
     BlockTrack track;
 };
 

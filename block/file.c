@@ -267,16 +267,15 @@ static int file_flush(BlockNode *node)
     return fdatasync(s->fd) < 0 ? -errno : 0;
 }
 
-static bool file_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *ret_offset)
+static bool file_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *offset)
 {
     FileState *s = node->state;
     /* io_uring hands buffered writes to threads of its own, which takes twice the CPU of ours (ext4 and tmpfs, depth 32). */
     if (req->op == BLOCK_WRITE && !s->direct)
         return false;
-    if (!is_aligned(s, req->offset, req->len, (BlockIov){ req->iov, req->niov, 0 }))
+    if (!is_aligned(s, *offset, req->len, (BlockIov){ req->iov, req->niov, 0 }))
         return false;
     *ret_fd = s->fd;
-    *ret_offset = req->offset;
     return true;
 }
 

@@ -65,10 +65,11 @@ struct BlockFormat {
     int (*resize)(BlockNode *node, uint64_t length, BlockPrealloc prealloc, GError **err);
 
     /*
-     * The fast path, called inside block_submit: without blocking, say where the whole request lies in a plain file.
-     * True: *ret_fd and *ret_offset are set, and inline_end is called when the I/O has ended. Only READ and WRITE.
+     * The fast path, called inside block_submit: without blocking, say where the whole request, which begins at *offset
+     * of this node, lies in a plain file. True: *ret_fd is set, *offset is the place in the file, and inline_end is
+     * called when the I/O has ended. Only READ and WRITE.
      */
-    bool (*inline_begin)(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *ret_offset);
+    bool (*inline_begin)(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *offset);
     void (*inline_end)(BlockNode *node, BlockReq *req);
 
     bool (*create)(BlockCtx *ctx, const BlockCreateOpts *opts, char **ret_line, GError **err);

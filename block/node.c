@@ -177,7 +177,7 @@ static bool start_inline(BlockReq *req)
     BlockNode *node = req->node;
     const BlockFormat *f = node->format;
     int fd;
-    uint64_t offset;
+    uint64_t offset = req->offset;
     BlockUring *ring = can_inline(node, req) ? block_ctx_uring(node->ctx, req->loop) : NULL;
     if (!ring || !f->inline_begin(node, req, &fd, &offset))
         return false;

@@ -276,7 +276,7 @@ void q_track_end(Qcow2 *s, Qcow2Track *t);                                      
 int qcow2_readv(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io);
 int qcow2_writev(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io, unsigned flags);
 int qcow2_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *ret_status);
-bool qcow2_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *ret_offset);
+bool qcow2_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *offset);
 void qcow2_inline_end(BlockNode *node, BlockReq *req);
 /* The content of a range, through mapping and backing file; lock not held. */
 int q_read_range(Qcow2 *s, uint64_t offset, uint64_t len, BlockIov io);

@@ -395,28 +395,34 @@ int qcow2_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *re
     return 0;
 }
 
-bool qcow2_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *ret_offset)
+/* Can the file below take it inside the submission at all? It has nothing to end: a protocol's node. */
+static bool file_takes_inline(Qcow2 *s, BlockReq *req, int *ret_fd, uint64_t *offset)
+{
+    const BlockFormat *f = s->data_file->format;
+    return f->inline_begin && !f->inline_end && f->inline_begin(s->data_file, req, ret_fd, offset);
+}
+
+bool qcow2_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *offset)
 {
     Qcow2 *s = node->state;
-    const BlockFormat *f = s->data_file->format;
     Qcow2Map m;
+    uint64_t at = *offset, guest = *offset;
     bool ok = false;
-    if (!f->inline_begin || !g_mutex_trylock(&s->lock))
+    /* First what the file takes: a look-up in vain would cost the lock, which the workers want. */
+    if (!file_takes_inline(s, req, ret_fd, &at) || !g_mutex_trylock(&s->lock))
         return false;
-    if (!s->corrupt && !s->autoclear_pending && q_map_cached(s, req->offset, req->len, &m) == 0 && m.type == Q_NORMAL &&
+    if (!s->corrupt && !s->autoclear_pending && q_map_cached(s, guest, req->len, &m) == 0 && m.type == Q_NORMAL &&
         m.len == req->len && (req->op == BLOCK_READ || m.copied)) {
-        ok = q_track_try(s, &req->track, req->offset, req->offset + req->len, false);
+        ok = q_track_try(s, &req->track, guest, guest + req->len, false);
         if (ok && req->op == BLOCK_WRITE)
-            q_bitmaps_mark(s, req->offset, req->len);
+            q_bitmaps_mark(s, guest, req->len);
     }
     g_mutex_unlock(&s->lock);
     if (!ok)
         return false;
-    req->host_offset = m.host;
-    if (f->inline_begin(s->data_file, req, ret_fd, ret_offset)) {
-        *ret_offset = m.host;
+    *offset = m.host;           /* with clusters smaller than the host's sectors less aligned than the guest's */
+    if (file_takes_inline(s, req, ret_fd, offset))
         return true;
-    }
     qcow2_inline_end(node, req);
     return false;
 }

@@ -78,10 +78,11 @@ static int raw_resize(BlockNode *node, uint64_t length, BlockPrealloc prealloc, 
     return block_file_truncate(node->file, length, prealloc);
 }
 
-static bool raw_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *ret_offset)
+static bool raw_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *offset)
 {
     const BlockFormat *f = node->file->format;
-    return !((const Raw *)node->state)->offset && f->inline_begin && f->inline_begin(node->file, req, ret_fd, ret_offset);
+    *offset = place(node, *offset);
+    return f->inline_begin && f->inline_begin(node->file, req, ret_fd, offset);
 }
 
 static void raw_inline_end(BlockNode *node, BlockReq *req)
