@@ -112,18 +112,36 @@ void *tcg_nest_begin(TcgCpu *cpu)
     return n;
 }
 
+/* Nobody else is there: locks as new. What it was making when it died may be half made, so that all code goes. */
+static void killed_alone(TcgCpu *cpu)
+{
+    TcgContext *ctx = cpu->ctx;
+    bool half_made = pthread_mutex_trylock(&ctx->lock);
+    pthread_mutex_init(&ctx->lock, NULL);
+    pthread_rwlock_init(&ctx->run_lock, NULL);
+    cpu->held = false;
+    ctx->stop_request = 0;
+    ctx->n_region_pages = 0;
+    if (half_made)
+        tcg_flush_code(ctx);
+}
+
 /* The vCPU's child was killed: what it held is the parent's to give back. Whether it had the lock cannot be noted in one step with taking it
- * (a signal arrives just behind such an instruction), so it is tried for longer than another vCPU keeps it. */
+ * (a signal arrives just behind such an instruction), so with other vCPUs it is tried for longer than one of them keeps it. */
 static void killed(TcgCpu *cpu)
 {
     enum { TRIES = 2000 };     /* of a millisecond */
     TcgContext *ctx = cpu->ctx;
+    if (ctx->cpus->len == 1) {
+        killed_alone(cpu);
+        return;
+    }
     if (cpu->held) {
         cpu->held = false;
         pthread_rwlock_unlock(&ctx->run_lock);
     }
     int busy = pthread_mutex_trylock(&ctx->lock);
-    for (int n = 0; busy && ctx->cpus->len > 1 && n < TRIES; n++) {
+    for (int n = 0; busy && n < TRIES; n++) {
         g_usleep(1000);
         busy = pthread_mutex_trylock(&ctx->lock);
     }

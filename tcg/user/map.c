@@ -65,12 +65,16 @@ void user_map_abandoned(UserThread *t)
 {
     enum { TRIES = 200 };      /* of a millisecond: no other thread keeps it all that time */
     UserProc *p = t->proc;
-    bool others = p->threads->len > 1, free = !t->at_map_lock;
-    for (int n = 0; !free && n < (others ? TRIES : 1); n++) {
+    bool free = !t->at_map_lock;
+    if (p->threads->len == 1) {            /* nobody else has it */
+        pthread_rwlock_init(&p->map_lock, NULL);
+        free = true;
+    }
+    for (int n = 0; !free && n < TRIES; n++) {
         free = !pthread_rwlock_trywrlock(&p->map_lock);
         if (free)
             pthread_rwlock_unlock(&p->map_lock);
-        else if (others)
+        else
             g_usleep(1000);
     }
     if (!free)

@@ -241,6 +241,26 @@ static int vfork_child(void *opaque)
     user_thread_loop(t);
 }
 
+/* The child was killed, perhaps with this lock, which other threads keep for a moment only. */
+static void give_back(UserProc *p, pthread_mutex_t *lock)
+{
+    enum { TRIES = 200 };      /* of a millisecond */
+    if (p->threads->len == 1) {
+        pthread_mutex_init(lock, NULL);
+        return;
+    }
+    for (int n = 0; pthread_mutex_trylock(lock) && n < TRIES; n++)
+        g_usleep(1000);
+    pthread_mutex_unlock(lock);
+}
+
+static void killed_child(UserThread *t)
+{
+    user_map_abandoned(t);
+    give_back(t->proc, &t->proc->signal_lock);
+    give_back(t->proc, &t->proc->thread_lock);
+}
+
 static int64_t new_vfork(UserThread *t, uint64_t flags, uint64_t stack, uint64_t tls, int exit_signal)
 {
     const UserAbi *abi = t->proc->abi;
@@ -256,7 +276,7 @@ static int64_t new_vfork(UserThread *t, uint64_t flags, uint64_t stack, uint64_t
     int e = errno;
     bool was_killed = pid > 0 && !t->leaving;
     if (was_killed)
-        user_map_abandoned(t);
+        killed_child(t);
     tcg_nest_end(t->cpu, nest, was_killed);
     munmap(host_stack, VFORK_STACK);
     memcpy(t->state, saved, abi->isa->xlat_offset);
