@@ -127,8 +127,8 @@ static void interrupted(void)
     count = 0;
     simple(SIGALRM, dirty, SA_RESTART);
     setitimer(ITIMER_REAL, &it, NULL);
-    for (unsigned n = 0; n < 3000000 || count < 5; n++) {
-        if (n >= 3000000)
+    for (unsigned n = 0; n < 1000000 || count < 5; n++) {
+        if (n >= 1000000)
             continue;
         h = h * 6364136223846793005ull + n;
         x += y * 0.5;
