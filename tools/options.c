@@ -246,7 +246,9 @@ static bool set_boot(TandemOptions *o, const OptionDesc *d, const char *arg, GEr
 {
     g_autoptr(Keys) k = keys_new(arg, "order");
     const char *order = keys_take(k, "order"), *once = keys_take(k, "once");
-    keys_take(k, "menu");
+    bool menu;
+    if (!parse_bool(keys_take(k, "menu"), "-boot menu", &menu, err))
+        return false;
     keys_take(k, "strict");
     keys_take(k, "splash-time");
     keys_take(k, "reboot-timeout");
@@ -285,7 +287,7 @@ static const OptionDesc options[] = {
     CALL("hdc", "FILE", set_disk, "third IDE disk"),
     CALL("hdd", "FILE", set_disk, "fourth IDE disk"),
     TEXT("cdrom", "FILE", cdrom, "CD-ROM as third IDE drive"),
-    CALL("boot", "[order=]LETTERS[,menu=on|off]", set_boot, "boot order: c disk, d CD-ROM, n network"),
+    { .name = "boot", .arg = "[order=]LETTERS[,menu=on|off]", .help = "boot order: c disk, d CD-ROM, n network", .set = set_boot, .offset = offsetof(TandemOptions, boot) },
     TEXT("bios", "FILE", bios, "firmware image; default Debian's SeaBIOS"),
     LIST("serial", "stdio|mon:stdio|file:PATH|unix:PATH,server=on|pty|null|none", serials, "a serial port (up to 4 times)"),
     FLAG("nographic", nographic, "console and monitor on this terminal, Ctrl-A h for help (the default)"),

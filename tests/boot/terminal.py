@@ -6,6 +6,7 @@
 import os
 import signal
 import sys
+import tempfile
 import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../scripts'))
@@ -60,6 +61,20 @@ def case_terminal_restored(program):
         assert not flags & (termios.ICANON | termios.ECHO | termios.ISIG), flags
         c.send('\x01x')
         c.expect(r' icanon', 10)
+
+
+def case_boot_order(program):
+    """-boot's letters and menu are what firmware goes by."""
+    with tempfile.NamedTemporaryFile() as cd, tempfile.NamedTemporaryFile() as disk:
+        cd.truncate(1 << 20)
+        disk.truncate(1 << 20)
+        for order, menu in ('d', False), ('order=cd,menu=on', True), ('menu=off', False):
+            with console.Console(program + ['-nodefaults', '-serial', 'stdio', '-cdrom', cd.name, '-boot', order,
+                                            '-drive', 'if=ide,format=raw,file=' + disk.name]) as c:
+                c.expect('No bootable device', 60)
+                assert ('boot menu' in c.text) == menu, c.text
+                hd, dvd = c.text.index('Booting from Hard Disk'), c.text.index('Booting from DVD/CD')
+                assert (dvd < hd) == (order == 'd'), c.text
 
 
 def case_no_machine(program):

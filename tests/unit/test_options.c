@@ -67,6 +67,7 @@ static const Case cases[] = {
     { { "-boot", "order=x" }, "letters" },
     { { "-boot", "once=d" }, "does not exist" },
     { { "-boot", "c,speed=9" }, "does not know" },
+    { { "-boot", "menu=perhaps" }, "on or off" },
     { { "-sandbox", "on" }, NULL },
     { { "-sandbox", "on,obsolete=deny,spawn=deny" }, NULL },
     { { "-sandbox", "maybe" }, "on or off" },
@@ -121,6 +122,26 @@ static void check(const Case *c, bool two_dashes)
         g_error("%s %s: '%s' instead of '%s'", c->argv[0], c->argv[1], err ? err->message : "accepted", c->message);
     if (err)
         g_assert(!strchr(err->message, '\n') && strlen(err->message) < 300);
+}
+
+/* A text goes where it belongs and nothing else changes. */
+static void check_places(void)
+{
+    const char *argv[] = { "tandem", "-boot", "dc", "-cpu", "a cpu", "-kernel", "a kernel", "-initrd", "an initrd", "-append", "words", "-bios", "firmware", "-name", "a name",
+                           "-D", "a log", "-d", "stats", "-uuid", "00112233-4455-6677-8899-aabbccddeeff", "-debugcon", "null", "-cdrom", "a cd", "-arch", "riscv64",
+                           "-hda", "d0", "-hdb", "d1", "-hdd", "d3", "-m", "3", "-smp", "5", "-accel", "tcg" };
+    TandemOptions o;
+    g_autofree char *text = NULL;
+    g_assert(options_parse(&o, G_N_ELEMENTS(argv), (char *const *)argv, &text, NULL) == OPTIONS_RUN);
+    const struct { const char *got, *want; } texts[] = {
+        { o.machine, "pc" }, { o.boot, "dc" }, { o.cpu, "a cpu" }, { o.kernel, "a kernel" }, { o.initrd, "an initrd" }, { o.append, "words" }, { o.bios, "firmware" },
+        { o.name, "a name" }, { o.log_file, "a log" }, { o.log_items, "stats" }, { o.uuid, argv[20] }, { o.debugcon, "null" }, { o.cdrom, "a cd" }, { o.arch, "riscv64" },
+        { o.disks[0], "d0" }, { o.disks[1], "d1" }, { o.disks[2], NULL }, { o.disks[3], "d3" }, { o.accel, "tcg" }, { o.disk, NULL }, { o.display, NULL }, { o.vga, NULL },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_assert_cmpstr(texts[i].got, ==, texts[i].want);
+    g_assert(!o.machine_given && o.ram_bytes == 3 << 20 && o.n_vcpus == 5 && o.max_vcpus == 5);
+    options_clear(&o);
 }
 
 /* No option is forgotten above; those with a value say so when it is missing. */
@@ -185,6 +206,7 @@ int main(void)
         check(&cases[i], false);
         check(&cases[i], true);
     }
+    check_places();
     check_all_names();
     check_help();
     check_values();
