@@ -377,6 +377,8 @@ static bool load_kernel(Virt *v, uint64_t *ret_end, GError **err)
     const uint8_t *p = g_bytes_get_data(image, &len);
     if (elf_is(p, len))
         return virt_images_load_bytes(&v->images, image, "the kernel", RAM, &v->start, ret_end, err);
+    if (!virt_images_for_this_cpu(&v->images, image, "the kernel", err))
+        return false;
     uint64_t at = RAM + image_offset(p, len, &size);
     v->start = at;
     *ret_end = at + size;

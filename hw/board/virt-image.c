@@ -112,6 +112,19 @@ GBytes *virt_image_open(const char *path, const char *what, GError **err)
     return len >= 2 && p[0] == 0x1f && p[1] == 0x8b ? unpack(image, path, err) : g_steal_pointer(&image);
 }
 
+/* Linux Documentation/{riscv/boot-image-header,arch/arm64/booting,arch/x86/boot}.rst. */
+bool virt_images_for_this_cpu(const VirtImages *v, GBytes *image, const char *what, GError **err)
+{
+    static const struct { unsigned at; char magic[5]; unsigned machine; const char *cpu; } kinds[] = {
+        { 56, "RSC\x05", EM_RISCV, "RISC-V" }, { 56, "ARM\x64", EM_AARCH64, "AArch64" }, { 0x202, "HdrS", EM_X86_64, "x86" } };
+    gsize len;
+    const uint8_t *p = g_bytes_get_data(image, &len);
+    for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
+        if (len >= kinds[i].at + 4 && !memcmp(p + kinds[i].at, kinds[i].magic, 4) && kinds[i].machine != v->elf_machine)
+            return boot_fail(err, "%s is Linux for %s; this machine has another CPU (-arch)", what, kinds[i].cpu);
+    return true;
+}
+
 bool virt_images_load_bytes(VirtImages *v, GBytes *image, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err)
 {
     gsize len;
@@ -120,7 +133,7 @@ bool virt_images_load_bytes(VirtImages *v, GBytes *image, const char *what, uint
         return load_elf(v, what, image, ret_entry, ret_end, err);
     *ret_entry = gpa;
     *ret_end = gpa + len;
-    return virt_images_add(v, what, gpa, image, err);
+    return virt_images_for_this_cpu(v, image, what, err) && virt_images_add(v, what, gpa, image, err);
 }
 
 bool virt_images_load(VirtImages *v, const char *path, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err)

@@ -16,6 +16,8 @@ void virt_images_clear(VirtImages *v);
 bool virt_images_load(VirtImages *v, const char *path, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err);
 /* The same for what is in memory already. */
 bool virt_images_load_bytes(VirtImages *v, GBytes *image, const char *what, uint64_t gpa, uint64_t *ret_entry, uint64_t *ret_end, GError **err);
+/* False with @err: a kernel that says it is for another CPU. */
+bool virt_images_for_this_cpu(const VirtImages *v, GBytes *image, const char *what, GError **err);
 /* A file; one compressed by gzip unpacked. */
 GBytes *virt_image_open(const char *path, const char *what, GError **err);
 bool virt_images_add(VirtImages *v, const char *what, uint64_t gpa, GBytes *data, GError **err);
