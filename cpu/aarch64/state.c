@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* The host's MXCSR (SDM 1 10.2.3): flags IE 0, DE 1, ZE 2, OE 3, UE 4, PE 5; DAZ 6; masks 7-12; rounding 13-14: nearest, down, up, to zero; FZ 15. */
-enum { MXCSR_MASKS = 0x1f80, MXCSR_FLAGS = 0x3f, MXCSR_DAZ = 1 << 6, MXCSR_RC_SHIFT = 13, MXCSR_FZ = 1 << 15 };
+/* The host's MXCSR (SDM 1 10.2.3): flags IE 0, DE 1, ZE 2, OE 3, UE 4, PE 5; masks 7-12; rounding 13-14: nearest, down, up, to zero. */
+enum { MXCSR_MASKS = 0x1f80, MXCSR_FLAGS = 0x3f, MXCSR_RC_SHIFT = 13 };
 /* The IR's packed flags (tcg/ir.h): overflow 0, carry 8, zero 14, sign 15. */
 enum { FL_V = 1, FL_C = 0x100, FL_Z = 0x4000, FL_N = 0x8000 };
 
@@ -71,8 +71,8 @@ void a64_set_fpcr(A64State *s, uint32_t v)
 {
     static const uint8_t rc[4] = { 0, 2, 1, 3 };
     s->fpcr = v & A64_FPCR_MASK;
-    s->mxcsr &= ~(3u << MXCSR_RC_SHIFT | MXCSR_DAZ | MXCSR_FZ);
-    s->mxcsr |= (uint32_t)rc[(v & A64_FPCR_RMODE) >> A64_FPCR_RMODE_SHIFT] << MXCSR_RC_SHIFT | (v & A64_FPCR_FZ ? MXCSR_DAZ | MXCSR_FZ : 0u);
+    s->mxcsr &= ~(3u << MXCSR_RC_SHIFT);       /* flushing to zero is not the host's: it raises other flags */
+    s->mxcsr |= (uint32_t)rc[(v & A64_FPCR_RMODE) >> A64_FPCR_RMODE_SHIFT] << MXCSR_RC_SHIFT;
 }
 
 /* ---- PSTATE ---- */

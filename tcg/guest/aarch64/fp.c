@@ -1,7 +1,7 @@
 /*
  * Scalar floating point on the host's instructions. The host's exception flags are FPSR's (same conditions), its rounding mode is FPCR's. What
  * differs goes out of line, to the helper, which does it again: results that are NaN (ARM has its own rules for which), the smallest normal number
- * (ARM notices underflow before rounding, the host after it), out-of-range conversions. Halves and FZ are always by helper.
+ * (ARM notices underflow before rounding, the host after it), out-of-range conversions. Halves are always by helper, for FZ see fpfz.c.
  */
 #include "tcg/guest/aarch64/simd.h"
 
@@ -102,7 +102,9 @@ static IrVal step(A64Tr *t, bool rsqrt, bool dbl, bool scalar, IrVal n, IrVal m,
     av_any_to(t, bad, slow);
     if (rsqrt)
         n = av_op2(t, mul[scalar * 2 + dbl], n, konst(t, dbl, scalar, fk[dbl].half));
-    return av_op3(t, fma[scalar * 2 + dbl], konst(t, dbl, scalar, rsqrt ? fk[dbl].three_halves : fk[dbl].two), n, m);
+    IrVal r = av_op3(t, fma[scalar * 2 + dbl], konst(t, dbl, scalar, rsqrt ? fk[dbl].three_halves : fk[dbl].two), n, m);
+    av_fz_after(t, dbl, scalar, r, slow);
+    return r;
 }
 
 IrVal av_fp_binary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, IrVal m, unsigned slow)
@@ -110,6 +112,8 @@ IrVal av_fp_binary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, IrVal 
     static const uint16_t vop[][4] = { [FPO_ADD] = { VOP_ADDPS, VOP_ADDPD, VOP_ADDSS, VOP_ADDSD }, [FPO_SUB] = { VOP_SUBPS, VOP_SUBPD, VOP_SUBSS, VOP_SUBSD },
                                        [FPO_MUL] = { VOP_MULPS, VOP_MULPD, VOP_MULSS, VOP_MULSD }, [FPO_DIV] = { VOP_DIVPS, VOP_DIVPD, VOP_DIVSS, VOP_DIVSD } };
     unsigned form = scalar * 2u + dbl, how = op == FPO_ABD ? FPO_SUB : op == FPO_NMUL ? FPO_MUL : op;
+    bool product = how == FPO_MUL || op == FPO_RECPS || op == FPO_RSQRTS;
+    av_fz_before(t, product ? A64FZ_MUL : how == FPO_DIV ? A64FZ_DIV : A64FZ_PLAIN, dbl, scalar, n, m, 0, slow);
     if (op >= FPO_MAX && op <= FPO_MINNM)
         return extreme(t, dbl, scalar, op == FPO_MAX || op == FPO_MAXNM, n, m, slow);
     if (op >= FPO_CMEQ && op <= FPO_ACGT)
@@ -120,6 +124,8 @@ IrVal av_fp_binary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, IrVal 
         return 0;
     IrVal r = av_op2(t, vop[how][form], n, m);
     check(t, r, dbl, scalar, how >= FPO_MUL, slow);
+    if (how < FPO_MUL)
+        av_fz_after(t, dbl, scalar, r, slow);
     if (op == FPO_ABD)
         return absolute(t, dbl, scalar, r);
     return op == FPO_NMUL ? av_op2(t, VOP_PXOR, r, konst(t, dbl, scalar, fk[dbl].sign)) : r;
@@ -146,6 +152,8 @@ IrVal av_fp_unary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal x, unsigne
 {
     static const uint8_t mode[] = { [FPO_RINTN] = 8, [FPO_RINTP] = 10, [FPO_RINTM] = 9, [FPO_RINTZ] = 11, [FPO_RINTX] = 4, [FPO_RINTI] = 12 };
     IrVal r;
+    if (op != FPO_ABS && op != FPO_NEG)
+        av_fz_before(t, A64FZ_PLAIN, dbl, scalar, x, 0, 0, slow);
     switch (op) {
     case FPO_ABS: return absolute(t, dbl, scalar, x);
     case FPO_NEG: return av_op2(t, VOP_PXOR, x, konst(t, dbl, scalar, fk[dbl].sign));
@@ -186,7 +194,7 @@ bool fp_bin(A64Tr *t, const A64Args *a)
     unsigned log2 = log2_of(a);
     if (a64_fp_trapped(t))
         return true;
-    if (av_fp_exact(t, log2)) {
+    if (av_fp_exact(log2)) {
         slow_bin(t, a);
         return true;
     }
@@ -209,7 +217,7 @@ bool fp_un(A64Tr *t, const A64Args *a)
             av_put_zeroed(t, a->rd, av_op2(t, VOP_PAND, x, ir_vconst(t->u, sign - 1, 0)), log2);
         else
             av_put_scalar(t, a->rd, av_op2(t, VOP_PXOR, x, ir_vconst(t->u, sign, 0)), log2);
-    } else if (av_fp_exact(t, log2)) {
+    } else if (av_fp_exact(log2)) {
         slow_bin(t, a);
     } else {
         IrVal r = av_fp_unary(t, (unsigned)a->k, dbl, true, av_get(t, a->rn), a64_cold(t, slow_bin, a));
@@ -236,12 +244,16 @@ bool fp_fma(A64Tr *t, const A64Args *a)
     bool dbl = log2 == 3;
     if (a64_fp_trapped(t))
         return true;
-    if (av_fp_exact(t, log2)) {
+    if (av_fp_exact(log2)) {
         slow_fma(t, a);
         return true;
     }
-    IrVal r = av_op3(t, vop[a->k - FPO_MADD][dbl], av_get(t, a->ra), av_get(t, a->rn), av_get(t, a->rm));
-    av_check(t, r, dbl, true, a64_cold(t, slow_fma, a));
+    unsigned slow = a64_cold(t, slow_fma, a);
+    IrVal d = av_get(t, a->ra), n = av_get(t, a->rn), m = av_get(t, a->rm);
+    av_fz_before(t, A64FZ_MUL, dbl, true, n, m, d, slow);
+    IrVal r = av_op3(t, vop[a->k - FPO_MADD][dbl], d, n, m);
+    av_check(t, r, dbl, true, slow);
+    av_fz_after(t, dbl, true, r, slow);
     put_result(t, a->rd, r, dbl, a->ra);
     return true;
 }
@@ -318,16 +330,24 @@ static void put_nzcv(A64Tr *t, IrVal packed)
     t->raw_kind = A64FL_NONE;
 }
 
+static void slow_compare(A64Tr *t, const A64Args *a)
+{
+    IrVal n = as_int(t, a->rn, true), m = a->k & 2 ? a64_k(t, 0) : as_int(t, a->rm, true);
+    IrVal v = a64_call(t, A64H_fp_compare, a64_k(t, (log2_of(a) - 1) | (a->k & 1u) << 4), n, m, 0);
+    put_nzcv(t, ir_trunc(t->u, IRT_I32, v));
+}
+
 static void compare(A64Tr *t, const A64Args *a)
 {
-    unsigned log2 = log2_of(a);
-    if (av_fp_exact(t, log2)) {
-        IrVal n = as_int(t, a->rn, true), m = a->k & 2 ? a64_k(t, 0) : as_int(t, a->rm, true);
-        IrVal v = a64_call(t, A64H_fp_compare, a64_k(t, (log2 - 1) | (a->k & 1u) << 4), n, m, 0);
-        put_nzcv(t, ir_trunc(t->u, IRT_I32, v));
+    bool dbl = log2_of(a) == 3;
+    if (av_fp_exact(log2_of(a))) {
+        slow_compare(t, a);
         return;
     }
-    a64_put_flags_fcmp(t, av_get(t, a->rn), a->k & 2 ? av_zero(t) : av_get(t, a->rm), log2 == 3, a->k & 1);
+    IrVal n = av_get(t, a->rn), m = a->k & 2 ? 0 : av_get(t, a->rm);
+    if (t->mode & A64M_FZ)
+        av_fz_before(t, A64FZ_PLAIN, dbl, true, n, m, 0, a64_cold(t, slow_compare, a));
+    a64_put_flags_fcmp(t, n, m ? m : av_zero(t), dbl, a->k & 1);
 }
 
 bool fp_cmp(A64Tr *t, const A64Args *a)

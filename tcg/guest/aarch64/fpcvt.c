@@ -16,12 +16,15 @@ bool fp_cvt(A64Tr *t, const A64Args *a)
     bool dbl = a->k == 1;
     if (a64_fp_trapped(t))
         return true;
-    if (a->k == 3 || av_fp_exact(t, log2_of(a))) {
+    if (a->k == 3 || av_fp_exact(log2_of(a))) {
         slow_cvt(t, a);
         return true;
     }
-    IrVal r = av_op2(t, dbl ? VOP_CVTSS2SD : VOP_CVTSD2SS, av_zero(t), av_get(t, a->rn));
-    av_check(t, r, dbl, !dbl, a64_cold(t, slow_cvt, a));
+    unsigned slow = a64_cold(t, slow_cvt, a);
+    IrVal x = av_get(t, a->rn);
+    av_fz_before(t, dbl ? A64FZ_PLAIN : A64FZ_TO_SINGLE, !dbl, true, x, 0, 0, slow);
+    IrVal r = av_op2(t, dbl ? VOP_CVTSS2SD : VOP_CVTSD2SS, av_zero(t), x);
+    av_check(t, r, dbl, !dbl, slow);
     av_put_zeroed(t, a->rd, r, 2 + dbl);
     return true;
 }
@@ -38,6 +41,7 @@ IrVal av_to_int(A64Tr *t, unsigned op, bool dbl, bool wide, IrVal x, unsigned sl
     bool sign = !((op - A64V_FCVTNS) & 1);
     if (how == FPR_AWAY)
         return 0;
+    av_fz_before(t, A64FZ_PLAIN, dbl, true, x, 0, 0, slow);
     IrVal r = how == FPR_ZERO ? x : rounded(t, dbl, x, mode[how] | 8), v;
     if (sign) {
         IrType type = a64_type(wide);
@@ -71,7 +75,7 @@ bool fp_toint(A64Tr *t, const A64Args *a)
     if (a64_fp_trapped(t))
         return true;
     IrVal v = 0;
-    if (!av_fp_exact(t, log2))
+    if (!av_fp_exact(log2))
         v = av_to_int(t, (unsigned)a->k, log2 == 3, a->sf, av_get(t, a->rn), a64_cold(t, slow_toint, a));
     if (v)
         a64_put_r(t, a->sf, a->rd, v);

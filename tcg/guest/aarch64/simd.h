@@ -159,8 +159,12 @@ void av_put_narrow(A64Tr *t, const A64Args *a, IrVal x);
 void av_fp_helper(A64Tr *t, const A64Args *a, unsigned op, A64Shape shape, unsigned flags, int ra);
 void av_cvt_helper(A64Tr *t, const A64Args *a, unsigned flags, int fbits);
 uint64_t av_fp_imm(unsigned imm, unsigned log2);   /* VFPExpandImm */
-/* Not by the host's instructions: halves, flushing. @log2: of the format. */
-static inline bool av_fp_exact(const A64Tr *t, unsigned log2) { return log2 == 1 || t->mode & A64M_FZ; }
+/* fpfz.c. Before and behind an operation under FPCR.FZ; nothing without it. Operands that are not there are 0. A sum's or fused result is looked at. */
+typedef enum A64Fz { A64FZ_PLAIN, A64FZ_MUL, A64FZ_DIV, A64FZ_TO_SINGLE } A64Fz;
+void av_fz_before(A64Tr *t, A64Fz how, bool dbl, bool scalar, IrVal n, IrVal m, IrVal d, unsigned slow);
+void av_fz_after(A64Tr *t, bool dbl, bool scalar, IrVal r, unsigned slow);
+/* Not by the host's instructions: halves. @log2: of the format. */
+static inline bool av_fp_exact(unsigned log2) { return log2 == 1; }
 /* fp.c. To @slow if scalar @v is a NaN; with @tiny also if it is the smallest normal number, where host and ARM may not agree on underflow. */
 void av_check(A64Tr *t, IrVal v, bool dbl, bool tiny, unsigned slow);
 /* The same of vectors: any element. */

@@ -18,6 +18,7 @@ static IrVal singles_to_int(A64Tr *t, unsigned op, IrVal x, unsigned slow)
     bool sign = !((op - A64V_FCVTNS) & 1);
     if (how == FPR_AWAY)
         return 0;
+    av_fz_before(t, A64FZ_PLAIN, false, false, x, 0, 0, slow);
     IrVal r = how == FPR_ZERO ? x : av_op1(t, VOP_ROUNDPS, x, mode[how] | 8);
     if (!sign) {               /* 0 <= x < 2^31, by the encoding */
         IrVal k = ir_vconst(t->u, 0x4f0000004f000000ull, 0x4f0000004f000000ull);
@@ -66,7 +67,7 @@ bool v_fcvt(A64Tr *t, const A64Args *in)
         return ret;
     unsigned op = av_op(&a);
     bool q = av_q(&a);
-    if (away(op) || av_fp_exact(t, av_log2(&a))) {
+    if (away(op) || av_fp_exact(av_log2(&a))) {
         slow_v(t, &a);
         return true;
     }
@@ -87,7 +88,7 @@ bool s_fcvt(A64Tr *t, const A64Args *in)
         return ret;
     unsigned op = av_op(&a), log2 = av_log2(&a);
     bool dbl = log2 == 3;
-    if (away(op) || av_fp_exact(t, log2)) {
+    if (away(op) || av_fp_exact(log2)) {
         slow_s(t, &a);
         return true;
     }
@@ -130,12 +131,15 @@ bool v_fcvtn(A64Tr *t, const A64Args *a)
 {
     if (a64_fp_trapped(t))
         return true;
-    if (!a->size2 || t->mode & A64M_FZ) {
+    if (!a->size2) {
         slow_narrow(t, a);
         return true;
     }
-    IrVal r = av_op1(t, VOP_CVTPD2PS, av_get(t, a->rn), 0);
-    av_check_all(t, r, false, true, a64_cold(t, slow_narrow, a));
+    unsigned slow = a64_cold(t, slow_narrow, a);
+    IrVal x = av_get(t, a->rn);
+    av_fz_before(t, A64FZ_TO_SINGLE, true, false, x, 0, 0, slow);
+    IrVal r = av_op1(t, VOP_CVTPD2PS, x, 0);
+    av_check_all(t, r, false, true, slow);
     av_put(t, a->rd, a->q ? av_op2(t, VOP_PUNPCKLQDQ, av_get(t, a->rd), r) : r);
     av_know(t, a->rd, !a->q, false);
     return true;
@@ -145,13 +149,13 @@ bool v_fcvtl(A64Tr *t, const A64Args *a)
 {
     if (a64_fp_trapped(t))
         return true;
-    if (t->mode & (A64M_FZ | A64M_AHP)) {
+    if (!a->size2 && t->mode & (A64M_FZ | A64M_AHP)) {
         slow_long(t, a);
         return true;
     }
-    IrVal n = av_get(t, a->rn);
-    if (a->q)
-        n = av_op1(t, VOP_PSHUFD, n, 0xee);
+    IrVal n = a->q ? av_op1(t, VOP_PSHUFD, av_get(t, a->rn), 0xee) : av_get(t, a->rn);
+    if (a->size2)
+        av_fz_before(t, A64FZ_PLAIN, false, false, n, 0, 0, a64_cold(t, slow_long, a));
     IrVal r = av_op1(t, a->size2 ? VOP_CVTPS2PD : VOP_VCVTPH2PS, n, 0);
     av_check_all(t, r, a->size2, false, a64_cold(t, slow_long, a));
     av_put(t, a->rd, r);

@@ -27,12 +27,12 @@ static A64ColdFn *const slow_fn[16] = { [THREE] = slow_three, [ONE] = slow_one, 
                                         [SCALAR | THREE] = slow_s, [SCALAR | ONE] = slow_s1, [SCALAR | WITH_ZERO] = slow_s0, [SCALAR_ELEM] = slow_selem };
 
 /* Whether this operation on this format has code in line. */
-static bool in_line(const A64Tr *t, const A64Args *a)
+static bool in_line(const A64Args *a)
 {
     unsigned op = av_op(a);
     if (op == FPO_ABS || op == FPO_NEG)
         return true;
-    return !av_fp_exact(t, av_log2(a)) && op != FPO_MULX && op != FPO_RECPE && op != FPO_RSQRTE && op != FPO_RECPX;
+    return !av_fp_exact(av_log2(a)) && op != FPO_MULX && op != FPO_RECPE && op != FPO_RSQRTE && op != FPO_RECPX;
 }
 
 /* Register @n as an operand: of 64 bits only if @q is false. */
@@ -45,8 +45,10 @@ static IrVal operand(A64Tr *t, int n, bool q)
 static IrVal fuse(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal d, IrVal n, IrVal m, unsigned slow)
 {
     static const uint16_t vop[2][4] = { { VOP_FMADD231PS, VOP_FMADD231PD, VOP_FMADD231SS, VOP_FMADD231SD }, { VOP_FNMADD231PS, VOP_FNMADD231PD, VOP_FNMADD231SS, VOP_FNMADD231SD } };
+    av_fz_before(t, A64FZ_MUL, dbl, scalar, n, m, d, slow);
     IrVal r = av_op3(t, vop[op == FPO_MSUB][scalar * 2 + dbl], d, n, m);
     (scalar ? av_check : av_check_all)(t, r, dbl, true, slow);
+    av_fz_after(t, dbl, scalar, r, slow);
     return r;
 }
 
@@ -66,7 +68,7 @@ static bool plain(A64Tr *t, const A64Args *in, Operands how)
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
-    if (!in_line(t, &a)) {
+    if (!in_line(&a)) {
         slow_fn[how](t, &a);
         return true;
     }
@@ -117,7 +119,7 @@ bool v_fp_pair(A64Tr *t, const A64Args *in)
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
-    if (!in_line(t, &a)) {
+    if (!in_line(&a)) {
         slow_pairs(t, &a);
         return true;
     }
@@ -135,7 +137,7 @@ bool s_fp_pair(A64Tr *t, const A64Args *in)
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
-    if (!in_line(t, &a)) {
+    if (!in_line(&a)) {
         slow_spair(t, &a);
         return true;
     }
@@ -152,7 +154,7 @@ bool v_fp_across(A64Tr *t, const A64Args *in)
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
-    if (!in_line(t, &a)) {
+    if (!in_line(&a)) {
         slow_across(t, &a);
         return true;
     }

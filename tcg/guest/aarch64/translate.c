@@ -1,6 +1,8 @@
 /* The loop over a unit's instructions, and leaving it. */
 #include "tcg/guest/aarch64/translate.h"
 
+#include <string.h>
+
 enum { DEFAULT_INSNS = 64, DEBUG_INSNS = 16, REGION_TURNS = 8, ROOM_INSNS = 400, ROOM_LABELS = 24, ROOM_COLD = 16, INSN = 4 };
 
 IrVal a64_call(A64Tr *t, unsigned helper, IrVal a, IrVal b, IrVal c, IrVal d) { return ir_call(t->u, a64_helpers, helper, a, b, c, d); }
@@ -11,6 +13,7 @@ void a64_label(A64Tr *t, unsigned label)
     t->raw_kind = A64FL_NONE;
     t->raw = t->rbit = 0;
     t->zero64 = t->zero32 = 0;
+    memset(t->fz_known, 0, sizeof(t->fz_known));
     t->aes_out = t->sha_wk = 0;
 }
 
@@ -281,6 +284,8 @@ void a64_translate(TcgUnitDesc *d)
     tr.raw = tr.rbit = 0;
     tr.raw_kind = A64FL_NONE;
     tr.zero64 = tr.zero32 = 0;
+    memset(tr.fz_known, 0, sizeof(tr.fz_known));
+    tr.fz_next = 0;
     tr.aes_out = tr.sha_wk = 0;
     tr.end = tr.look = tr.cold_now = tr.watch_all = false;
     bool debug = d->mode & (A64M_STEP | A64M_WATCH) || A64M_BREAKS(d->mode);

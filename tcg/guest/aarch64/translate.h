@@ -15,6 +15,9 @@ typedef struct A64Cold { uint16_t label; A64ColdFn *fn; A64Args a; int64_t off, 
 enum { A64_MAX_JOIN = 4 };
 typedef struct A64Join { int64_t off; unsigned label; } A64Join;
 
+enum { A64_FZ_KNOWN = 16 };
+typedef struct A64FzKnown { IrVal v; uint8_t kind; uint64_t least; } A64FzKnown;
+
 /* What the C flag of t->raw means: a borrow (as the slot has it), a carry, nothing because it is 0; or a host comparison of floating point. */
 typedef enum A64FlKind { A64FL_NONE, A64FL_BORROW, A64FL_CARRY, A64FL_LOGIC, A64FL_FCMP } A64FlKind;
 
@@ -42,6 +45,8 @@ struct A64Tr {
     /* crypto.c: what an AESE or AESD made of its operands' sum; the halves that four rounds of SHA-256 on abcd, efgh, wk made */
     IrVal aes_in, aes_out;
     IrVal sha_abcd, sha_efgh, sha_wk, sha_abef, sha_cdgh;
+    A64FzKnown fz_known[A64_FZ_KNOWN];  /* fpfz.c: values that were looked at */
+    unsigned fz_next;
     uint32_t zero64, zero32;   /* vector registers known to be 0 above their low 64, 32 bits */
     unsigned n_cold;
     A64Cold cold[A64_MAX_COLD];
