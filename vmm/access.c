@@ -90,14 +90,20 @@ static void mmio_read(MemRegion *mr, uint64_t off, uint8_t *buf, size_t len)
     devlock_leave(mr->lock);
 }
 
+/* One call of the device's handler? @sizes: mr->load_sizes or store_sizes. */
+static inline bool mmio_plain(const MemRegion *mr, unsigned sizes, uint64_t off, unsigned size)
+{
+    return sizes & size && !(off & (size - 1) & ~mr->unaligned);
+}
+
 /* The common read: as wide as the device takes it. False: it is another one. */
 static inline bool mmio_load(MemRegion *mr, uint64_t off, unsigned size, uint64_t *ret)
 {
-    const MmioOps *ops = mr->ops;
-    if (!ops->read || ops->endian != MMIO_LITTLE || size < ops_min(ops) || piece_size(ops, off, size) != size || !devlock_enter(mr->lock))
+    if (!mmio_plain(mr, mr->load_sizes, off, size) || !devlock_enter_here(mr->lock))
         return false;
-    *ret = ops->read(mr->opaque, off, size) & bits_mask(8 * size);
-    devlock_leave(mr->lock);
+    uint64_t v = mr->ops->read(mr->opaque, off, size);
+    *ret = size == 8 ? v : v & bits_mask(8 * size);
+    devlock_leave_here(mr->lock);
     return true;
 }
 
@@ -123,14 +129,12 @@ static bool ring_doorbell(MemRegion *mr, uint64_t off, const uint8_t *buf, size_
 }
 
 /* The common write, as wide as the device takes it, to a region without doorbells. False: it is another one. */
-static bool mmio_store(MemRegion *mr, uint64_t off, unsigned size, uint64_t val)
+static inline bool mmio_store(MemRegion *mr, uint64_t off, unsigned size, uint64_t val)
 {
-    const MmioOps *ops = mr->ops;
-    if (atomic_load_explicit(&mr->doorbells, memory_order_relaxed) || !ops->write || ops->endian != MMIO_LITTLE || size < ops_min(ops) ||
-        piece_size(ops, off, size) != size || !devlock_enter(mr->lock))
+    if (atomic_load_explicit(&mr->doorbells, memory_order_relaxed) || !mmio_plain(mr, mr->store_sizes, off, size) || !devlock_enter_here(mr->lock))
         return false;
-    ops->write(mr->opaque, off, val & bits_mask(8 * size), size);
-    devlock_leave(mr->lock);
+    mr->ops->write(mr->opaque, off, size == 8 ? val : val & bits_mask(8 * size), size);
+    devlock_leave_here(mr->lock);
     return true;
 }
 
@@ -220,13 +224,13 @@ static MemResult view_read_at(const FlatView *v, const FlatRange *r, GuestAddr g
         len -= n;
         if (!len)
             return result;
-        r = view_find(v, gpa, false);
+        r = view_hit(v, gpa, false);
     }
 }
 
 static MemResult view_read(const FlatView *v, GuestAddr gpa, uint8_t *buf, size_t len)
 {
-    return len ? view_read_at(v, view_find(v, gpa, false), gpa, buf, len) : MEM_OK;
+    return len ? view_read_at(v, view_hit(v, gpa, false), gpa, buf, len) : MEM_OK;
 }
 
 static MemResult view_write_at(const FlatView *v, const FlatRange *r, GuestAddr gpa, const uint8_t *buf, size_t len)
@@ -245,13 +249,13 @@ static MemResult view_write_at(const FlatView *v, const FlatRange *r, GuestAddr 
         len -= n;
         if (!len)
             return result;
-        r = view_find(v, gpa, true);
+        r = view_hit(v, gpa, true);
     }
 }
 
 static MemResult view_write(const FlatView *v, GuestAddr gpa, const uint8_t *buf, size_t len)
 {
-    return len ? view_write_at(v, view_find(v, gpa, true), gpa, buf, len) : MEM_OK;
+    return len ? view_write_at(v, view_hit(v, gpa, true), gpa, buf, len) : MEM_OK;
 }
 
 MemResult as_read(AddressSpace *as, GuestAddr gpa, void *buf, size_t len)
@@ -275,7 +279,7 @@ static inline const FlatView *view_now(AddressSpace *as) { return &atomic_load_e
 
 static inline MemResult view_load(const FlatView *v, GuestAddr gpa, unsigned size, uint64_t *ret)
 {
-    const FlatRange *r = view_find(v, gpa, false);
+    const FlatRange *r = view_hit(v, gpa, false);
     if (!r && size == 1) {
         *ret = 0xff;
         return MEM_DECODE_ERROR;
@@ -319,7 +323,7 @@ MemResult as_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val)
     PublishToken t = publish_read_begin(as->ms->publish);
     const FlatView *v = as_view(as);
     MemResult result = MEM_OK;
-    const FlatRange *r = view_find(v, gpa, true);
+    const FlatRange *r = view_hit(v, gpa, true);
     if (!range_store(r, gpa, size, val)) {
         uint8_t buf[8];
         store_le(buf, size, val);
@@ -332,7 +336,7 @@ MemResult as_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val)
 /* Doorbells come and go at any time. */
 MemResult as_vcpu_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t val)
 {
-    const FlatRange *r = view_find(view_now(as), gpa, true);
+    const FlatRange *r = view_hit(view_now(as), gpa, true);
     if (r && !r->ram && r->last - gpa >= size - 1 && mmio_store(r->mr, r->offset + (gpa - r->start), size, val))
         return MEM_OK;
     return as_store(as, gpa, size, val);
@@ -340,7 +344,7 @@ MemResult as_vcpu_store(AddressSpace *as, GuestAddr gpa, unsigned size, uint64_t
 
 bool as_vcpu_translate(AddressSpace *as, GuestAddr gpa, bool write, MemMap *ret)
 {
-    const FlatRange *r = view_find(view_now(as), gpa, write);
+    const FlatRange *r = view_hit(view_now(as), gpa, write);
     if (!r || !r->ram)
         return false;
     uint64_t off = r->offset + (gpa - r->start);
@@ -364,7 +368,7 @@ typedef enum DmaDir { DMA_READ, DMA_WRITE } DmaDir;
 /* The RAM range at @gpa that DMA may use, or an error. */
 static MemResult dma_range(const FlatView *v, GuestAddr gpa, DmaDir dir, const FlatRange **ret)
 {
-    const FlatRange *r = view_find(v, gpa, dir == DMA_WRITE);
+    const FlatRange *r = view_hit(v, gpa, dir == DMA_WRITE);
     if (!r)
         return MEM_DECODE_ERROR;
     if (!r->ram || (dir == DMA_WRITE && r->readonly))

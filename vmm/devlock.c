@@ -1,16 +1,11 @@
-#include <pthread.h>
+/* The lock around a device's handlers: a futex, since most accesses find it free (Drepper, "Futexes Are Tricky", mutex 2). */
+#include <errno.h>
+#include <linux/futex.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include "vmm/memory.h"
-
-struct DevLock {
-    _Atomic int refs;
-    pthread_mutex_t mutex;
-    _Atomic uintptr_t holder;
-    bool gone;                  /* mutex */
-    void (*hook)(void *opaque, bool locked);
-    void *hook_opaque;
-};
+#include "vmm/memory-internal.h"
 
 #ifdef TANDEM_CHECK_LOCKS
 /*
@@ -31,16 +26,20 @@ static void note_leave(const DevLock *l)
     g_assert(holds.fabric == l || holds.device == l);
     *(holds.fabric == l ? &holds.fabric : &holds.device) = NULL;
 }
-#else
-static void note_enter(const DevLock *l) { }
-static void note_leave(const DevLock *l) { }
+
+void devlock_note(const DevLock *l, bool enter)
+{
+    if (enter)
+        note_enter(l);
+    else
+        note_leave(l);
+}
 #endif
 
 DevLock *devlock_new(void)
 {
     DevLock *l = g_new0(DevLock, 1);
     atomic_init(&l->refs, 1);
-    pthread_mutex_init(&l->mutex, NULL);
     return l;
 }
 
@@ -55,44 +54,32 @@ void devlock_unref(DevLock *l)
 {
     if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
         return;
-    pthread_mutex_destroy(&l->mutex);
     g_free(l);
 }
 
-/* The holder is kept in all builds: it is one store, and turns a self-deadlock into a message. */
 bool devlock_held(const DevLock *l)
 {
     return !l || atomic_load_explicit(&l->holder, memory_order_relaxed) == (uintptr_t)pthread_self();
 }
 
-bool devlock_enter(DevLock *l)
+/* errno is the caller's, as with a mutex. */
+static void futex(_Atomic uint32_t *word, int op, uint32_t val)
 {
-    if (!l)
-        return true;
-    uintptr_t self = (uintptr_t)pthread_self();
-    g_assert(atomic_load_explicit(&l->holder, memory_order_relaxed) != self);
-    pthread_mutex_lock(&l->mutex);
-    if (l->gone) {
-        pthread_mutex_unlock(&l->mutex);
-        return false;
-    }
-    atomic_store_explicit(&l->holder, self, memory_order_relaxed);
-    note_enter(l);
-    return true;
+    int e = errno;
+    syscall(SYS_futex, word, op, val, NULL, NULL, 0);
+    errno = e;
 }
 
-void devlock_leave(DevLock *l)
+void devlock_wait(DevLock *l)
 {
-    if (!l)
-        return;
-    if (l->hook)
-        l->hook(l->hook_opaque, true);
-    note_leave(l);
-    atomic_store_explicit(&l->holder, 0, memory_order_relaxed);
-    pthread_mutex_unlock(&l->mutex);
-    if (l->hook)
-        l->hook(l->hook_opaque, false);
+    while (atomic_exchange_explicit(&l->word, 2, memory_order_acquire))
+        futex(&l->word, FUTEX_WAIT_PRIVATE, 2);
 }
+
+void devlock_wake(DevLock *l) { futex(&l->word, FUTEX_WAKE_PRIVATE, 1); }
+
+bool devlock_enter(DevLock *l) { return devlock_enter_here(l); }
+void devlock_leave(DevLock *l) { devlock_leave_here(l); }
 
 void devlock_retire(DevLock *l)
 {

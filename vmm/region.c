@@ -45,6 +45,11 @@ MemRegion *mem_region_new_mmio(MemSystem *ms, const char *name, const MmioOps *o
     mr->ops = ops;
     mr->opaque = opaque;
     mr->lock = devlock_ref(lock);
+    mr->unaligned = ops->unaligned ? UINT64_MAX : 0;
+    for (unsigned n = ops->min_size ? ops->min_size : 1; n <= (ops->max_size ? ops->max_size : 4) && ops->endian == MMIO_LITTLE; n *= 2) {
+        mr->load_sizes |= ops->read ? n : 0;
+        mr->store_sizes |= ops->write ? n : 0;
+    }
     return mr;
 }
 

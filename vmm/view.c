@@ -249,22 +249,19 @@ static unsigned search(const FlatRange *r, unsigned n, GuestAddr gpa)
     return lo;
 }
 
-/* What is asked again and again, a hole too, is found without the search; a stale or foreign hint only costs it. */
-const FlatRange *view_find(const FlatView *v, GuestAddr gpa, bool write)
+const FlatRange *view_search(const FlatView *v, GuestAddr gpa, bool write)
 {
     View *all = (View *)(uintptr_t)v;
     const FlatRange *r = write ? v->wr : v->rd;
     unsigned n = write ? v->n_wr : v->n_rd;
     _Atomic uint16_t *hint = &all->hint[write][(gpa ^ gpa >> 12) & (VIEW_HINTS - 1)];
     unsigned at = atomic_load_explicit(hint, memory_order_relaxed);
-    if (at < n && gpa <= r[at].last) {
-        if (gpa >= r[at].start)
-            return &r[at];
-        if (!at || gpa > r[at - 1].last)
-            return NULL;
-    }
+    if (at < n && gpa < r[at].start && (!at || gpa > r[at - 1].last))
+        return NULL;           /* the same hole again */
     at = search(r, n, gpa);
     if (at <= UINT16_MAX)
         atomic_store_explicit(hint, (uint16_t)at, memory_order_relaxed);
     return at < n && r[at].start <= gpa ? &r[at] : NULL;
 }
+
+const FlatRange *view_find(const FlatView *v, GuestAddr gpa, bool write) { return view_hit(v, gpa, write); }

@@ -269,6 +269,45 @@ static void test_access(void)
     devlock_unref(lock);
 }
 
+/* Accesses of several threads are one after the other, and who waits for a lock gets it. */
+static uint64_t counted(void *opaque, uint64_t off, unsigned size)
+{
+    unsigned *n = opaque, was = *n;
+    if (was % 64 == 0)
+        g_thread_yield();
+    return *n = was + 1;
+}
+
+enum { TAKERS = 4, TAKES = 5000 };
+
+static gpointer taker(gpointer as)
+{
+    uint64_t v;
+    for (unsigned i = 0; i < TAKES; i++)
+        CHECK_EQ(i & 1 ? as_load(as, 0, 4, &v) : as_load(as, 4, 2, &v), MEM_OK);
+    return NULL;
+}
+
+static void test_contention(void)
+{
+    static const MmioOps ops = { counted, NULL, 1, 4, MMIO_LITTLE, false };
+    unsigned n = 0;
+    GThread *t[TAKERS];
+    MemSystem *ms = mem_system_new();
+    DevLock *lock = devlock_new();
+    MemRegion *mr = mem_region_new_mmio(ms, "counter", &ops, &n, 64, lock);
+    AddressSpace *as = as_new(ms, "as", mr);
+    for (unsigned i = 0; i < TAKERS; i++)
+        t[i] = g_thread_new("taker", taker, as);
+    for (unsigned i = 0; i < TAKERS; i++)
+        g_thread_join(t[i]);
+    CHECK_EQ(n, TAKERS * TAKES);
+    as_free(as);
+    mem_region_unref(mr);
+    mem_system_free(ms);
+    devlock_unref(lock);
+}
+
 static void ring(void *opaque)
 {
     atomic_fetch_add((_Atomic int *)opaque, 1);
@@ -535,6 +574,7 @@ int main(void)
     for (unsigned seed = 1; seed <= 40; seed++)
         test_random_trees(seed);
     test_access();
+    test_contention();
     test_vcpu_accesses();
     test_doorbells();
     test_ram();
