@@ -220,7 +220,7 @@ static void io_alone(TcgCpu *cpu)
  * The only access of its instruction may be done where it stands. Should the device want the vCPU afterwards, or have made translations void, the
  * instruction is retired before the next one begins: it runs again alone, and what the device answered is what it finds.
  */
-static void io_only(TcgCpu *cpu, uint64_t value, uint64_t invalidations)
+static inline void io_only(TcgCpu *cpu, uint64_t value, uint64_t invalidations)
 {
     if (!cpu->in_code || cpu->cur_block->one_insn)
         return;
@@ -243,13 +243,13 @@ static bool io_again(TcgCpu *cpu)
  * Devices are foreign code: it finds the host's x87 empty, and the host's FP environment. They compute with integers, so where the guest has not unmasked
  * or set anything (the state knows, but for the sticky flags) that is not changed for them, nor looked at: STMXCSR twice is a tenth of an access.
  */
-static bool plain_fpenv(const TcgCpu *cpu)
+static inline bool plain_fpenv(const TcgCpu *cpu)
 {
     enum { STICKY = 0x3f };
     return !cpu->isa->fpenv_offset || !((*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset) ^ cpu->env->host_mxcsr) & ~(uint32_t)STICKY);
 }
 
-bool tcg_device_begin(TcgCpu *cpu)
+static inline bool device_begin(TcgCpu *cpu)
 {
     bool fpu = cpu->isa->fpu_settle && *((uint8_t *)cpu->state + cpu->isa->fpu_live_offset) && cpu->isa->fpu_settle(cpu);
     if (!plain_fpenv(cpu))
@@ -257,7 +257,7 @@ bool tcg_device_begin(TcgCpu *cpu)
     return fpu;
 }
 
-void tcg_device_end(TcgCpu *cpu, bool fpu_was_in)
+static inline void device_end(TcgCpu *cpu, bool fpu_was_in)
 {
     if (!plain_fpenv(cpu))
         tcg_world_leave(cpu);
@@ -265,39 +265,43 @@ void tcg_device_end(TcgCpu *cpu, bool fpu_was_in)
         cpu->isa->fpu_load(cpu);
 }
 
+bool tcg_device_begin(TcgCpu *cpu) { return device_begin(cpu); }
+void tcg_device_end(TcgCpu *cpu, bool fpu_was_in) { device_end(cpu, fpu_was_in); }
+
 void tcg_io_refused(TcgCpu *cpu) { cpu->io_refused = true; }
 
-static void check_refused(TcgCpu *cpu, uint64_t va, TcgAccess access)
+static inline void check_refused(TcgCpu *cpu, uint64_t va, TcgAccess access)
 {
-    bool refused = cpu->io_refused;
+    if (!cpu->io_refused)
+        return;
     cpu->io_refused = false;
-    if (refused && cpu->isa->bus_fault)
+    if (cpu->isa->bus_fault)
         cpu->isa->bus_fault(cpu, va, access);
 }
 
 /* @access: TCG_WRITE for the first half of an atomic operation */
-static uint64_t io_read(TcgCpu *cpu, uint64_t va, uint64_t gpa, unsigned size, IoHow how, TcgAccess access)
+static inline uint64_t io_read(TcgCpu *cpu, uint64_t va, uint64_t gpa, unsigned size, IoHow how, TcgAccess access)
 {
     if (io_again(cpu))
         return cpu->io_value;
     uint64_t invalidations = __atomic_load_n(&cpu->ctx->stats.invalidations, __ATOMIC_RELAXED);
-    bool fpu = tcg_device_begin(cpu);
+    bool fpu = device_begin(cpu);
     uint64_t v = cpu->cb->io_read(cpu->opaque, gpa, size);
-    tcg_device_end(cpu, fpu);
+    device_end(cpu, fpu);
     check_refused(cpu, va, access);
     if (how == IO_ONLY)
         io_only(cpu, v, invalidations);
     return v;
 }
 
-static void io_write(TcgCpu *cpu, uint64_t va, uint64_t gpa, uint64_t v, unsigned size, IoHow how)
+static inline void io_write(TcgCpu *cpu, uint64_t va, uint64_t gpa, uint64_t v, unsigned size, IoHow how)
 {
     if (io_again(cpu))
         return;
     uint64_t invalidations = __atomic_load_n(&cpu->ctx->stats.invalidations, __ATOMIC_RELAXED);
-    bool fpu = tcg_device_begin(cpu);
+    bool fpu = device_begin(cpu);
     cpu->cb->io_write(cpu->opaque, gpa, v, size);
-    tcg_device_end(cpu, fpu);
+    device_end(cpu, fpu);
     check_refused(cpu, va, TCG_WRITE);
     if (how == IO_ONLY)
         io_only(cpu, 0, invalidations);
@@ -491,6 +495,21 @@ static void check_align(TcgCpu *cpu, uint64_t va, unsigned info, TcgAccess acces
         cpu->isa->align_fault(cpu, va, access);
 }
 
+/* The only access of its instruction, to a device, and its page is known: what comes here most often. */
+static inline bool known_device(TcgCpu *cpu, uint64_t va, unsigned info, bool write)
+{
+    unsigned size = 1u << (info & IRM_SIZE);
+    if ((info & (INFO_ONLY | IRM_ALIGN)) != INFO_ONLY || size > 8 || crosses(va, size) || cpu_direct(cpu))
+        return false;
+    const TlbInfo *i = tlb_ref(cpu, va, write, info >> 8 & 15).info;
+    return i->va == (va & PAGE_MASK) && i->gpa & TLB_G_IO;
+}
+
+static uint64_t device_address(TcgCpu *cpu, uint64_t va, unsigned info, bool write)
+{
+    return (tlb_ref(cpu, va, write, info >> 8 & 15).info->gpa & PAGE_MASK) | (va & ~PAGE_MASK);
+}
+
 void tcg_slow_ld(TcgCpu *cpu)
 {
     TcgEnv *env = cpu->env;
@@ -499,6 +518,11 @@ void tcg_slow_ld(TcgCpu *cpu)
     bool write = info >> 12 & 1;
 
     cpu_count(cpu, COUNT_LD);
+    if (!write && known_device(cpu, va, info, false)) {
+        env->ret = io_read(cpu, va, device_address(cpu, va, info, false), size, IO_ONLY, TCG_READ);
+        host_put(env->vspill[15], env->ret, 8);
+        return;
+    }
     check_align(cpu, va, info, TCG_READ);
     if (write)
         tcg_probe(cpu, va, size, TCG_WRITE, regime);
@@ -533,6 +557,10 @@ void tcg_slow_st(TcgCpu *cpu)
     unsigned info = (unsigned)env->arg[3], size = 1u << (info & IRM_SIZE), regime = info >> 8 & 15;
 
     cpu_count(cpu, COUNT_ST);
+    if (known_device(cpu, va, info, true)) {
+        io_write(cpu, va, device_address(cpu, va, info, true), env->arg[1], size, IO_ONLY);
+        return;
+    }
     check_align(cpu, va, info, TCG_WRITE);
     if (size > 8) {
         tcg_probe(cpu, va, size, TCG_WRITE, regime);

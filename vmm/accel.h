@@ -63,6 +63,8 @@ typedef struct VmExit {
  * the next instruction (vcpu_run returns EXIT_NONE). Handlers behind it never read or change vCPU state.
  */
 bool vcpu_io(Vcpu *c, VmExit *x);
+/* The same for one access of 1, 2, 4 or 8 bytes of a device's memory, with less ado. *ret_leave: as vcpu_io's result. */
+MemResult vcpu_mmio(Vcpu *c, GuestAddr gpa, unsigned size, bool write, uint64_t *val, bool *ret_leave);
 
 /* ---- configuration ---- */
 

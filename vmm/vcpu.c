@@ -55,13 +55,18 @@ static inline void run_exit(Vcpu *c, VmExit *x)
         c->stats.ns[x->kind] += (uint64_t)(mclock_now(m->clock, CLOCK_KIND_HOST) - start);
 }
 
+static inline bool leave_due(const Vcpu *c)
+{
+    return atomic_load_explicit(&c->machine->work_due, memory_order_relaxed) || vcpu_must_leave(c);
+}
+
 bool vcpu_io(Vcpu *c, VmExit *x)
 {
     g_assert((unsigned)x->kind < EXIT_KIND_MAX && exit_table[x->kind].inside);
     if (!x->data)
         x->data = &x->value;
     run_exit(c, x);
-    return atomic_load_explicit(&c->machine->work_due, memory_order_relaxed) || vcpu_must_leave(c);
+    return leave_due(c);
 }
 
 /* ---- inside ---- */
@@ -89,6 +94,15 @@ static void exit_pio(Vcpu *c, VmExit *x)
     }
 }
 
+/* The CPU's own controller first. */
+static inline MemResult mmio_one(Vcpu *c, GuestAddr gpa, unsigned size, bool write, uint64_t *val)
+{
+    const CpuIntcOps *intc = c->intc.ops;
+    if (intc && intc->mmio && intc->mmio(c->intc.opaque, gpa, size, write, val))
+        return MEM_OK;
+    return write ? as_vcpu_store(c->mem, gpa, size, *val) : as_vcpu_load(c->mem, gpa, size, val);
+}
+
 static void exit_mmio(Vcpu *c, VmExit *x)
 {
     bool whole = x->size == 1 || x->size == 2 || x->size == 4 || x->size == 8;
@@ -97,15 +111,31 @@ static void exit_mmio(Vcpu *c, VmExit *x)
         return;
     }
     uint64_t v = x->write ? load_le(x->data, x->size) : 0;
-    const CpuIntcOps *intc = c->intc.ops;
-    if (intc && intc->mmio && intc->mmio(c->intc.opaque, x->addr, x->size, x->write, &v))
-        x->result = MEM_OK;
-    else if (x->write)
-        x->result = as_vcpu_store(c->mem, x->addr, x->size, v);
-    else
-        x->result = as_vcpu_load(c->mem, x->addr, x->size, &v);
+    x->result = mmio_one(c, x->addr, x->size, x->write, &v);
     if (!x->write)
         put_answer(x, x->data, v);
+}
+
+/* Timed accesses go the long way. */
+static MemResult mmio_timed(Vcpu *c, GuestAddr gpa, unsigned size, bool write, uint64_t *val)
+{
+    VmExit x = { .kind = EXIT_MMIO, .write = write, .size = (uint8_t)size, .addr = gpa, .value = *val };
+    vcpu_io(c, &x);
+    *val = x.value;
+    return x.result;
+}
+
+MemResult vcpu_mmio(Vcpu *c, GuestAddr gpa, unsigned size, bool write, uint64_t *val, bool *ret_leave)
+{
+    MemResult r;
+    if (atomic_load_explicit(&c->machine->exit_timing, memory_order_relaxed)) {
+        r = mmio_timed(c, gpa, size, write, val);
+    } else {
+        c->stats.count[EXIT_MMIO]++;
+        r = mmio_one(c, gpa, size, write, val);
+    }
+    *ret_leave = leave_due(c);
+    return r;
 }
 
 /* The local controller's MSRs; anything else is the engine's business. */

@@ -127,39 +127,35 @@ static void cb_page_written(void *opaque, uint64_t gpa, unsigned len)
         mem_pages_written(map.ram, off, len);
 }
 
-static void do_io(TcgEc *ec, VmExit *x)
+static void mmio(TcgEc *ec, uint64_t gpa, unsigned size, bool write, uint64_t *val)
 {
-    if (vcpu_io(ec->c, x))
+    bool leave;
+    MemResult r = vcpu_mmio(ec->c, gpa, size, write, val, &leave);
+    if (leave)
         tcg_cpu_kick(ec->cpu);
-    if (x->kind == EXIT_MMIO && x->result == MEM_DECODE_ERROR)
+    if (r == MEM_DECODE_ERROR)
         tcg_io_refused(ec->cpu);
 }
 
 static uint64_t cb_io_read(void *opaque, uint64_t gpa, unsigned size)
 {
-    VmExit x = { .kind = EXIT_MMIO, .size = (uint8_t)size, .addr = gpa };
-    do_io(opaque, &x);
+    uint64_t v = 0;
+    mmio(opaque, gpa, size, false, &v);
+    return v;
+}
+
+static void cb_io_write(void *opaque, uint64_t gpa, uint64_t value, unsigned size) { mmio(opaque, gpa, size, true, &value); }
+
+static uint64_t port(TcgEc *ec, uint16_t port, unsigned size, bool write, uint64_t value)
+{
+    VmExit x = { .kind = EXIT_PIO, .write = write, .size = (uint8_t)size, .addr = port, .value = value };
+    if (vcpu_io(ec->c, &x))
+        tcg_cpu_kick(ec->cpu);
     return x.value;
 }
 
-static void cb_io_write(void *opaque, uint64_t gpa, uint64_t value, unsigned size)
-{
-    VmExit x = { .kind = EXIT_MMIO, .write = true, .size = (uint8_t)size, .addr = gpa, .value = value };
-    do_io(opaque, &x);
-}
-
-static uint64_t cb_port_in(void *opaque, uint16_t port, unsigned size)
-{
-    VmExit x = { .kind = EXIT_PIO, .size = (uint8_t)size, .addr = port };
-    do_io(opaque, &x);
-    return x.value;
-}
-
-static void cb_port_out(void *opaque, uint16_t port, uint64_t value, unsigned size)
-{
-    VmExit x = { .kind = EXIT_PIO, .write = true, .size = (uint8_t)size, .addr = port, .value = value };
-    do_io(opaque, &x);
-}
+static uint64_t cb_port_in(void *opaque, uint16_t at, unsigned size) { return port(opaque, at, size, false, 0); }
+static void cb_port_out(void *opaque, uint16_t at, uint64_t value, unsigned size) { port(opaque, at, size, true, value); }
 
 bool tcg_intc_read(Vcpu *c, uint32_t reg, uint64_t *ret)
 {
