@@ -113,13 +113,30 @@ static void page_drop(TcgCpu *cpu, CodePage *p)
         page_disarm(cpu, p);
 }
 
+/* Whether every vCPU was at a safe point since @seq. */
+static bool all_passed(const TcgContext *ctx, uint32_t seq)
+{
+    for (unsigned n = 0; n < ctx->cpus->len; n++) {
+        const TcgCpu *c = ctx->cpus->pdata[n];
+        if (__atomic_load_n(&c->inside, __ATOMIC_SEQ_CST) && (int32_t)(__atomic_load_n(&c->seen_arm, __ATOMIC_SEQ_CST) - seq) < 0)
+            return false;
+    }
+    return true;
+}
+
+/* No code of it runs any more, what was killed included. */
+static bool page_quiet(const TcgContext *ctx, const CodePage *p)
+{
+    return !p->n_live && p->armed && (ctx->cpus->len < 2 || all_passed(ctx, p->killed_at));
+}
+
 /* Written again and again, and no code of it runs any more: from now on directly. */
 static void page_idle(TcgCpu *cpu, CodePage *p)
 {
     if (p->n_live || !p->armed || ++p->idle_writes < MAX_IDLE_WRITES)
         return;
     pthread_mutex_lock(&cpu->ctx->lock);
-    if (!p->n_live && p->armed)
+    if (page_quiet(cpu->ctx, p))
         page_disarm(cpu, p);
     pthread_mutex_unlock(&cpu->ctx->lock);
 }
@@ -168,12 +185,14 @@ static void block_kill(TcgCpu *cpu, TcgContext *ctx, TcgBlock *b)
 {
     TcgBlock *old = b->replaced;
     CodePage *p = tcg_code_page(ctx, b->gpa & PAGE_MASK);
+    uint32_t seq = __atomic_add_fetch(&ctx->arm_seq, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&b->dead, 1, __ATOMIC_SEQ_CST);
     if (ctx->host->kill)
         ctx->host->kill(ctx, b);
     hash_remove(ctx, b);
     for (unsigned n = 0; n < b->n_parts; n++) {
         CodePage *q = tcg_code_page(ctx, b->part[n].gpa & PAGE_MASK);
+        __atomic_store_n(&q->killed_at, seq, __ATOMIC_SEQ_CST);      /* before its map says that nothing is there */
         page_unlist(q, &b->part[n]);
         page_drop(cpu, q);
     }
@@ -282,6 +301,14 @@ TcgBlock *tcg_block_at(TcgContext *ctx, const void *host)
     return b && (const uint8_t *)b->host <= (const uint8_t *)host ? b : NULL;
 }
 
+/* Whoever is in a translation that was killed shall not stay there for long. ctx->lock held. */
+static void poke_all(TcgContext *ctx, const TcgCpu *but)
+{
+    for (unsigned n = 0; n < ctx->cpus->len; n++)
+        if (ctx->cpus->pdata[n] != but)
+            tcg_cpu_poke(ctx->cpus->pdata[n]);
+}
+
 /* Returns whether the running instruction was among it. */
 static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
@@ -290,7 +317,10 @@ static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
     if (cpu->in_code && tcg_fetch_peek(cpu, pc & PAGE_MASK, &page))
         self = page + (pc & ~PAGE_MASK);
     pthread_mutex_lock(&ctx->lock);
+    uint64_t before = ctx->stats.invalidations;
     bool hit = kill_range(cpu, ctx, gpa, len, self);
+    if (ctx->stats.invalidations != before)
+        poke_all(ctx, cpu);
     pthread_mutex_unlock(&ctx->lock);
     return hit;
 }
@@ -360,16 +390,22 @@ bool tcg_block_stands(TcgCpu *cpu, TcgBlock *b)
     return false;
 }
 
+/* The unit that runs may have been made of the page, and killed by another vCPU since this one was at a safe point. */
+static bool killed_lately(const TcgCpu *cpu, const CodePage *p)
+{
+    return p && cpu->ctx->cpus->len > 1 && (int32_t)(__atomic_load_n(&p->killed_at, __ATOMIC_SEQ_CST) - cpu->seen_arm) > 0;
+}
+
 /* A store is about to change watched memory. If it hits the unit that runs, that instruction is started again alone (does not return). */
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
     CodePage *p;
-    if (outside_map(cpu->ctx, gpa, len, &p)) {
-        if (p)
-            page_idle(cpu, p);
-        return;
-    }
-    bool hit = kill_written(cpu, gpa, len);
+    bool hit = false;
+    if (!outside_map(cpu->ctx, gpa, len, &p))
+        hit = kill_written(cpu, gpa, len);
+    else if (p)
+        page_idle(cpu, p);
+    hit |= killed_lately(cpu, p);
     if (hit && cpu->in_code && !cpu->cur_block->one_insn && !cpu->committed) {
         tcg_sync_pc(cpu);
         cpu->one_insn = true;
@@ -383,17 +419,6 @@ void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (!outside_map(cpu->ctx, gpa, len, &p))
         kill_written(cpu, gpa, len);
-}
-
-/* Whether every vCPU was at a safe point since the page was armed. */
-static bool all_passed(const TcgContext *ctx, uint32_t armed_at)
-{
-    for (unsigned n = 0; n < ctx->cpus->len; n++) {
-        const TcgCpu *c = ctx->cpus->pdata[n];
-        if (__atomic_load_n(&c->inside, __ATOMIC_SEQ_CST) && (int32_t)(__atomic_load_n(&c->seen_arm, __ATOMIC_SEQ_CST) - armed_at) < 0)
-            return false;
-    }
-    return true;
 }
 
 static void compare_page(TcgCpu *cpu, CodePage *p)
@@ -431,11 +456,14 @@ void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len)
 {
     uint64_t end = gpa + len;
     pthread_mutex_lock(&ctx->lock);
+    uint64_t before = ctx->stats.invalidations;
     while (gpa < end) {
         uint64_t stop = MIN((gpa | ~PAGE_MASK) + 1, end);
         kill_range(ctx->cpus->len ? ctx->cpus->pdata[0] : NULL, ctx, gpa, stop - gpa, ~0ull);
         gpa = stop;
     }
+    if (ctx->stats.invalidations != before)
+        poke_all(ctx, NULL);
     pthread_mutex_unlock(&ctx->lock);
 }
 

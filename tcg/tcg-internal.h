@@ -145,7 +145,7 @@ typedef struct CodePage {
     bool loose;
     uint32_t faults, checks;
     int64_t faults_since, loose_until;     /* ns */
-    uint32_t armed_at;
+    uint32_t armed_at, killed_at;          /* arm_seq then, and when a translation made of it was killed */
     uint64_t bits, map;        /* bits: what cover says; map: what stores look at */
 } CodePage;
 enum { PATCHED_SOFT = 3, MAX_KILLED = 64, MAX_IDLE_WRITES = 256, MAX_VAIN = 64 };
@@ -184,7 +184,7 @@ struct TcgContext {
     pthread_rwlock_t run_lock; /* read-held by a vCPU inside tcg_cpu_run; write = all are at safe points */
     uint32_t stop_request;     /* somebody waits for run_lock */
     uint32_t next_gen;
-    uint32_t arm_seq;          /* pages armed so far */
+    uint32_t arm_seq;          /* of what vCPUs must have been at a safe point for: pages armed, translations killed */
     uint32_t track_gen;        /* bumped when pages get other clients than code */
     CodePage *unchecked;       /* armed while a vCPU might still have been in the middle of a store to it */
     pthread_mutex_t lock;      /* translation, links, code pages; not for look-ups */

@@ -117,6 +117,59 @@ static bool hot_modify(Test *t, unsigned page, unsigned rounds, bool self)
     return false;
 }
 
+/*
+ * The reader is in a region for long, then writes an operand that it executes at once: that it is the writer who killed the region meanwhile makes no difference.
+ * Bytes, since operands of four that are written often are read when they are executed.
+ */
+static bool late_modify(Test *t, unsigned page, unsigned rounds)
+{
+    unsigned a = CODE, w = CODE + 0x100;
+    uint32_t flag = 0;
+    /* 0: mov ecx, 3000; 1: dec ecx; jnz 1b; mov eax, imm32; inc ebx; mov [rdi+20], bl; mov edx, imm32; cmp dl, bl; jne 2f; cmp dword [rsi], 0; je 0b; ret; 2: mov eax, 0xbad; ret */
+    put(t, page, "\xb9\xb8\x0b\0\0\xff\xc9\x75\xfc\xb8\0\0\0\0\xff\xc3\x88\x5f\x14\xba\0\0\0\0\x38\xda\x75\x06\x83\x3e\x00\x74\xdf\xc3\xb8\xad\x0b\0\0\xc3", 40);
+    memcpy(t->ram + FLAG, &flag, 4);
+    /* reader: call rdi; hlt */
+    PUT(t, a, "\xff\xd7\xf4");
+    /* writer: 1: mov [rdi+10], cl; mov edx, 3000; 2: dec edx; jnz 2b; dec ecx; jnz 1b; mov dword [rsi], 1; hlt */
+    PUT(t, w, "\x88\x4f\x0a\xba\xb8\x0b\x00\x00\xff\xca\x75\xfc\xff\xc9\x75\xf0\xc7\x06\x01\x00\x00\x00\xf4");
+    for (int n = 0; n < 2; n++) {
+        t->side[n].s->gpr[X86_RDI] = page;
+        t->side[n].s->gpr[X86_RSI] = FLAG;
+        t->side[n].s->gpr[X86_RCX] = rounds;
+        t->side[n].s->gpr[X86_RBX] = 0;
+    }
+    both(t, CODE, CODE + 0x100);
+    if (t->side[0].s->gpr[X86_RAX] < 256)
+        return true;
+    printf("page %#x: a loop in which another vCPU writes did not execute what it wrote itself\n", page);
+    return false;
+}
+
+/* What is known to be written is executed behind CPUID, in a region too. */
+static bool behind_cpuid(Test *t, unsigned page, unsigned rounds)
+{
+    unsigned a = CODE, w = CODE + 0x100;
+    uint32_t flag = 0;
+    /* 1: mov r8d, [rsi]; xor eax, eax; cpuid; mov eax, imm32; sub ax, r8w; js 2f; cmp r8d, r9d; jne 1b; ret; 2: mov eax, 0xbad; ret */
+    put(t, page, "\x44\x8b\x06\x31\xc0\x0f\xa2\xb8\0\0\0\0\x66\x44\x29\xc0\x78\x06\x45\x39\xc8\x75\xe9\xc3\xb8\xad\x0b\0\0\xc3", 30);
+    memcpy(t->ram + FLAG, &flag, 4);
+    /* reader: call rdi; hlt */
+    PUT(t, a, "\xff\xd7\xf4");
+    /* writer: 1: inc r8d; mov [rdi+8], r8w; mov [rsi], r8d; mov ecx, 3000; 2: dec ecx; jnz 2b; cmp r8d, r9d; jne 1b; hlt */
+    PUT(t, w, "\x41\xff\xc0\x66\x44\x89\x47\x08\x44\x89\x06\xb9\xb8\x0b\x00\x00\xff\xc9\x75\xfc\x45\x39\xc8\x75\xe7\xf4");
+    for (int n = 0; n < 2; n++) {
+        t->side[n].s->gpr[X86_RDI] = page;
+        t->side[n].s->gpr[X86_RSI] = FLAG;
+        t->side[n].s->gpr[8] = 0;
+        t->side[n].s->gpr[9] = rounds;
+    }
+    both(t, CODE, CODE + 0x100);
+    if (t->side[0].s->gpr[X86_RAX] != 0xbad)
+        return true;
+    printf("page %#x: version %u was not executed behind CPUID\n", page, (unsigned)t->side[0].s->gpr[8]);
+    return false;
+}
+
 /* Both add at SPLIT, which crosses pages, with every kind of locked instruction that can. */
 static bool split(Test *t)
 {
@@ -145,6 +198,8 @@ static bool all(Test *t)
         seed = seed * 6364136223846793005ull + 1442695040888963407ull;
         unsigned page = PAGES + 4096 * n + (seed >> 60 & 3) * 0x3f0, rounds = 1 + (unsigned)(seed >> 40 & 2047);
         ok = n & 1 ? hot_modify(t, page, 1 + rounds / 16, n & 2) : cross_modify(t, page, rounds);
+        if (n % 128 == 63 && ok)
+            ok = late_modify(t, page, 300) && behind_cpuid(t, page, 300);
         if (n % 128 == 127 && ok)
             ok = split(t);
     }

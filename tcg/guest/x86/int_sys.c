@@ -250,6 +250,7 @@ void x86_e_lgdt(X86Tr *t)
     if (log2 == 2 && t->in.opsize == 1)
         base = ir_extract(t->u, IRT_I64, base, 0, 24);
     x86_call(t, t->in.op->arg ? X86H_lidt : X86H_lgdt, limit, base, 0, 0);
+    x86_leave_next(t);
 }
 
 void x86_e_invlpg(X86Tr *t)
@@ -272,8 +273,10 @@ void x86_e_invpcid(X86Tr *t)
 
 void x86_e_wbinvd(X86Tr *t)
 {
-    if (!x86_emit_cpl0(t))
-        call0(t, X86H_wbinvd);
+    if (x86_emit_cpl0(t))
+        return;
+    call0(t, X86H_wbinvd);
+    x86_leave_next(t);
 }
 
 void x86_e_clts(X86Tr *t)
@@ -300,6 +303,7 @@ void x86_e_clac(X86Tr *t)
 void x86_e_cpuid(X86Tr *t)
 {
     call0(t, X86H_cpuid);
+    x86_leave_next(t);         /* it serialises: what another processor wrote is fetched behind it (SDM 3A 8.1.3, 8.3) */
 }
 
 void x86_e_rdmsr(X86Tr *t)
