@@ -113,8 +113,7 @@ static void page_drop(TcgCpu *cpu, CodePage *p)
         page_disarm(cpu, p);
 }
 
-/* Whether every vCPU was at a safe point since @seq. */
-static bool all_passed(const TcgContext *ctx, uint32_t seq)
+bool tcg_all_passed(const TcgContext *ctx, uint32_t seq)
 {
     for (unsigned n = 0; n < ctx->cpus->len; n++) {
         const TcgCpu *c = ctx->cpus->pdata[n];
@@ -127,7 +126,7 @@ static bool all_passed(const TcgContext *ctx, uint32_t seq)
 /* No code of it runs any more, what was killed included. */
 static bool page_quiet(const TcgContext *ctx, const CodePage *p)
 {
-    return !p->n_live && p->armed && (ctx->cpus->len < 2 || all_passed(ctx, p->killed_at));
+    return !p->n_live && p->armed && (ctx->cpus->len < 2 || tcg_all_passed(ctx, p->killed_at));
 }
 
 /* Written again and again, and no code of it runs any more: from now on directly. */
@@ -441,7 +440,7 @@ void tcg_check_armed(TcgCpu *cpu)
     pthread_mutex_lock(&ctx->lock);
     for (CodePage **at = &ctx->unchecked; *at;) {
         CodePage *p = *at;
-        if (!all_passed(ctx, p->armed_at)) {
+        if (!tcg_all_passed(ctx, p->armed_at)) {
             at = &p->unchecked_next;
             continue;
         }
@@ -846,6 +845,7 @@ void tcg_flush_code(TcgContext *ctx)
     give_back(ctx);
     ctx->used = ctx->start;
     ctx->n_links = 1;
+    ctx->n_relinking = 0;
     ctx->generation++;
     ctx->stats.cache_flushes++;
     pthread_mutex_unlock(&ctx->lock);

@@ -1,4 +1,6 @@
 /* Direct jumps between translations: made when somebody came that way, undone when the translation they lead to is no more. */
+#include <string.h>
+
 #include "tcg/tcg-internal.h"
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
@@ -65,17 +67,64 @@ void *tcg_counted(TcgContext *ctx, TcgBlock *b)
     return b->counted ? b->counted : b->host;
 }
 
+static void link_now(TcgContext *ctx, TcgLink *l)
+{
+    l->linked = !l->check;
+    ctx->host->link(ctx, l, l->check ? NULL : l->from->tier == 2 ? tcg_counted(ctx, l->to) : l->to->host);
+}
+
+/*
+ * What held for one context shall hold for @id, where its page is at @page. Another vCPU may have found just now that it does hold, and not have gone on yet:
+ * so it holds for none until all have been at a safe point. (Direct memory has one address space: it leads to the same code either way.)
+ */
+static void relink(TcgContext *ctx, TcgLink *l, uint32_t id, uint32_t page)
+{
+    bool wait = l->cross && (l->tries || l->check) && ctx->cpus->len > 1 && !ctx->config.direct;
+    l->tries++;
+    l->ctx_id = id;
+    l->page = page;
+    if (!wait) {
+        link_now(ctx, l);
+        return;
+    }
+    l->linked = 0;
+    if (l->pending)
+        return;
+    ctx->host->unlink(ctx, l);
+    l->pending = 1;
+    uint32_t seq = __atomic_add_fetch(&ctx->arm_seq, 1, __ATOMIC_SEQ_CST);
+    ctx->relinking[ctx->n_relinking] = (TcgRelinking){ (uint32_t)(l - ctx->links), seq };
+    __atomic_store_n(&ctx->n_relinking, ctx->n_relinking + 1, __ATOMIC_RELAXED);
+}
+
+/* One that waits already takes no room. */
+static bool may_relink(const TcgContext *ctx, const TcgLink *l, uint32_t id)
+{
+    return l->ctx_id != id && l->tries < MAX_RELINKS && (l->pending || ctx->n_relinking < MAX_RELINKING);
+}
+
+void tcg_links_settle(TcgContext *ctx)
+{
+    unsigned done = 0;
+    pthread_mutex_lock(&ctx->lock);
+    for (; done < ctx->n_relinking && tcg_all_passed(ctx, ctx->relinking[done].seq); done++) {
+        TcgLink *l = &ctx->links[ctx->relinking[done].link];
+        l->pending = 0;
+        if (l->ctx_id)         /* what it leads to was not let go meanwhile */
+            link_now(ctx, l);
+    }
+    memmove(ctx->relinking, ctx->relinking + done, (ctx->n_relinking - done) * sizeof(ctx->relinking[0]));
+    __atomic_store_n(&ctx->n_relinking, ctx->n_relinking - done, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&ctx->lock);
+}
+
 /* The way out of a region by @l was gone because in this context nobody had looked whether the page is the same: it is, now that it led to @b. */
 static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b)
 {
     for (unsigned n = 0; n < l->from->n_links; n++) {
         TcgLink *c = &ctx->links[l->from->first_link + n];
-        if (!c->check || c->off != (l->off & (int64_t)PAGE_MASK) || c->gpa != (b->gpa & PAGE_MASK) || c->ctx_id == l->ctx_id || c->tries == MAX_RELINKS)
-            continue;
-        c->tries++;
-        c->ctx_id = l->ctx_id;
-        c->page = l->page;
-        ctx->host->link(ctx, c, NULL);
+        if (c->check && c->off == (l->off & (int64_t)PAGE_MASK) && c->gpa == (b->gpa & PAGE_MASK) && may_relink(ctx, c, l->ctx_id))
+            relink(ctx, c, l->ctx_id, l->page);
     }
 }
 
@@ -85,14 +134,10 @@ void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t g
     pthread_mutex_lock(&ctx->lock);
     if (ctx->generation == generation && n < ctx->n_links && !b->dead && !b->one_insn) {
         TcgLink *l = &ctx->links[n];
-        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && l->ctx_id != cpu->ctx_id && l->tries < MAX_RELINKS : !b->gpa2);
+        bool ok = !l->from->dead && l->from->mode == b->mode && (l->cross ? cpu->ctx_id && may_relink(ctx, l, cpu->ctx_id) : !b->gpa2);
         if (ok) {
-            l->tries++;
-            l->linked = 1;
-            l->ctx_id = cpu->ctx_id;
             link_attach(ctx, l, b);
-            l->page = (uint32_t)((va - (uint64_t)l->off) & PAGE_MASK);
-            ctx->host->link(ctx, l, l->from->tier == 2 ? tcg_counted(ctx, b) : b->host);
+            relink(ctx, l, cpu->ctx_id, (uint32_t)((va - (uint64_t)l->off) & PAGE_MASK));
             if (l->cross && l->from->tier == 2)
                 renew_check(ctx, l, b);
         }

@@ -506,6 +506,8 @@ static void safe_point(TcgCpu *cpu)
     __atomic_store_n(&cpu->seen_arm, __atomic_load_n(&ctx->arm_seq, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ctx->unchecked, __ATOMIC_RELAXED))
         tcg_check_armed(cpu);
+    if (__atomic_load_n(&ctx->n_relinking, __ATOMIC_RELAXED))
+        tcg_links_settle(ctx);
     if (__atomic_load_n(&ctx->stop_request, __ATOMIC_SEQ_CST)) {
         pthread_rwlock_unlock(&ctx->run_lock);
         /* who asked may not stand in line yet: taking the lock again now, with the poke already answered, would keep him waiting */

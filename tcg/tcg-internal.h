@@ -119,7 +119,10 @@ typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
 
 /* A patchable direct jump. page: low half of where its page is, when it was made last. */
 /* check: not a jump, but a region's look whether the page at @off is still @gpa, which holds in context ctx_id; on another way out of there it may be renewed. */
-typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp, check; uint32_t ctx_id, prev, next, page; union { TcgBlock *to; uint64_t gpa; }; } TcgLink;
+typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp, check, pending; uint32_t ctx_id, prev, next, page; union { TcgBlock *to; uint64_t gpa; }; } TcgLink;
+/* Pending links, oldest first: when all vCPUs have passed @seq they hold again. */
+typedef struct TcgRelinking { uint32_t link, seq; } TcgRelinking;
+enum { MAX_RELINKING = 64 };
 /* env link of who comes from a killed block's stub: and the block's index. */
 enum { LINK_DEAD = 1 << 30 };
 
@@ -184,7 +187,7 @@ struct TcgContext {
     pthread_rwlock_t run_lock; /* read-held by a vCPU inside tcg_cpu_run; write = all are at safe points */
     uint32_t stop_request;     /* somebody waits for run_lock */
     uint32_t next_gen;
-    uint32_t arm_seq;          /* of what vCPUs must have been at a safe point for: pages armed, translations killed */
+    uint32_t arm_seq;          /* of what vCPUs must have been at a safe point for: pages armed, translations killed, links made anew */
     uint32_t track_gen;        /* bumped when pages get other clients than code */
     CodePage *unchecked;       /* armed while a vCPU might still have been in the middle of a store to it */
     pthread_mutex_t lock;      /* translation, links, code pages; not for look-ups */
@@ -197,6 +200,8 @@ struct TcgContext {
     uint64_t maybe_code[(1 << 15) / 64];       /* by a hash of their address: pages that are on a list of pages, and some others; before they are armed */
     TcgLink *links;
     unsigned n_links;
+    TcgRelinking relinking[MAX_RELINKING];
+    unsigned n_relinking;
     uint64_t modes[MODE_MAX];
     unsigned n_modes;
     IrInsn *ir_buf;
@@ -328,6 +333,8 @@ void tcg_lookup_vain(TcgCpu *cpu);
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
 /* The same after the store: for what was translated between look and store. Does not leave. */
 void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len);
+/* Every vCPU was at a safe point since @seq, a value of arm_seq. ctx->lock held. */
+bool tcg_all_passed(const TcgContext *ctx, uint32_t seq);
 /* Pages armed lately: look whether a store slipped through. At a safe point. */
 void tcg_check_armed(TcgCpu *cpu);
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watched */
@@ -342,6 +349,8 @@ void tcg_fork_note(TcgCpu *cpu, uint64_t va, unsigned link);
 void tcg_fork_free(TcgContext *ctx);
 /* links.c: the jump numbered @n left for the run loop and arrived at @b: make it direct. */
 void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t generation);
+/* Those that waited for all vCPUs. At a safe point. */
+void tcg_links_settle(TcgContext *ctx);
 /* Jumps that lead to @b find their way anew. ctx->lock held. */
 void tcg_let_go(TcgContext *ctx, TcgBlock *b);
 /* The entry of @b for indirect jumps and for ways out of regions: counted as long as a region may come of it. ctx->lock held. */
