@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -64,25 +65,23 @@ static void proc_files(const char *me)
     printf("maps: stack %d heap %d text %d ours %d\n", stack, heap, text, here);
 }
 
-/* A vforked child that is killed while it computes. */
+/* A vforked child that is killed while it computes, when it has done so for long. */
 static void vforked_and_killed(void)
 {
-    pid_t pid;
-    int pipes[2];
-    (void)!pipe(pipes);
-    pid_t killer = fork();
+    enum { LONG = 1000000 };
+    struct { volatile pid_t pid; volatile unsigned turns; } *both = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t killer = fork(), pid;
     if (!killer) {
-        (void)!read(pipes[0], &pid, sizeof(pid));
-        usleep(50000);
-        kill(pid, SIGKILL);
+        while (both->turns < LONG)
+            usleep(1000);
+        kill(both->pid, SIGKILL);
         _exit(0);
     }
     pid = vfork();
     if (!pid) {
-        pid_t me = getpid();
-        (void)!write(pipes[1], &me, sizeof(me));
-        for (volatile unsigned k = 0;; k++)
-            ;
+        both->pid = getpid();
+        for (;;)
+            both->turns = both->turns < LONG ? both->turns + 1 : LONG;
     }
     printf("vforked and killed: %d", result(pid));
     printf(" %d\n", result(killer));
