@@ -113,16 +113,6 @@ static void page_drop(TcgCpu *cpu, CodePage *p)
         page_disarm(cpu, p);
 }
 
-bool tcg_all_passed(const TcgContext *ctx, uint32_t seq)
-{
-    for (unsigned n = 0; n < ctx->cpus->len; n++) {
-        const TcgCpu *c = ctx->cpus->pdata[n];
-        if (__atomic_load_n(&c->inside, __ATOMIC_SEQ_CST) && (int32_t)(__atomic_load_n(&c->seen_arm, __ATOMIC_SEQ_CST) - seq) < 0)
-            return false;
-    }
-    return true;
-}
-
 /* No code of it runs any more, what was killed included. */
 static bool page_quiet(const TcgContext *ctx, const CodePage *p)
 {
@@ -300,14 +290,6 @@ TcgBlock *tcg_block_at(TcgContext *ctx, const void *host)
     return b && (const uint8_t *)b->host <= (const uint8_t *)host ? b : NULL;
 }
 
-/* Whoever is in a translation that was killed shall not stay there for long. ctx->lock held. */
-static void poke_all(TcgContext *ctx, const TcgCpu *but)
-{
-    for (unsigned n = 0; n < ctx->cpus->len; n++)
-        if (ctx->cpus->pdata[n] != but)
-            tcg_cpu_poke(ctx->cpus->pdata[n]);
-}
-
 /* Returns whether the running instruction was among it. */
 static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
@@ -319,7 +301,7 @@ static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
     uint64_t before = ctx->stats.invalidations;
     bool hit = kill_range(cpu, ctx, gpa, len, self);
     if (ctx->stats.invalidations != before)
-        poke_all(ctx, cpu);
+        tcg_poke_others(ctx, cpu);      /* who is in a translation that was killed shall not stay there for long */
     pthread_mutex_unlock(&ctx->lock);
     return hit;
 }
@@ -462,7 +444,7 @@ void tcg_invalidate_range(TcgContext *ctx, uint64_t gpa, uint64_t len)
         gpa = stop;
     }
     if (ctx->stats.invalidations != before)
-        poke_all(ctx, NULL);
+        tcg_poke_others(ctx, NULL);
     pthread_mutex_unlock(&ctx->lock);
 }
 

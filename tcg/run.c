@@ -306,6 +306,13 @@ void tcg_cpu_poke(TcgCpu *cpu)
     __atomic_store_n(&cpu->env->jc, cpu->ctx->no_jumps->e, __ATOMIC_SEQ_CST);
 }
 
+void tcg_poke_others(TcgContext *ctx, const TcgCpu *but)
+{
+    for (unsigned n = 0; n < ctx->cpus->len; n++)
+        if (ctx->cpus->pdata[n] != but)
+            tcg_cpu_poke(ctx->cpus->pdata[n]);
+}
+
 void tcg_cpu_kick(TcgCpu *cpu)
 {
     __atomic_store_n(&cpu->kicked, 1, __ATOMIC_SEQ_CST);
@@ -498,6 +505,16 @@ static void see_generation(TcgCpu *cpu)
         tcg_jumps_forget(cpu);
         cpu->link = 0;
     }
+}
+
+bool tcg_all_passed(const TcgContext *ctx, uint32_t seq)
+{
+    for (unsigned n = 0; n < ctx->cpus->len; n++) {
+        const TcgCpu *c = ctx->cpus->pdata[n];
+        if (__atomic_load_n(&c->inside, __ATOMIC_SEQ_CST) && (int32_t)(__atomic_load_n(&c->seen_arm, __ATOMIC_SEQ_CST) - seq) < 0)
+            return false;
+    }
+    return true;
 }
 
 static void safe_point(TcgCpu *cpu)

@@ -312,6 +312,10 @@ static inline TcgEnv *cpu_env(TcgCpu *c) { return c->env; }
 static inline uint64_t cpu_pc_base(const TcgCpu *c) { return *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset); }
 static inline void cpu_set_pc_base(TcgCpu *c, uint64_t v) { *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset) = v; }
 
+/* run.c */
+/* Every vCPU was at a safe point since @seq, a value of arm_seq. ctx->lock held. */
+bool tcg_all_passed(const TcgContext *ctx, uint32_t seq);
+void tcg_poke_others(TcgContext *ctx, const TcgCpu *but);      /* as tcg_cpu_poke. ctx->lock held */
 /* block.c */
 TcgBlock *tcg_block_find(TcgContext *ctx, uint64_t gpa, uint64_t gpa2, uint64_t mode, bool one_insn);
 TcgBlock *tcg_block_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, unsigned tier);
@@ -333,8 +337,6 @@ void tcg_lookup_vain(TcgCpu *cpu);
 void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len);
 /* The same after the store: for what was translated between look and store. Does not leave. */
 void tcg_code_stored(TcgCpu *cpu, uint64_t gpa, unsigned len);
-/* Every vCPU was at a safe point since @seq, a value of arm_seq. ctx->lock held. */
-bool tcg_all_passed(const TcgContext *ctx, uint32_t seq);
 /* Pages armed lately: look whether a store slipped through. At a safe point. */
 void tcg_check_armed(TcgCpu *cpu);
 bool tcg_page_has_code(TcgContext *ctx, uint64_t gpa);   /* its writes are watched */
