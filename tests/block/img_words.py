@@ -151,7 +151,7 @@ def run(tool, cwd, line):
     if line.startswith("!"):
         _, cmd, img = line.split("!")
         return subprocess.run(["qemu-io", "-c", cmd, img], cwd=cwd, capture_output=True, text=True)
-    return subprocess.run(f"timeout 60 {tool} {line}", shell=True, cwd=cwd, capture_output=True, text=True)
+    return subprocess.run(f"timeout 100 {tool} {line}", shell=True, cwd=cwd, capture_output=True, text=True)
 
 
 def main():

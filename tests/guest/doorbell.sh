@@ -9,7 +9,7 @@ trap 'rm -f "$disk"' EXIT
 printf '\xb0\x10\xba\x01\x05\xee\xf4' >"$disk"
 printf '\x55\xaa' | dd of="$disk" bs=1 seek=510 status=none
 truncate -s 1M "$disk"
-out=$(timeout -s KILL 80 "$tandem" -accel "$engine" -d stats -nodefaults -m 32 -drive "file=$disk,format=raw,if=virtio" \
+out=$(timeout -s KILL 300 "$tandem" -accel "$engine" -d stats -nodefaults -m 32 -drive "file=$disk,format=raw,if=virtio" \
     -device isa-debug-exit,iobase=0x501,iosize=2 -no-reboot </dev/null 2>&1)
 status=$?
 echo "$out"

@@ -15,10 +15,10 @@ if [ -n "$kvm" ] && ! { [ -r /dev/kvm ] && [ -w /dev/kvm ]; }; then
     echo "no usable /dev/kvm"
     exit 77
 fi
-if [ -n "$kvm" ] && [ $# -gt 0 ] && ! timeout -s KILL 20 "$@"; then
+if [ -n "$kvm" ] && [ $# -gt 0 ] && ! timeout -s KILL 100 "$@"; then
     exit 77
 fi
-out=$(timeout -s KILL 60 "$tandem" -accel "$engine" "${stats[@]}" -nodefaults -serial stdio -m 16 -smp "$smp" -bios "$image" \
+out=$(timeout -s KILL 300 "$tandem" -accel "$engine" "${stats[@]}" -nodefaults -serial stdio -m 16 -smp "$smp" -bios "$image" \
     -device isa-debug-exit,iobase=0x501,iosize=2 -device pc-testdev -no-reboot </dev/null 2>&1)
 status=$?
 echo "$out"
