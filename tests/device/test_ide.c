@@ -22,7 +22,7 @@ static void got_irq(void *opaque, unsigned n, bool level)
 
 static uint8_t wait_idle(unsigned base)
 {
-    for (unsigned i = 0; i < 5000; i++) {
+    for (unsigned i = 0; i < 500000; i++) {
         uint8_t st = (uint8_t)rig_in(&rig, (uint16_t)(base == CMD ? CTL : CTL2), 1);
         if (!(st & BSY))
             return st;
@@ -36,7 +36,7 @@ static uint8_t wait_idle(unsigned base)
 static uint8_t wait_irq(unsigned base)
 {
     unsigned n = base == CMD2;
-    for (unsigned i = 0; i < 5000 && !irq_on[n]; i++) {
+    for (unsigned i = 0; i < 500000 && !irq_on[n]; i++) {
         rig_settle(&rig);
         g_usleep(200);
     }
@@ -380,7 +380,7 @@ static void test_stop(void)
         } else {
             write_data(CMD, a, 512);
         }
-        for (unsigned i = 0; i < 2000 && machine_state(rig.m) != MACHINE_IO_ERROR; i++) {
+        for (unsigned i = 0; i < 200000 && machine_state(rig.m) != MACHINE_IO_ERROR; i++) {
             rig_settle(&rig);
             g_usleep(500);
         }

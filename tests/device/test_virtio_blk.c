@@ -199,7 +199,7 @@ static void test_reset_in_flight(Rig *r, Device *dev)
     blk_post(&b, VIRTIO_BLK_T_IN, 0, 512);
     vdrv_set_status(&b.d, 0);
     uint8_t seen = vdrv_status(&b.d);
-    for (unsigned i = 0; i < 2000 && vdrv_status(&b.d); i++) {
+    for (unsigned i = 0; i < 200000 && vdrv_status(&b.d); i++) {
         rig_settle(r);
         g_usleep(500);
     }
@@ -245,7 +245,7 @@ static void test_stop(Rig *r)
         struct rlimit old = set_file_limit(4096);
         memset(r->host + b.data, 0x70 + (int)with_save, 1024);
         blk_post(&b, VIRTIO_BLK_T_OUT, 1000, 1024);
-        for (unsigned i = 0; i < 2000 && machine_state(r->m) != MACHINE_IO_ERROR; i++) {
+        for (unsigned i = 0; i < 200000 && machine_state(r->m) != MACHINE_IO_ERROR; i++) {
             rig_settle(r);
             g_usleep(500);
         }

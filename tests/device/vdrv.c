@@ -233,7 +233,7 @@ bool vq_ready(Vdrv *d, Vq *q)
 
 uint16_t vq_wait(Vdrv *d, Vq *q, uint32_t *ret_len)
 {
-    for (unsigned i = 0; i < 5000 && !vq_ready(d, q); i++) {
+    for (unsigned i = 0; i < 100000 && !vq_ready(d, q); i++) {
         rig_settle(d->r);
         if (!vq_ready(d, q))
             g_usleep(1000);

@@ -186,11 +186,11 @@ static void test_halt(const AccelOps *accel)
         vcpu_raise(machine_vcpu(r.m, 0), VCPU_EV_INTR, 0);
         spin_loop(&r);
     }
-    for (unsigned i = 0; i < 1000 && atomic_load(&n) < 100; i++)
+    for (unsigned i = 0; i < 500000 && atomic_load(&n) < 100; i++)
         spin_loop(&r);
     CHECK_EQ(n, 100);
     uint64_t irqs = 0;
-    for (unsigned i = 0; i < 1000 && irqs < 10; i++) {      /* each wakes the sleeper; several may become one */
+    for (unsigned i = 0; i < 500000 && irqs < 10; i++) {      /* each wakes the sleeper; several may become one */
         vcpu_raise(machine_vcpu(r.m, 0), VCPU_EV_INTR, 0);
         g_usleep(200);
         machine_pause(r.m, PAUSE_USER);
