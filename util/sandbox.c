@@ -274,8 +274,24 @@ const char *sandbox_missing(void)
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &trap) < 0 ? "this kernel has no seccomp filters" : NULL;
 }
 
+/*
+ * The first time that glibc gives memory of a thread back it reads /proc/sys/vm/overcommit_memory (sysdeps/unix/sysv/linux/malloc-sysdep.h), which a vCPU's
+ * thread may not. It remembers the answer; so the first time is now.
+ */
+static void *give_memory_back(void *opaque)
+{
+    enum { N = 64, SIZE = 100000 };     /* each too small for a mapping of its own, together more than glibc keeps */
+    void *volatile p[N];
+    for (unsigned i = 0; i < N; i++)
+        p[i] = g_malloc(SIZE);
+    for (unsigned i = 0; i < N; i++)
+        g_free(p[i]);
+    return opaque;
+}
+
 bool sandbox_process(GError **err)
 {
+    g_thread_join(g_thread_new("malloc", give_memory_back, NULL));
     struct sigaction sa = { .sa_sigaction = on_refused, .sa_flags = SA_SIGINFO | SA_NODEFER };
     sigaction(SIGSYS, &sa, NULL);
     int r = install(SANDBOX_PROCESS, SECCOMP_FILTER_FLAG_TSYNC);

@@ -2,6 +2,7 @@
 """Is the image `state` able to see a lost field? By hand, not part of tests/run: each mutation takes a build.
 
     tests/guest/mutate.py SOURCE BUILD [NAME...]
+    tests/guest/mutate.py --check SOURCE        only: is each text still there once? (part of tests/run)
 
 Takes one field of the state that moves between the engines away at a time (in SOURCE, a work tree of its own, which is restored), builds BUILD's
 tools/tandem and runs the image while the machine changes engines. A mutation that passes every run is printed as SURVIVED; exit status 1 then.
@@ -92,7 +93,22 @@ def mutate(source, build, name):
             f.write(good)
 
 
+def check(source):
+    """Mutations whose text has changed would go untested."""
+    bad = 0
+    for name, (path, text, _) in MUTATIONS.items():
+        with open(os.path.join(source, path)) as f:
+            n = f.read().count(text)
+        if n != 1:
+            bad += 1
+            print('%s: its text is %d times in %s; bring the table up to date' % (name, n, path))
+    print('%d mutations, %d without a place' % (len(MUTATIONS), bad))
+    return 1 if bad else 0
+
+
 def main():
+    if sys.argv[1] == '--check':
+        return check(sys.argv[2])
     source, build, names = sys.argv[1], sys.argv[2], sys.argv[3:] or list(MUTATIONS)
     bad = 0
     for name in names:
