@@ -267,6 +267,10 @@ static bool load_interp(UserProc *p, const UserImage *exe, UserImage *interp, in
 {
     g_autofree char *path = interp_path(p, exe->interp);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT && errno != ENOTDIR) {
+        g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_ACCES, "'%s' needs the interpreter '%s': %s", p->exe, path, g_strerror(errno));
+        return set_status(ret_status, EXIT_CANNOT);
+    }
     if (fd < 0) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOENT, "'%s' needs the interpreter '%s', which is not there: name the folder with the guest's libraries by -L",
                     p->exe, path);

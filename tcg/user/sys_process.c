@@ -124,15 +124,9 @@ static int64_t exec_any(UserThread *t, const char *path, uint64_t argv, uint64_t
 
 int64_t user_sys_execve(UserThread *t, const uint64_t *a)
 {
-    char *to_free = NULL;
+    g_autofree char *path = NULL;
     int64_t r;
-    g_autofree char *own = NULL;
-    const char *path = user_path(t, a[0], &to_free, &r);
-    if (!path)
-        return r;
-    own = user_string(t, PTR(path), 4096);
-    g_free(to_free);
-    return own ? exec_any(t, own, a[1], a[2]) : -EFAULT;
+    return user_path(t, a[0], &path, &r) ? exec_any(t, path, a[1], a[2]) : r;
 }
 
 int64_t user_sys_execveat(UserThread *t, const uint64_t *a)
