@@ -23,7 +23,7 @@
 const UserCall user_calls_i386[USER_CALLS_I386] = {
     /* files */
     SAME(read) SAME(write) SAME(open) SAME(close) SAME(creat) SAME(link) SAME(unlink) SAME(chdir) SAME(mknod) SAME(chmod) SAME(access) SAME(sync) SAME(rename) SAME(mkdir)
-    SAME(rmdir) SAME(dup) SAME(pipe) SAME(acct) SAME(umount2) CALL(umount, umount2, U, K(0)) SAME(mount) SAME(umask) SAME(chroot) SAME(dup2) SAME(symlink) SAME(readlink) SAME(swapon)
+    SAME(rmdir) SAME(dup) SAME(pipe) SAME(acct) SAME(umount2) CALL(umount, umount2, U, K(0)) SAME(mount) SAME(open_tree) SAME(move_mount) SAME(fsopen) SAME(fsconfig) SAME(fsmount) SAME(fspick) SAME(mount_setattr) SAME(umask) SAME(chroot) SAME(dup2) SAME(symlink) SAME(readlink) SAME(swapon)
     SAME(swapoff) SAME(fchmod) SAME(fchdir) SAME(flock) SAME(fsync) SAME(fdatasync) SAME(getcwd) SAME(pivot_root) SAME(getdents64) SAME(poll) SAME(lseek) SAME(truncate) SAME(ftruncate)
     CALL(truncate64, truncate, U, PAIR) CALL(ftruncate64, ftruncate, S, PAIR) NAME(_llseek, llseek) CALL(pread64, pread64, S, U, S, PAIR) CALL(pwrite64, pwrite64, S, U, S, PAIR)
     CALL(readv, readv, S, IOV, S) CALL(writev, writev, S, IOV, S) CALL(preadv, preadv, S, IOV, S, PAIR) CALL(pwritev, pwritev, S, IOV, S, PAIR)
