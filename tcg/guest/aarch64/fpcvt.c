@@ -84,13 +84,24 @@ bool fp_toint(A64Tr *t, const A64Args *a)
     return true;
 }
 
+static unsigned fbits_of(const A64Args *a) { return 64 - (unsigned)a->immhb; }
+static void slow_tofixed(A64Tr *t, const A64Args *a) { to_int_helper(t, a, fbits_of(a)); }
+
 bool fp_tofixed(A64Tr *t, const A64Args *in)
 {
     A64Args a;
     int r = av_begin(t, in, &a);
-    if (r < 0)
-        to_int_helper(t, &a, 64 - (unsigned)a.immhb);
-    return r != 0;
+    if (r >= 0)
+        return r;
+    bool dbl = log2_of(&a) == 3;
+    if (av_fp_exact(log2_of(&a))) {
+        slow_tofixed(t, &a);
+        return true;
+    }
+    unsigned slow = a64_cold(t, slow_tofixed, &a);
+    IrVal x = av_times_power(t, dbl, true, av_get(t, a.rn), (int)fbits_of(&a), slow);
+    a64_put_r(t, a.sf, a.rd, av_to_int(t, (unsigned)a.k, dbl, a.sf, x, slow));
+    return true;
 }
 
 bool fp_jcvt(A64Tr *t, const A64Args *a)
@@ -140,11 +151,20 @@ bool fp_fromint(A64Tr *t, const A64Args *a)
     return true;
 }
 
+static void slow_fromfixed(A64Tr *t, const A64Args *a) { from_int_helper(t, a, fbits_of(a)); }
+
 bool fp_fromfixed(A64Tr *t, const A64Args *in)
 {
     A64Args a;
     int r = av_begin(t, in, &a);
-    if (r < 0)
-        from_int_helper(t, &a, 64 - (unsigned)a.immhb);
-    return r != 0;
+    if (r >= 0)
+        return r;
+    bool dbl = log2_of(&a) == 3;
+    if (av_fp_exact(log2_of(&a))) {
+        slow_fromfixed(t, &a);
+        return true;
+    }
+    IrVal x = av_from_int(t, a.k == A64V_SCVTF, dbl, a.sf, a64_r(t, a.sf, a.rn), a64_cold(t, slow_fromfixed, &a));
+    av_put_zeroed(t, a.rd, av_times_power(t, dbl, true, x, -(int)fbits_of(&a), 0), 2 + dbl);
+    return true;
 }

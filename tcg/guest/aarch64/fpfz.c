@@ -72,6 +72,17 @@ void av_fz_before(A64Tr *t, A64Fz how, bool dbl, bool scalar, IrVal n, IrVal m, 
     leave_if(t, dbl, scalar, bad, slow);
 }
 
+IrVal av_times_power(A64Tr *t, bool dbl, bool scalar, IrVal x, int power, unsigned slow)
+{
+    static const uint16_t mul[4] = { VOP_MULPS, VOP_MULPD, VOP_MULSS, VOP_MULSD };
+    uint64_t by = dbl ? (uint64_t)(1023 + power) << 52 : (uint64_t)(127 + power) << 23;
+    if (power > 0) {
+        av_fz_before(t, A64FZ_PLAIN, dbl, scalar, x, 0, 0, slow);
+        leave_if(t, dbl, scalar, above(t, dbl, x, dbl ? 0x43d0000000000000 : 0x5e800000), slow);
+    }
+    return av_op2(t, mul[scalar * 2 + dbl], x, konst(t, dbl, by));
+}
+
 void av_fz_after(A64Tr *t, bool dbl, bool scalar, IrVal r, unsigned slow)
 {
     if (t->mode & A64M_FZ)

@@ -30,6 +30,11 @@ static bool emit(A64Tr *t, const A64Args *in, void (*how)(A64Tr *t, const Av *v)
 }
 
 /* ---- results as wide as the operands ---- */
+static bool saturates(unsigned op)
+{
+    return (op >= A64V_SQADD && op <= A64V_USQADD) || (op >= A64V_SQDMULH && op <= A64V_SQRDMLSH) || op == A64V_SQABS || op == A64V_SQNEG;
+}
+
 static bool same(A64Tr *t, const A64Args *in, bool scalar, bool elem, bool one)
 {
     A64Args a;
@@ -38,14 +43,16 @@ static bool same(A64Tr *t, const A64Args *in, bool scalar, bool elem, bool one)
         return r;
     Av v = av_of(t, &a);
     unsigned rm = (unsigned)a.rm, index = elem ? av_elem(&a, &rm) : 0;
-    bool saturates = (av_op(&a) >= A64V_SQADD && av_op(&a) <= A64V_UQSUB) || av_op(&a) == A64V_SQDMULH || av_op(&a) == A64V_SQRDMULH;
-    IrVal x = 0;
-    if (!(scalar && saturates)) {
-        IrVal m = one ? 0 : av_get(t, (int)rm);
-        if (elem)
-            m = av_op(&a) == A64V_SDOT || av_op(&a) == A64V_UDOT ? av_dup(t, m, 2, index) : av_dup(t, m, v.log2, index);
-        x = av_inline(&v, av_op(&a), av_get(t, a.rn), m, av_get(t, a.rd));
+    bool alone = scalar && saturates(av_op(&a));       /* what else is in the registers must not saturate */
+    IrVal n = av_get(t, a.rn), m = one ? 0 : av_get(t, (int)rm), d = av_get(t, a.rd);
+    if (elem)
+        m = av_op(&a) == A64V_SDOT || av_op(&a) == A64V_UDOT ? av_dup(t, m, 2, index) : av_dup(t, m, v.log2, index);
+    if (alone) {
+        n = av_low_elem(t, n, v.log2);
+        m = m ? av_low_elem(t, m, v.log2) : 0;
+        d = av_low_elem(t, d, v.log2);
     }
+    IrVal x = av_inline(&v, av_op(&a), n, m, d);
     if (!x)
         av_int_helper(t, &a, AVS_SAME, (scalar ? AVD_SCALAR : 0u) | (elem ? AVD_ELEM : 0u), 0);
     else if (scalar)
@@ -92,9 +99,24 @@ IrVal av_unzip(const Av *v, IrVal n, IrVal m, bool odd)
     return av_op2(t, VOP_PUNPCKLQDQ, av_halves(v, n, odd), av_halves(v, m, odd));
 }
 
+/* Bytes or words of one vector and its own: next to each other, then the even ones, in both halves. */
+static IrVal pairs_of_one(const Av *v, unsigned op, IrVal n)
+{
+    uint8_t by[16];
+    unsigned size = 1u << v->log2;
+    IrVal x = av_inline(v, op, n, av_op1(v->t, av_psrli[v->log2 + 1], n, 8 * size), 0);
+    for (unsigned k = 0; k < 16; k++)
+        by[k] = k < 8 || v->q ? (uint8_t)(k % 8 / size * 2 * size + k % size) : 0xff;
+    return av_gather(v->t, &x, 1, by);
+}
+
 static void pairwise(A64Tr *t, const Av *v)
 {
     IrVal n = av_get(t, v->a->rn), m = av_get(t, v->a->rm);
+    if (v->log2 < 2 && (n == m || !v->q)) {
+        av_put_zeroed(t, v->a->rd, pairs_of_one(v, av_op(v->a), v->q ? n : av_op2(t, VOP_PUNPCKLQDQ, n, m)), v->q ? 4 : 3);
+        return;
+    }
     if (!v->q)
         n = m = av_op2(t, VOP_PUNPCKLQDQ, n, m);
     av_put_q(t, v->a->rd, av_inline(v, av_op(v->a), av_unzip(v, n, m, false), av_unzip(v, n, m, true), 0), v->q);
@@ -199,9 +221,9 @@ static IrVal multiply_long(const Av *v, IrVal n, IrVal m, bool sign)
 
 static IrVal long_sqdmull(const Av *v, IrVal n, IrVal m)
 {
-    if (v->log2 != 1)
-        return 0;
-    IrVal p = multiply_long(v, n, m, true), twice = av_op2(v->t, VOP_PADDD, p, p), sat = av_op2(v->t, VOP_PCMPEQD, twice, av_splat(v->t, 2, 1ull << 31));
+    Av wide = { v->t, v->a, v->log2 + 1, true };
+    IrVal p = multiply_long(v, n, m, true), twice = av_vop(&wide, av_padd, p, p);
+    IrVal sat = av_vop(&wide, av_pcmpeq, twice, av_splat(v->t, wide.log2, v->log2 == 1 ? 1ull << 31 : 1ull << 63));
     av_note_sat(v->t, sat);
     return av_op2(v->t, VOP_PXOR, twice, sat);
 }
@@ -221,6 +243,8 @@ static IrVal long_op(const Av *v, unsigned op, IrVal n, IrVal m, IrVal d)
     case A64V_SMLAL: case A64V_UMLAL: return av_vop(&wide, av_padd, d, multiply_long(v, n, m, sign));
     case A64V_SMLSL: case A64V_UMLSL: return av_vop(&wide, av_psub, d, multiply_long(v, n, m, sign));
     case A64V_SQDMULL: return long_sqdmull(v, n, m);
+    case A64V_SQDMLAL: case A64V_SQDMLSL: return av_inline(&wide, op == A64V_SQDMLAL ? A64V_SQADD : A64V_SQSUB, d, long_sqdmull(v, n, m), 0);
+    case A64V_PMULL: return v->log2 ? 0 : av_pmull8(v, n, m);
     default: return 0;
     }
 }
@@ -233,12 +257,19 @@ static bool do_long(A64Tr *t, const A64Args *in, bool scalar, bool elem)
         return r;
     Av v = av_of(t, &a);
     unsigned rm = (unsigned)a.rm, index = elem ? av_elem(&a, &rm) : 0;
-    IrVal x = 0;
-    if (!scalar) {
-        IrVal m = av_get(t, (int)rm);
-        x = long_op(&v, av_op(&a), av_get(t, a.rn), elem ? av_dup(t, m, v.log2, index) : m, av_get(t, a.rd));
+    IrVal n = av_get(t, a.rn), m = av_get(t, (int)rm), d = av_get(t, a.rd);
+    if (elem)
+        m = av_dup(t, m, v.log2, index);
+    if (scalar) {              /* nothing else is to saturate */
+        v.q = false;
+        n = av_low_elem(t, n, v.log2);
+        m = av_low_elem(t, m, v.log2);
+        d = av_low_elem(t, d, v.log2 + 1);
     }
-    if (x)
+    IrVal x = long_op(&v, av_op(&a), n, m, d);
+    if (x && scalar)
+        av_put_scalar(t, a.rd, x, v.log2 + 1);
+    else if (x)
         av_put(t, a.rd, x);
     else
         av_int_helper(t, &a, AVS_LONG, (scalar ? AVD_SCALAR : 0u) | (elem ? AVD_ELEM : 0u), 0);
@@ -273,6 +304,23 @@ static void high_narrow(A64Tr *t, const Av *v)
 
 bool v_hn(A64Tr *t, const A64Args *a) { return emit(t, a, high_narrow); }
 
+/* To 32 bits: what is beyond the range becomes its end. */
+static IrVal narrow64(A64Tr *t, unsigned op, IrVal x)
+{
+    IrVal big, small = 0;
+    if (op == A64V_UQXTN) {
+        big = av_not(t, av_op2(t, VOP_PCMPEQQ, av_op1(t, VOP_PSRLQI, x, 32), av_zero(t)));
+        x = av_op2(t, VOP_POR, x, big);
+    } else {
+        IrVal max = av_splat(t, 3, op == A64V_SQXTN ? 0x7fffffff : 0xffffffff), min = av_splat(t, 3, op == A64V_SQXTN ? 0xffffffff80000000ull : 0);
+        big = av_op2(t, VOP_PCMPGTQ, x, max);
+        small = av_op2(t, VOP_PCMPGTQ, min, x);
+        x = av_op3(t, VOP_PBLENDVB, av_op3(t, VOP_PBLENDVB, x, max, big), min, small);
+    }
+    av_note_sat(t, small ? av_op2(t, VOP_POR, big, small) : big);
+    return av_op2i(t, VOP_SHUFPS, x, av_zero(t), 0x88);
+}
+
 IrVal av_narrow(const Av *v, unsigned op, IrVal x)
 {
     static const uint16_t pack_s[] = { VOP_PACKSSWB, VOP_PACKSSDW }, pack_u[] = { VOP_PACKUSWB, VOP_PACKUSDW }, min_u[] = { VOP_PMINUW, VOP_PMINUD };
@@ -281,7 +329,7 @@ IrVal av_narrow(const Av *v, unsigned op, IrVal x)
     if (op == A64V_XTN)
         return av_halves(v, x, false);
     if (v->log2 > 1)
-        return 0;
+        return narrow64(t, op, x);
     IrVal fits = op == A64V_UQXTN ? av_op2(t, min_u[v->log2], x, av_splat(t, v->log2 + 1, v->log2 ? 0xffff : 0xff)) : x;
     IrVal r = av_op2(t, op == A64V_SQXTN ? pack_s[v->log2] : pack_u[v->log2], fits, av_zero(t));
     av_note_sat(t, av_op2(t, VOP_PXOR, x, op == A64V_UQXTN ? fits : av_op1(t, op == A64V_SQXTN ? back_s[v->log2] : back_u[v->log2], r, 0)));
@@ -301,7 +349,7 @@ bool v_narrow(A64Tr *t, const A64Args *a) { return emit(t, a, narrow); }
 
 static void narrow_scalar(A64Tr *t, const Av *v)
 {
-    av_int_helper(t, v->a, AVS_NARROW, AVD_SCALAR, 0);
+    av_put_zeroed(t, v->a->rd, av_narrow(v, av_op(v->a), av_low_elem(t, av_get(t, v->a->rn), v->log2 + 1)), v->log2);
 }
 
 bool s_narrow(A64Tr *t, const A64Args *a) { return emit(t, a, narrow_scalar); }

@@ -128,6 +128,9 @@ void av_int_helper(A64Tr *t, const A64Args *a, A64Shape shape, unsigned flags, i
 typedef struct Av { A64Tr *t; const A64Args *a; unsigned log2; bool q; } Av;
 /* simd_int.c. On vectors: of elements of 2^log2 bytes; 0: there is no such code. @d: the destination's old value. */
 IrVal av_inline(const Av *v, unsigned op, IrVal n, IrVal m, IrVal d);
+/* simd_rare.c, of which av_inline knows too; polynomial products of bytes, of 16 bits. */
+IrVal av_rare(const Av *v, unsigned op, IrVal n, IrVal m, IrVal d);
+IrVal av_pmull8(const Av *v, IrVal n, IrVal m);
 /* simd_shift.c */
 IrVal av_shift(const Av *v, unsigned op, IrVal n, IrVal d, unsigned shift);
 /* Something was saturated: where @diff is not 0. */
@@ -163,6 +166,8 @@ uint64_t av_fp_imm(unsigned imm, unsigned log2);   /* VFPExpandImm */
 typedef enum A64Fz { A64FZ_PLAIN, A64FZ_MUL, A64FZ_DIV, A64FZ_TO_SINGLE } A64Fz;
 void av_fz_before(A64Tr *t, A64Fz how, bool dbl, bool scalar, IrVal n, IrVal m, IrVal d, unsigned slow);
 void av_fz_after(A64Tr *t, bool dbl, bool scalar, IrVal r, unsigned slow);
+/* @x times 2^@power, exact: for conversions of fixed-point numbers. @power > 0: to @slow if the result is too large for any integer. */
+IrVal av_times_power(A64Tr *t, bool dbl, bool scalar, IrVal x, int power, unsigned slow);
 /* Not by the host's instructions: halves. @log2: of the format. */
 static inline bool av_fp_exact(unsigned log2) { return log2 == 1; }
 /* fp.c. To @slow if scalar @v is a NaN; with @tiny also if it is the smallest normal number, where host and ARM may not agree on underflow. */

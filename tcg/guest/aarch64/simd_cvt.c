@@ -102,13 +102,38 @@ bool s_fcvt(A64Tr *t, const A64Args *in)
     return true;
 }
 
+static int fbits_of(const A64Args *a) { return (int)((16u << av_log2(a)) - (unsigned)a->immhb); }
+static void slow_fixed(A64Tr *t, const A64Args *a) { av_cvt_helper(t, a, 0, fbits_of(a)); }
+static void slow_fixed_s(A64Tr *t, const A64Args *a) { av_cvt_helper(t, a, AVD_SCALAR, fbits_of(a)); }
+
 static bool fixed(A64Tr *t, const A64Args *in, bool scalar)
 {
     A64Args a;
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
-    av_cvt_helper(t, &a, scalar ? AVD_SCALAR : 0, (int)((16u << av_log2(&a)) - (unsigned)a.immhb));
+    unsigned op = av_op(&a), log2 = av_log2(&a);
+    bool dbl = log2 == 3, from = op >= A64V_SCVTF, sign = op == A64V_SCVTF;
+    if (av_fp_exact(log2)) {
+        (scalar ? slow_fixed_s : slow_fixed)(t, &a);
+        return true;
+    }
+    unsigned slow = a64_cold(t, scalar ? slow_fixed_s : slow_fixed, &a);
+    IrVal x = av_get(t, a.rn), r;
+    if (!scalar && !av_q(&a))
+        x = av_low(t, x);
+    if (!from)
+        x = av_times_power(t, dbl, scalar, x, fbits_of(&a), slow);
+    if (scalar)
+        r = from ? av_from_int(t, sign, dbl, dbl, ir_vop(t->u, a64_type(dbl), VOP_MOVDTOI, x, 0, 0, 0), slow) : av_op1(t, VOP_MOVD, av_to_int(t, op, dbl, dbl, x, slow), 0);
+    else
+        r = dbl ? doubles(t, op, x, slow) : from ? singles_from_int(t, sign, x, slow) : singles_to_int(t, op, x, slow);
+    if (from)
+        r = av_times_power(t, dbl, scalar, r, -fbits_of(&a), slow);
+    if (scalar)
+        av_put_zeroed(t, a.rd, r, log2);
+    else
+        av_put_q(t, a.rd, r, av_q(&a));
     return true;
 }
 

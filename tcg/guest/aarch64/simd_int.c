@@ -230,7 +230,7 @@ static IrVal shift_by(const Av *v, IrVal n, IrVal m, bool sign)
 {
     A64Tr *t = v->t;
     if (v->log2 < 2 || (sign && v->log2 == 3))
-        return 0;
+        return av_rare(v, sign ? A64V_SSHL : A64V_USHL, n, m, 0);
     IrVal ff = av_splat(t, v->log2, 0xff), left = av_op2(t, VOP_PAND, m, ff), right = av_op2(t, VOP_PAND, av_vop(v, av_psub, av_zero(t), m), ff);
     IrVal up = av_op2(t, v->log2 == 2 ? VOP_VPSLLVD : VOP_VPSLLVQ, n, left);
     if (!sign)
@@ -275,7 +275,7 @@ static IrVal absolute(const Av *v, IrVal n)
     return av_op2(v->t, VOP_PSUBQ, av_op2(v->t, VOP_PXOR, n, sign), sign);
 }
 
-static IrVal one_operand(const Av *v, unsigned op, IrVal n)
+static IrVal others(const Av *v, unsigned op, IrVal n, IrVal m, IrVal d)
 {
     switch (op) {
     case A64V_REV64: case A64V_REV32: case A64V_REV16: return reverse(v, op, n);
@@ -283,7 +283,7 @@ static IrVal one_operand(const Av *v, unsigned op, IrVal n)
     case A64V_NOT: return av_not(v->t, n);
     case A64V_ABS: return absolute(v, n);
     case A64V_NEG: return av_vop(v, av_psub, av_zero(v->t), n);
-    default: return 0;
+    default: return av_rare(v, op, n, m, d);
     }
 }
 
@@ -307,6 +307,6 @@ IrVal av_inline(const Av *v, unsigned op, IrVal n, IrVal m, IrVal d)
     case A64V_SABA: case A64V_UABA: return av_vop(v, av_padd, d, abs_diff(v, n, m, op == A64V_SABA));
     case A64V_SQDMULH: case A64V_SQRDMULH: return doubling_high(v, n, m, op == A64V_SQRDMULH);
     case A64V_SDOT: case A64V_UDOT: return dot(v, n, m, d, op == A64V_SDOT);
-    default: return op >= A64V_CMGT && op <= A64V_CMLT0 ? compare(v, op, n, m) : one_operand(v, op, n);
+    default: return op >= A64V_CMGT && op <= A64V_CMLT0 ? compare(v, op, n, m) : others(v, op, n, m, d);
     }
 }

@@ -39,6 +39,22 @@ static IrVal rounded(const Av *v, IrVal n, unsigned by, bool sign)
     return av_vop(v, av_padd, sign ? right_signed(v, n, by) : right(v, n, by), bit);
 }
 
+/* To the left, saturating: what does not come back was too much. SQSHLU takes a negative number as 0 and that as saturation. */
+static IrVal left_saturating(const Av *v, unsigned op, IrVal n, unsigned by)
+{
+    A64Tr *t = v->t;
+    unsigned bits = 8u << v->log2;
+    IrVal from = n;
+    if (op == A64V_SQSHLU)
+        from = av_op2(t, VOP_PANDN, av_vop(v, av_pcmpgt, av_zero(t), n), n);
+    IrVal r = left(v, from, by), back = op == A64V_SQSHLI ? right_signed(v, r, by) : right(v, r, by);
+    IrVal fits = av_vop(v, av_pcmpeq, back, from), end = av_ones(t), diff = av_op2(t, VOP_PXOR, back, n);
+    if (op == A64V_SQSHLI)
+        end = av_op2(t, VOP_PXOR, av_vop(v, av_pcmpgt, av_zero(t), n), av_splat(t, v->log2, ~0ull >> (65 - bits)));
+    av_note_sat(t, v->q ? diff : av_low(t, diff));
+    return av_op3(t, VOP_PBLENDVB, end, r, fits);
+}
+
 IrVal av_shift(const Av *v, unsigned op, IrVal n, IrVal d, unsigned by)
 {
     A64Tr *t = v->t;
@@ -53,6 +69,7 @@ IrVal av_shift(const Av *v, unsigned op, IrVal n, IrVal d, unsigned by)
     case A64V_SRSRA: case A64V_URSRA: return av_vop(v, av_padd, d, rounded(v, n, by, op == A64V_SRSRA));
     case A64V_SHL: return left(v, n, by);
     case A64V_SLI: return av_op2(t, VOP_POR, left(v, n, by), av_op2(t, VOP_PAND, d, av_splat(t, v->log2, (1ull << by) - 1)));
+    case A64V_SQSHLU: case A64V_SQSHLI: case A64V_UQSHLI: return left_saturating(v, op, n, by);
     case A64V_SRI: return by >= bits ? d : av_op2(t, VOP_POR, right(v, n, by), av_op2(t, VOP_PAND, d, av_splat(t, v->log2, ones & ~(ones >> by))));
     default: return 0;
     }
@@ -68,7 +85,10 @@ static bool shift(A64Tr *t, const A64Args *in, bool scalar)
         return r;
     Av v = { t, &a, av_log2(&a), av_q(&a) };
     unsigned op = av_op(&a), bits = 8u << v.log2, by = is_left(op) ? (unsigned)a.immhb - bits : 2 * bits - (unsigned)a.immhb;
-    IrVal x = av_shift(&v, op, av_get(t, a.rn), av_get(t, a.rd), by);
+    IrVal n = av_get(t, a.rn);
+    if (scalar && op >= A64V_SQSHLU && op <= A64V_UQSHLI)      /* nothing else is to saturate */
+        n = av_low_elem(t, n, v.log2);
+    IrVal x = av_shift(&v, op, n, av_get(t, a.rd), by);
     if (!x)
         av_int_helper(t, &a, AVS_SAME, scalar ? AVD_SCALAR : 0, is_left(op) ? -(int)by : (int)by);
     else if (scalar)
@@ -91,8 +111,6 @@ static IrVal shift_narrow(const Av *v, unsigned op, IrVal n, unsigned by)
         n = av_vop(&wide, av_padd, n, av_splat(t, wide.log2, 1ull << (by - 1)));
     if (op == A64V_SHRN || op == A64V_RSHRN)
         return av_narrow(v, A64V_XTN, right(&wide, n, by));
-    if (v->log2 > 1)
-        return 0;
     IrVal x = round ? rounded(&wide, n, by, sign) : sign ? right_signed(&wide, n, by) : right(&wide, n, by);
     return av_narrow(v, !sign ? A64V_UQXTN : op == A64V_SQSHRN || op == A64V_SQRSHRN ? A64V_SQXTN : A64V_SQXTUN, x);
 }
@@ -105,11 +123,10 @@ static bool shrn(A64Tr *t, const A64Args *in, bool scalar)
         return r;
     Av v = { t, &a, av_log2(&a), av_q(&a) };
     unsigned by = (16u << v.log2) - (unsigned)a.immhb;
-    IrVal x = scalar ? 0 : shift_narrow(&v, av_op(&a), av_get(t, a.rn), by);
-    if (x)
-        av_put_narrow(t, &a, x);
+    if (scalar)
+        av_put_zeroed(t, a.rd, shift_narrow(&v, av_op(&a), av_low_elem(t, av_get(t, a.rn), v.log2 + 1), by), v.log2);
     else
-        av_int_helper(t, &a, AVS_NARROW, scalar ? AVD_SCALAR : 0, (int)by);
+        av_put_narrow(t, &a, shift_narrow(&v, av_op(&a), av_get(t, a.rn), by));
     return true;
 }
 
