@@ -221,6 +221,14 @@ static bool preallocate(BlockCtx *ctx, New *n, GError **err)
     return node && r == 0;
 }
 
+/* As an option would have to be written: with each comma twice. */
+static void describe_name(GString *g, const char *key, const char *name)
+{
+    g_string_append_printf(g, " %s=", key);
+    for (; name[0]; name++)
+        g_string_append(g, name[0] == ',' ? ",," : (const char[]){ name[0], 0 });
+}
+
 static char *describe(const New *n)
 {
     static const char *const onoff[] = { "off", "on" };
@@ -232,11 +240,11 @@ static char *describe(const New *n)
         g_string_append_printf(g, " preallocation=%s", n->prealloc_text);
     g_string_append_printf(g, " compression_type=%s size=%" PRIu64, h->compression_type ? "zstd" : "zlib", n->shown_size);
     if (n->backing)
-        g_string_append_printf(g, " backing_file=%s", n->backing);
+        describe_name(g, "backing_file", n->backing);
     if (n->backing_format)
         g_string_append_printf(g, " backing_fmt=%s", n->backing_format);
     if (n->data_file)
-        g_string_append_printf(g, " data_file=%s", n->data_file);
+        describe_name(g, "data_file", n->data_file);
     if (n->data_file_raw)
         g_string_append(g, " data_file_raw=on");
     if (compat)

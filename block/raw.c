@@ -139,6 +139,6 @@ const BlockFormat block_format_raw = {
     .inline_end = raw_inline_end,
     .info = raw_info,
     .create = raw_create,
-    .create_help = "preallocation=<str>    - Preallocation mode (allowed values: off, falloc, full)\n"
-                   "size=<size>            - Virtual disk size\n",
+    .create_help = "  preallocation=<str>    - Preallocation mode (allowed values: off, falloc, full)\n"
+                   "  size=<size>            - Virtual disk size\n",
 };

@@ -163,6 +163,7 @@ int img_bench(Img *img, int argc, char **argv)
 
 typedef struct Measure {
     uint64_t required, full, bitmaps;
+    bool no_bitmaps;            /* the new image cannot have any */
 } Measure;
 
 static uint64_t div_up(uint64_t a, uint64_t b)
@@ -247,7 +248,11 @@ static bool measure_qcow2(Img *img, GPtrArray *options, BlockNode *node, uint64_
     m->bitmaps = node ? bitmaps_size(node, cluster) : 0;
     uint64_t overhead = qcow2_overhead(size, cluster, (unsigned)bits, extended ? 16 : 8), all = div_up(size, cluster) * cluster;
     m->full = overhead + all;
-    m->required = overhead + (prealloc && (!strcmp(prealloc, "full") || !strcmp(prealloc, "falloc")) ? all : data);
+    /* How much of a backing file the new image will share is not known. */
+    bool everything = (prealloc && (!strcmp(prealloc, "full") || !strcmp(prealloc, "falloc"))) || block_opt_get(&o, "backing_file");
+    m->required = overhead + (everything ? all : data);
+    const char *compat = block_opt_get(&o, "compat");
+    m->no_bitmaps = compat && (!strcmp(compat, "0.10") || !strcmp(compat, "v2"));
     return true;
 }
 
@@ -269,14 +274,14 @@ int img_measure(Img *img, int argc, char **argv)
     static const struct option longs[] = { { "output", required_argument, NULL, OUTPUT }, { "size", required_argument, NULL, SIZE }, IMG_COMMON_LONG };
     g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
     ImgOpen how = { 0 };
-    const char *out = "raw";
+    const char *out = "raw", *snapshot = NULL;
     uint64_t size = 0;
     bool json = false, ok = true, have_size = false;
     g_ptr_array_add(options, NULL);
     for (int o; ok && (o = getopt_long(argc, argv, ":f:l:o:O:Uh", longs, NULL)) != -1;) {
         switch (o) {
         case 'f': how.format = optarg; break;
-        case 'l': how.snapshot = g_str_has_prefix(optarg, "snapshot.") && strchr(optarg, '=') ? strchr(optarg, '=') + 1 : optarg; break;
+        case 'l': snapshot = optarg; break;
         case 'o': img_add_options(options, optarg); break;
         case 'O': out = optarg; break;
         case 'U': how.force_share = true; break;
@@ -291,7 +296,7 @@ int img_measure(Img *img, int argc, char **argv)
         return 1;
     if (have_size == (optind < argc))
         return img_error(img, have_size ? "--size N cannot be used together with a filename" : "Either --size N or one filename must be specified");
-    BlockNode *node = have_size ? NULL : img_open(img, argv[optind], &how);
+    BlockNode *node = have_size ? NULL : img_open_snapshot(img, argv[optind], &how, snapshot);
     if (!node && !have_size)
         return 1;
     size = node ? block_length(node) : size;
@@ -305,7 +310,7 @@ int img_measure(Img *img, int argc, char **argv)
         ok = (img_error(img, "Unknown file format '%s'", out), false);
     }
     if (ok)
-        print_measure(&m, json, bitmaps);
+        print_measure(&m, json, bitmaps && !m.no_bitmaps);
     block_unref(node);
     return ok ? 0 : 1;
 }

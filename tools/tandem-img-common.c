@@ -73,6 +73,10 @@ BlockNode *img_open(Img *img, const char *name, const ImgOpen *how)
         img_error(img, "Invalid cache option: %s", how->cache);
         return NULL;
     }
+    if (how->writable && how->force_share) {
+        img_error(img, "Could not open '%s': force-share=on can only be used with read-only images", name);
+        return NULL;
+    }
     if (how->image_opts && how->format) {
         img_error(img, "--image-opts and --format are mutually exclusive");
         return NULL;
@@ -82,6 +86,39 @@ BlockNode *img_open(Img *img, const char *name, const ImgOpen *how)
     if (!node)
         img_gerror(img, err);
     return node;
+}
+
+/* "snapshot.id=I,snapshot.name=N", both or one of them, or just an id or a name. */
+BlockNode *img_open_snapshot(Img *img, const char *name, const ImgOpen *how, const char *which)
+{
+    ImgOpen own = *how;
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+    const char *id = NULL, *tag = NULL;
+    own.snapshot = which;
+    if (which && g_str_has_prefix(which, "snapshot.")) {
+        img_add_options(list, which);
+        for (char **p = (char **)list->pdata; *p; p++) {
+            if (g_str_has_prefix(*p, "snapshot.id="))
+                id = strchr(*p, '=') + 1;
+            else if (g_str_has_prefix(*p, "snapshot.name="))
+                tag = strchr(*p, '=') + 1;
+            else
+                return img_error(img, "Failed in parsing snapshot param '%s'", which), NULL;
+        }
+        own.snapshot = id ? id : tag;
+    }
+    BlockNode *node = img_open(img, name, &own);
+    g_autoptr(GPtrArray) all = node && id ? block_snapshot_list(node) : NULL;
+    bool found = !node || !id;
+    for (guint i = 0; all && i < all->len; i++) {
+        const BlockSnapshot *sn = g_ptr_array_index(all, i);
+        found |= !strcmp(sn->id, id) && (!tag || !strcmp(sn->name, tag));
+    }
+    if (found)
+        return node;
+    img_error(img, "Failed to load snapshot: '%s' has none with id '%s'%s%s", name, id, tag ? " and name " : "", tag ? tag : "");
+    block_unref(node);
+    return NULL;
 }
 
 bool img_size(const Img *img, const char *text, const char *what, uint64_t *ret_size)

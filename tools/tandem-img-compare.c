@@ -70,10 +70,10 @@ static int compare_all(Compare *c)
     uint64_t la = block_length(c->a), lb = block_length(c->b), end = MAX(la, lb);
     if (la != lb && c->strict)
         return mismatch(c, "Strict mode: Image size mismatch!\n", 0);
-    if (la != lb)
-        img_say(c->img, "Warning: Image size mismatch!\n");
     for (uint64_t offset = 0; offset < end;) {
         BlockStatus sa, sb;
+        if (la != lb && offset == MIN(la, lb))
+            img_say(c->img, "Warning: Image size mismatch!\n");
         uint64_t limit = offset < MIN(la, lb) ? MIN(la, lb) : end;
         int r = status(c, c->a, offset, limit - offset, &sa);
         r = r ? r : status(c, c->b, offset, limit - offset, &sb);

@@ -13,6 +13,7 @@ typedef struct Convert {
     uint64_t start[65];         /* where each source begins in the output; [n] is the end */
     unsigned n;
     uint64_t total, chunk, unit;
+    uint64_t sparse;            /* shorter runs of zeros in what is stored are copied */
     bool compress, target_zero, target_backing, all_data, progress, salvage;
 
     GMutex lock;                /* protects the rest */
@@ -118,6 +119,18 @@ static int write_run(Convert *c, uint64_t offset, const uint8_t *buf, uint64_t l
     return r < 0 ? fail_at(c, r, "writing", offset) : 0;
 }
 
+/* Long enough runs of zeros among the units of data from @first to @end. */
+static void find_zeros(const Convert *c, uint64_t len, const uint8_t *buf, uint8_t *kinds, uint64_t first, uint64_t end)
+{
+    for (uint64_t k = first, run = first; k <= end; k++) {
+        if (k < end && is_zero(buf + k * c->unit, MIN(c->unit, len - k * c->unit)))
+            continue;
+        if ((k - run) * c->unit >= c->sparse || (k > run && k * c->unit >= len))
+            memset(kinds + run, KIND_ZERO, k - run);
+        run = k + 1;
+    }
+}
+
 static int copy_chunk(Convert *c, uint64_t offset, uint64_t len, uint8_t *buf, uint8_t *kinds)
 {
     uint64_t units = (len + c->unit - 1) / c->unit, u = 0;
@@ -131,9 +144,8 @@ static int copy_chunk(Convert *c, uint64_t offset, uint64_t len, uint8_t *buf, u
             continue;
         }
         r = read_range(c, offset + first * c->unit, buf + first * c->unit, MIN(u * c->unit, len) - first * c->unit);
-        for (uint64_t k = first; r == 0 && !c->all_data && k < u; k++)
-            if (is_zero(buf + k * c->unit, MIN(c->unit, len - k * c->unit)))
-                kinds[k] = KIND_ZERO;
+        if (r == 0 && !c->all_data)
+            find_zeros(c, len, buf, kinds, first, u);
     }
     for (u = 0; r == 0 && u < units;) {
         uint64_t first = u;
@@ -196,7 +208,7 @@ typedef struct Args {
     ImgOpen src, dst;
     const char *out_format, *backing, *backing_format, *snapshot;
     GPtrArray *options;
-    bool no_create, compress, progress, target_is_zero, help, bitmaps, skip_broken, salvage;
+    bool no_create, compress, progress, target_is_zero, help, bitmaps, skip_broken, salvage, offload, have_sparse;
     uint64_t sparse, rate;
     unsigned workers;
 } Args;
@@ -224,6 +236,7 @@ static bool parse_arg(Args *a, int c, const char *arg)
             img_error(a->img, "-S: a multiple of 512, up to 2M, is needed");
             return false;
         }
+        a->have_sparse = true;
         return true;
     case 'm':
         if (!block_parse_size(arg, &n) || n < 1 || n > MAX_WORKERS) {
@@ -238,7 +251,8 @@ static bool parse_arg(Args *a, int c, const char *arg)
     case 't': a->dst.cache = arg; return true;
     case 'T': a->src.cache = arg; return true;
     case 'U': a->src.force_share = true; return true;
-    case 'W': case 'C': return true;    /* we write out of order anyway; no copy offloading */
+    case 'C': a->offload = true; return true;   /* there is none; accepted */
+    case 'W': return true;      /* always: pieces of 2 MiB, each in order */
     case 'r': return img_size(a->img, arg, "rate limit", &a->rate);
     case OPT_TARGET_IS_ZERO: a->target_is_zero = true; return true;
     case OPT_TARGET_IMAGE_OPTS: a->dst.image_opts = true; return true;
@@ -263,11 +277,8 @@ static bool open_sources(Args *a, Convert *c, char **names, int n)
         img_error(a->img, "No support for concatenating multiple snapshot");
         return false;
     }
-    a->src.snapshot = a->snapshot;
-    if (a->snapshot && (g_str_has_prefix(a->snapshot, "snapshot.id=") || g_str_has_prefix(a->snapshot, "snapshot.name=")))
-        a->src.snapshot = strchr(a->snapshot, '=') + 1;
     for (int i = 0; i < n; i++) {
-        c->src[i] = img_open(a->img, names[i], &a->src);
+        c->src[i] = img_open_snapshot(a->img, names[i], &a->src, a->snapshot);
         if (!c->src[i])
             return false;
         c->n++;
@@ -312,7 +323,8 @@ static bool check_target(Args *a, Convert *c)
         return img_error(a->img, "Compression not supported for this file format; use -O qcow2"), false;
     c->compress = a->compress;
     c->all_data = a->sparse == 0;
-    c->unit = MAX(MAX(a->sparse, SECTOR), DEFAULT_SPARSE);
+    c->unit = DEFAULT_SPARSE;
+    c->sparse = a->sparse;
     if (info.cluster_size)
         c->unit = MAX(c->unit, a->compress ? info.cluster_size : block_opt_io_size(c->dst));
     c->unit = 1ull << (63 - __builtin_clzll(c->unit));
@@ -378,7 +390,9 @@ static bool copy_bitmaps(const BitmapCopy *b)
 /* What contradicts itself, before anything is made. */
 static bool check_args(const Args *a, unsigned sources)
 {
-    const char *why = a->skip_broken && !a->bitmaps ? "Use of --skip-broken-bitmaps requires --bitmaps" :
+    const char *why = a->offload && a->compress ? "Cannot enable copy offloading when -c is used" :
+                      a->offload && a->have_sparse ? "Cannot enable copy offloading when -S is used" :
+                      a->skip_broken && !a->bitmaps ? "Use of --skip-broken-bitmaps requires --bitmaps" :
                       a->bitmaps && a->snapshot ? "Copying bitmaps from a snapshot is not supported" :
                       a->bitmaps && sources > 1 ? "Copying bitmaps only possible with single source" :
                       a->target_is_zero && !a->no_create ? "--target-is-zero requires use of -n flag" : NULL;

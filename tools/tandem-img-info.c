@@ -283,6 +283,17 @@ static void print_range(const Range *r, bool json, bool *first, int *ret_bad)
         printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", r->start, r->len, r->st.host_offset, r->st.host_file);
 }
 
+/* Behind the end of a backing file the zeros come from the layer above, which says nothing about them. */
+static void behind_end(BlockNode *node, uint64_t offset, BlockStatus *st)
+{
+    for (unsigned d = 0; d < st->depth; d++)
+        node = block_backing(node);
+    if (!st->depth || offset < block_length(node))
+        return;
+    st->depth--;
+    st->flags &= ~(unsigned)BLOCK_ST_ALLOCATED;
+}
+
 static int map_all(Img *img, BlockNode *node, uint64_t offset, uint64_t end, bool json)
 {
     Range cur = { 0 };
@@ -297,6 +308,7 @@ static int map_all(Img *img, BlockNode *node, uint64_t offset, uint64_t end, boo
         int r = block_status_chain(node, NULL, offset, end - offset, &st);
         if (r < 0)
             return img_error(img, "Failed to read image metadata: %s", g_strerror(-r));
+        behind_end(node, offset, &st);
         if (cur.len && same_range(&cur, &st)) {
             cur.len += st.len;
         } else {

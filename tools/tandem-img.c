@@ -62,6 +62,10 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
         if (strcmp(argv[1], commands[i].name))
             continue;
+        if (argc > 2 && (!strcmp(argv[2], "-h") || !strcmp(argv[2], "--help"))) {
+            printf("usage: %s %s %s\n", self, commands[i].name, commands[i].args);
+            return 0;
+        }
         img.ctx = block_ctx_new(0);
         int r = commands[i].fn(&img, argc - 1, argv + 1);
         block_ctx_free(img.ctx);

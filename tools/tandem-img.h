@@ -39,6 +39,8 @@ typedef struct ImgOpen {
 
 /* NULL after a message. */
 BlockNode *img_open(Img *img, const char *name, const ImgOpen *how);
+/* The same of an internal snapshot, as after -l: @which is an id, a name, or "snapshot.id=I,snapshot.name=N". NULL: of the image itself. */
+BlockNode *img_open_snapshot(Img *img, const char *name, const ImgOpen *how, const char *which);
 bool img_parse_cache(const char *name, BlockCache *ret_cache);
 /* A size argument, with a message on failure. */
 bool img_size(const Img *img, const char *text, const char *what, uint64_t *ret_size);
