@@ -158,6 +158,7 @@ const char *block_name(const BlockNode *node);          /* as given to block_ope
 const char *block_format_name(const BlockNode *node);   /* "qcow2" */
 uint64_t block_length(const BlockNode *node);           /* virtual size in bytes, any number; see block_on_resize */
 bool block_read_only(const BlockNode *node);
+bool block_padded(const BlockNode *node);               /* a raw file that ended within a sector: the length is rounded up */
 bool block_write_cache(const BlockNode *node);          /* false: writes are stable when done (writethrough, directsync) */
 void block_set_write_cache(BlockNode *node, bool on);   /* what a guest may switch (virtio-blk WCE) */
 uint32_t block_opt_io_size(const BlockNode *node);      /* bytes; 0: no preference */

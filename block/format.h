@@ -105,6 +105,7 @@ struct BlockNode {
     uint64_t length;            /* changes only while drained */
     BlockOpenOpts opts;         /* strings not valid after open, except snapshot */
     bool read_only;
+    bool padded;                /* the file ended within its last sector (raw) */
     bool fixed_size;            /* a file whose user never writes beyond its length (raw) */
     gint write_cache;
     uint32_t opt_io_size, discard_granularity;

@@ -335,6 +335,7 @@ const char *block_name(const BlockNode *node) { return node->name; }
 const char *block_format_name(const BlockNode *node) { return node->format->name; }
 uint64_t block_length(const BlockNode *node) { return node->length; }
 bool block_read_only(const BlockNode *node) { return node->read_only; }
+bool block_padded(const BlockNode *node) { return node->padded; }
 bool block_write_cache(const BlockNode *node) { return g_atomic_int_get(&node->write_cache); }
 void block_set_write_cache(BlockNode *node, bool on) { g_atomic_int_set(&node->write_cache, on); }
 uint32_t block_opt_io_size(const BlockNode *node) { return node->opt_io_size; }

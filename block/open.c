@@ -158,8 +158,16 @@ static const BlockFormat *pick_format(BlockNode *file, const char *name, const B
     }
     int r;
     const BlockFormat *f = probe(file, &r);
-    if (!f)
+    char magic[6] = "";
+    if (!f || (f == &block_format_raw && file->length >= sizeof(magic) && (r = bn_read(file, 0, magic, sizeof(magic))) < 0)) {
         block_error(err, r, "Could not read image '%s' for determining its format", name);
+        return NULL;
+    }
+    if (f == &block_format_raw && !memcmp(magic, "LUKS\xba\xbe", sizeof(magic))) {
+        block_error(err, 0, "Could not open '%s': it is encrypted (LUKS), which is not supported; if it is a disk that the guest itself "
+                    "encrypts, say that its format is raw", name);
+        return NULL;
+    }
     return f;
 }
 

@@ -243,9 +243,11 @@ static bool check_features(Qcow2 *s, GError **err)
     const Qcow2Header *h = &s->h;
     if (h->incompatible_features & ~(uint64_t)Q_INCOMPAT_KNOWN)
         return unknown_features(s, h->incompatible_features & ~(uint64_t)Q_INCOMPAT_KNOWN, err);
-    if (h->crypt_method == 2)
+    /* Its metadata may be looked at, no more: qcow2_readv refuses. */
+    bool look_only = s->node->opts.no_data_file && !s->node->opts.writable && h->crypt_method <= 2;
+    if (h->crypt_method == 2 && !look_only)
         return bad(s, err, "it is encrypted (LUKS), which is not supported; decrypt it with 'qemu-img convert'");
-    if (h->crypt_method)
+    if (h->crypt_method && !look_only)
         return bad(s, err, h->crypt_method == 1 ? "it is encrypted (AES), which is not supported; decrypt it with 'qemu-img convert'"
                                                 : "unknown encryption method");
     if (!(h->incompatible_features & Q_INCOMPAT_COMPRESSION) != !h->compression_type)

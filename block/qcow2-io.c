@@ -98,6 +98,8 @@ int qcow2_readv(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io)
     Qcow2 *s = node->state;
     Qcow2Track track;
     uint64_t have = offset < node->length ? MIN(len, node->length - offset) : 0;
+    if (s->h.crypt_method)
+        return -EACCES;
     if (have < len)             /* a backing file shorter than what lies on it */
         biov_zero(biov_advance(io, have), len - have);
     if (!have)
@@ -411,7 +413,7 @@ bool qcow2_inline_begin(BlockNode *node, BlockReq *req, int *ret_fd, uint64_t *o
     /* First what the file takes: a look-up in vain would cost the lock, which the workers want. */
     if (!file_takes_inline(s, req, ret_fd, &at) || !g_mutex_trylock(&s->lock))
         return false;
-    if (!s->corrupt && !s->autoclear_pending && q_map_cached(s, guest, req->len, &m) == 0 && m.type == Q_NORMAL &&
+    if (!s->corrupt && !s->autoclear_pending && !s->h.crypt_method && q_map_cached(s, guest, req->len, &m) == 0 && m.type == Q_NORMAL &&
         m.len == req->len && (req->op == BLOCK_READ || m.copied)) {
         ok = q_track_try(s, &req->track, guest, guest + req->len, false);
         if (ok && req->op == BLOCK_WRITE)

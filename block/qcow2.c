@@ -276,6 +276,7 @@ static int qcow2_info(BlockNode *node, BlockInfo *ret_info)
         node->file->format->info(node->file, ret_info);
     ret_info->cluster_size = s->cluster_size;
     ret_info->dirty = s->h.incompatible_features & Q_INCOMPAT_DIRTY;
+    ret_info->encrypted = s->h.crypt_method;
     ret_info->corrupt = s->corrupt || (s->h.incompatible_features & Q_INCOMPAT_CORRUPT);
     ret_info->image_end = s->file_end;
     g_variant_dict_init(&d, NULL);

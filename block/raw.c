@@ -28,6 +28,10 @@ static bool raw_open(BlockNode *node, GError **err)
         return false;
     }
     *s = (Raw){ o->raw_offset, o->raw_offset || o->raw_has_size };
+    /* Disks have whole sectors: a file that ends within one reads as zeros from there on, and grows when it is written. */
+    if (!s->window && node->file->format == &block_format_file && want <= INT64_MAX - 511)
+        want = node->file->length = (want + 511) & ~511ull;
+    node->padded = !s->window && want != have;
     node->length = want;
     node->file->fixed_size = true;
     node->opt_io_size = node->file->opt_io_size;

@@ -131,7 +131,7 @@ static BlockNode *open_image(Tandem *t, Drive *d, GError **err)
     }
     /* Everything can be read as raw; what has no whole sectors was hardly meant to be a disk. */
     const BlockNode *image = d->temporary && d->opts.writable ? block_backing(node) : node;
-    if (!d->format && !strcmp(block_format_name(image), "raw") && (block_length(image) % 512 || !block_length(image))) {
+    if (!d->format && !strcmp(block_format_name(image), "raw") && (block_padded(image) || !block_length(image))) {
         opt_fail(err, "%s is not a disk image (no known format, and not whole sectors of 512 bytes); format=raw takes it anyway", d->file);
     } else if (block_set_limits(node, &d->limits, err)) {
         block_set_on_error(node, d->rerror, d->werror);

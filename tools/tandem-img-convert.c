@@ -94,7 +94,7 @@ static int classify(Convert *c, uint64_t offset, uint64_t len, uint8_t *kinds)
             if (r < 0 && c->salvage)
                 st = (BlockStatus){ .len = MIN(part, c->unit), .flags = BLOCK_ST_DATA | BLOCK_ST_ALLOCATED };
             else if (r < 0)
-                return fail_at(c, r, "reading the block status of", offset);
+                return fail_at(c, r, "reading the block status", offset);
         }
         Kind kind = c->target_backing && !(st.flags & BLOCK_ST_ALLOCATED) ? KIND_BACKING : st.flags & BLOCK_ST_ZERO ? KIND_ZERO : KIND_DATA;
         for (uint64_t u = (offset - base) / c->unit; u * c->unit < offset + st.len - base; u++)

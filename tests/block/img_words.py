@@ -119,6 +119,20 @@ SCRIPT = [
     "amend -o frob=1 base.qcow2", "amend -o compat=2.0 base.qcow2", "amend -o size=bad base.qcow2", "amend gone -o compat=1.1", "amend -o lazy_refcounts=on r.raw", "amend -o compression_type=zstd base.qcow2", "amend -o preallocation=full base.qcow2",
     "amend -f qcow2 -o backing_file=other.qcow2,backing_fmt=qcow2 top.qcow2", "info top.qcow2", "amend -q -o refcount_bits=2 other.qcow2", "check other.qcow2",
     "bench -c 0 base.qcow2", "bench -c x base.qcow2", "bench -s 0 base.qcow2", "bench -c 4 -i nothing base.qcow2", "bench gone", "bench --pattern=256 -w -c 1 base.qcow2", "bench -c 3 -s 1k -S 4k -o 8k base.qcow2", "bench -w -c 3 --flush-interval=2 base.qcow2", "bench -w -c 3 --no-drain base.qcow2", "bench --flush-interval=2 -c 3 base.qcow2",
+    # seen in a second comparison
+    "create -f qcow2 c1.qcow2 64M", "!write -P 3 0 3M!c1.qcow2", "!write -P 4 10M 64k!c1.qcow2", "create -f qcow2 -b c1.qcow2 -F qcow2 c2.qcow2", "!write -P 5 2M 2M!c2.qcow2",
+    "create -f qcow2 -b c2.qcow2 -F qcow2 c3.qcow2 80M", "!write -P 6 70M 64k!c3.qcow2", "map --output=json c3.qcow2", "compare r.raw c1.qcow2", "check -r leaks -U c3.qcow2",
+    "convert -c -C -O qcow2 r.raw x.qcow2", "convert -C -S 4k -O raw r.raw x.raw", "convert -C -O raw r.raw x.raw", "convert -O raw -S 2M c1.qcow2 s2.raw", "map --output=json -f raw s2.raw",
+    "measure -O qcow2 -o compat=0.10 c3.qcow2", "measure -O qcow2 -o backing_file=c1.qcow2 c3.qcow2", "snapshot -c tag c1.qcow2", "convert -l snapshot.id=1,snapshot.name=tag -O raw c1.qcow2 x.raw",
+    "convert -l snapshot.id=1,snapshot.name=other -O raw c1.qcow2 x.raw", "convert -l snapshot.frob=1 -O raw c1.qcow2 x.raw", "measure -l snapshot.id=1 -O raw c1.qcow2", "measure -l snapshot.id=7 -O raw c1.qcow2",
+    "create -f qcow2 -b 'json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"c1.qcow2\"}}' -F qcow2 c4.qcow2", "info c4.qcow2", "info --help >/dev/null", "convert -h >/dev/null",
+    # files that end within a sector
+    "$yes | head -c 1000000 > odd.img", "info odd.img", "info --output=json odd.img", "map --output=json -f raw odd.img", "convert -f raw -O qcow2 odd.img oddc.qcow2", "compare -f raw -F qcow2 odd.img oddc.qcow2",
+    "create -f qcow2 -b odd.img -F raw oddt.qcow2", "info oddt.qcow2", "!write -P 7 1000000 400!oddt.qcow2", "map --output=json oddt.qcow2", "commit oddt.qcow2", "compare -f raw odd.img oddt.qcow2", "$od -j 999990 odd.img",
+    "resize -f raw odd.img +1M", "info odd.img", "$: > none.img", "info none.img", "measure -O raw none.img",
+    # encrypted images are refused, whatever says that they are; as raw disks they are what they are
+    "$(printf 'LUKS\\272\\276\\0\\1'; head -c 100000 /dev/zero) > luks.img", "convert -O qcow2 luks.img x.qcow2", "convert -f raw -O qcow2 luks.img luks.qcow2", "compare -f raw luks.img luks.qcow2",
+    "create -f qcow2 -b luks.img -F raw luks2.qcow2",
     "dd if=base.qcow2 of=dd.raw bs=64k count=3 skip=1", "info dd.raw", "dd if=base.qcow2",
 ]
 MASK = [
