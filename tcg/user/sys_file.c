@@ -14,6 +14,18 @@
 #define PTR(p) ((uint64_t)(uintptr_t)(p))
 enum { PATH_BYTES = 4096 };
 
+/* What the kernel shows of itself is this system's, also where the sysroot has the empty folders that it is mounted on. */
+static bool of_kernel(const char *path)
+{
+    static const char *const tops[] = { "/proc", "/sys", "/dev" };
+    for (unsigned n = 0; n < G_N_ELEMENTS(tops); n++) {
+        size_t len = strlen(tops[n]);
+        if (!strncmp(path, tops[n], len) && (!path[len] || path[len] == '/'))
+            return true;
+    }
+    return false;
+}
+
 const char *user_path(UserThread *t, uint64_t at, char **ret_free, int64_t *ret_err)
 {
     const char *root = t->proc->options.sysroot;
@@ -23,7 +35,7 @@ const char *user_path(UserThread *t, uint64_t at, char **ret_free, int64_t *ret_
         *ret_err = -EFAULT;
         return NULL;
     }
-    if (root && path[0] == '/') {
+    if (root && path[0] == '/' && !of_kernel(path)) {
         char *in_root = g_build_filename(root, path, NULL);
         if (!faccessat(AT_FDCWD, in_root, F_OK, AT_SYMLINK_NOFOLLOW)) {
             g_free(path);

@@ -61,6 +61,12 @@ t = [threading.Thread(target=lambda i=i: r.append(sum(range(i * 1000)))) for i i
 print(sorted(r), subprocess.run(["sh", "-c", "exit 9"]).returncode, hashlib.sha256(b"x" * 100000).hexdigest())
 sys.exit(8)'
 
+# A sysroot comes first, but for what the kernel shows of itself.
+mkdir -p "$dir/root"/{proc,sys,dev,etc/own}
+echo mine >"$dir/root/etc/own/file"
+seen=$(timeout -s KILL 100 "$user" -L "$dir/root" /bin/sh -c 'cat /etc/own/file; cd /etc/own && ls; test -d /proc/self && ls /proc | grep -c "^meminfo"; ls /dev | grep -x null')
+if [ "$seen" = "mine"$'\n'"file"$'\n'"1"$'\n'"null" ]; then echo "ok sysroot"; else echo "sysroot: $seen"; failed=1; fi
+
 wrong 127 "No such file" "$dir/nothing"
 wrong 127 "cannot open" nonexistent-program
 wrong 126 "not executable" "$dir/plain"
