@@ -1,4 +1,4 @@
-"""Boots and memory of benchmarks/run: what benchmarks/boot and benchmarks/footprint measure, for any engine."""
+"""Boots, memory and two vCPUs of benchmarks/run: what benchmarks/boot, footprint and vcpus measure, for any engine."""
 import importlib.machinery
 import importlib.util
 import os
@@ -58,10 +58,12 @@ def footprint_row(options, guest, results, say):
 
 
 def measure(options, guest, extra, results, say):
-    """{'boot': {row: {engine: cell}}, 'footprint_mib': {engine: MiB or why not}}"""
+    """{'boot': {row: {engine: cell}}, 'footprint_mib': {engine: MiB or why not}, 'vcpus': {engine: shares or why not}}"""
     more = {}
     if 'boot' in extra:
         more['boot'] = boot_rows(options, guest, results, say)
     if 'footprint' in extra:
         more['footprint_mib'] = footprint_row(options, guest, results, say)
+    if 'vcpus' in extra:
+        more['vcpus'] = script('vcpus').row(options, guest, results, say)
     return more

@@ -73,7 +73,13 @@ def summarise(everything, results, more, facts, options, goals):
         rows.append(row)
     return {'benchmark': 'suite', 'host': facts, 'engines': options.engines, 'missing': results.engine_missing, 'quick': options.quick,
             'rounds': options.rounds, 'scale': round(options.scale, 4), 'rows': rows, 'classes': class_means(rows, options.engines), 'goals': goals,
-            'footprint_mib': more.get('footprint_mib', {})}
+            'footprint_mib': more.get('footprint_mib', {}), 'vcpus': more.get('vcpus', {})}
+
+
+def vcpus_text(cell):
+    if isinstance(cell, str):
+        return cell
+    return 'in guest code %s %% of the time that the host gave, %s %% of it all' % tuple(' and '.join(str(v) for v in cell[k]) for k in ('in_guest', 'host'))
 
 
 def class_means(rows, engines):
@@ -140,6 +146,8 @@ def show(result, baseline):
         print('%s: missing: %s' % (ENGINES[e][0], why))
     for e, mib in result['footprint_mib'].items():
         print('%s: %s MiB beyond guest RAM' % (ENGINES[e][0], mib))
+    for e, cell in result['vcpus'].items():
+        print('%s, two vCPUs: %s' % (ENGINES[e][0], vcpus_text(cell)))
     print('%d rounds; load at the start %s; %s' % (result['rounds'], result['host']['load at start'], result['host']['CPU']))
     wrong = [r['name'] for r in result['rows'] if any(c.get('missing') == 'WRONG RESULT' for c in r['engines'].values())]
     for name in wrong:
@@ -274,6 +282,9 @@ def html(result):
     if result['footprint_mib']:
         out.append('<h2>Memory beyond guest RAM</h2><dl>%s</dl>' % ''.join(
             '<dt>%s</dt><dd>%s MiB</dd>' % (escape.escape(ENGINES[e][0]), escape.escape(str(v))) for e, v in result['footprint_mib'].items()))
+    if result['vcpus']:
+        out.append('<h2>Two vCPUs at independent work</h2><dl>%s</dl>' % ''.join(
+            '<dt>%s</dt><dd>%s</dd>' % (escape.escape(ENGINES[e][0]), escape.escape(vcpus_text(v))) for e, v in result['vcpus'].items()))
     out.append('<h2>Host and versions</h2><dl>%s</dl></html>' % ''.join(
         '<dt>%s</dt><dd>%s</dd>' % (escape.escape(str(k)), escape.escape(str(v))) for k, v in result['host'].items()))
     return '\n'.join(out)
