@@ -105,7 +105,12 @@ static int qcow_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStat
     return ro_status(node, offset, len, ret_status, qcow_map);
 }
 
+static int qcow_info(BlockNode *node, BlockInfo *ret_info)
+{
+    return ro_info(node, ret_info, 1u << ((Qcow *)node->state)->cluster_bits);
+}
+
 const BlockFormat block_format_qcow = {
     .name = "qcow", .can_backing = true, .state_size = sizeof(Qcow), .probe = qcow_probe, .open = qcow_open, .close = qcow_close,
-    .readv = qcow_readv, .status = qcow_status,
+    .readv = qcow_readv, .status = qcow_status, .info = qcow_info,
 };

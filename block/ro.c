@@ -56,6 +56,14 @@ int ro_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *ret_s
     return 0;
 }
 
+int ro_info(BlockNode *node, BlockInfo *ret_info, uint32_t cluster)
+{
+    if (node->file->format->info)
+        node->file->format->info(node->file, ret_info);
+    ret_info->cluster_size = cluster;
+    return 0;
+}
+
 bool ro_open(BlockNode *node, GError **err)
 {
     if (node->read_only)

@@ -17,6 +17,8 @@ typedef int RoUnpackFn(BlockNode *node, const RoMap *map, uint64_t offset, uint6
 
 int ro_readv(BlockNode *node, uint64_t offset, uint64_t len, BlockIov io, RoMapFn *map, RoUnpackFn *unpack);
 int ro_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatus *ret_status, RoMapFn *map);
+/* What is known of every such image: its @cluster, bytes it takes on the host. */
+int ro_info(BlockNode *node, BlockInfo *ret_info, uint32_t cluster);
 /* Refuse writing. */
 bool ro_open(BlockNode *node, GError **err);
 /* @n table entries of @size bytes from @offset, checked to lie in the file; NULL with @err. g_free it. */

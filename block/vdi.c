@@ -75,7 +75,12 @@ static int vdi_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatu
     return ro_status(node, offset, len, ret_status, vdi_map);
 }
 
+static int vdi_info(BlockNode *node, BlockInfo *ret_info)
+{
+    return ro_info(node, ret_info, ((Vdi *)node->state)->block_size);
+}
+
 const BlockFormat block_format_vdi = {
     .name = "vdi", .state_size = sizeof(Vdi), .probe = vdi_probe, .open = vdi_open, .close = vdi_close,
-    .readv = vdi_readv, .status = vdi_status,
+    .readv = vdi_readv, .status = vdi_status, .info = vdi_info,
 };

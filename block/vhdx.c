@@ -154,7 +154,12 @@ static int vhdx_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStat
     return ro_status(node, offset, len, ret_status, vhdx_map);
 }
 
+static int vhdx_info(BlockNode *node, BlockInfo *ret_info)
+{
+    return ro_info(node, ret_info, ((Vhdx *)node->state)->block_size);
+}
+
 const BlockFormat block_format_vhdx = {
     .name = "vhdx", .state_size = sizeof(Vhdx), .probe = vhdx_probe, .open = vhdx_open, .close = vhdx_close,
-    .readv = vhdx_readv, .status = vhdx_status,
+    .readv = vhdx_readv, .status = vhdx_status, .info = vhdx_info,
 };

@@ -126,7 +126,14 @@ static int vmdk_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStat
     return d ? vmdk_desc_status(d, offset, len, ret_status) : ro_status(node, offset, len, ret_status, vmdk_map);
 }
 
+static int vmdk_info(BlockNode *node, BlockInfo *ret_info)
+{
+    const Vmdk *s = node->state;
+    /* The bytes are in the other files that a descriptor names. */
+    return s->desc ? 0 : ro_info(node, ret_info, (uint32_t)s->grain);
+}
+
 const BlockFormat block_format_vmdk = {
     .name = "vmdk", .state_size = sizeof(Vmdk), .probe = vmdk_probe, .open = vmdk_open, .close = vmdk_close,
-    .readv = vmdk_readv, .status = vmdk_status,
+    .readv = vmdk_readv, .status = vmdk_status, .info = vmdk_info,
 };

@@ -107,7 +107,13 @@ static int vpc_status(BlockNode *node, uint64_t offset, uint64_t len, BlockStatu
     return ro_status(node, offset, len, ret_status, vpc_map);
 }
 
+static int vpc_info(BlockNode *node, BlockInfo *ret_info)
+{
+    const Vpc *s = node->state;
+    return ro_info(node, ret_info, s->dynamic ? s->block_size : 0);
+}
+
 const BlockFormat block_format_vpc = {
     .name = "vpc", .state_size = sizeof(Vpc), .probe = vpc_probe, .open = vpc_open, .close = vpc_close,
-    .readv = vpc_readv, .status = vpc_status,
+    .readv = vpc_readv, .status = vpc_status, .info = vpc_info,
 };
