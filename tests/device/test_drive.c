@@ -10,6 +10,7 @@ static const struct { const char *name, *why; } excused[] = {
     { "lapic", "needs a vCPU: fuzz-intc, device-lapic" },
     { "pci-ecam", "needs its board: fuzz-intc, riscv-uboot" },
     { "arm-cpus", "needs vCPUs: fuzz-intc, device-arm" },
+    { "arm-its", "needs a GICv3 with LPIs: fuzz-intc, device-its" },
     { NULL, NULL },
 };
 
