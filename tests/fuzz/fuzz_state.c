@@ -14,33 +14,19 @@
 #include "tcg/guest/riscv/guest.h"
 #include "tcg/guest/x86/guest.h"
 #include "tcg/tcg.h"
+#include "tests/fuzz/bare.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { RAM = 256 << 10, CODE = 0x1000, CODE_MAX = 0x800, STEPS = 300, CPUS = 3 };
+enum { CODE = 0x1000, CODE_MAX = 0x800, STEPS = 300, CPUS = 3 };
 extern const Board board_virt_riscv64;
 
 typedef struct Cpu { const CpuType *type; const GuestIsa *isa; TcgContext *ctx[2]; TcgCpu *cpu[2]; void *state[2]; } Cpu;
-typedef struct Fuzz { uint8_t ram[RAM]; Cpu c[CPUS]; X86CpuModel *model; } Fuzz;
+typedef struct Fuzz { uint8_t ram[FUZZ_RAM]; Cpu c[CPUS]; X86CpuModel *model; } Fuzz;
 
-static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *flags)
-{
-    *flags = 0;
-    return gpa < RAM ? ((Fuzz *)opaque)->ram + gpa : NULL;
-}
-static void cb_page_code(void *o, uint64_t gpa, bool armed) { }
-static void cb_page_written(void *o, uint64_t gpa, unsigned len) { }
-static uint64_t cb_io_read(void *o, uint64_t gpa, unsigned size) { return gpa; }
-static void cb_io_write(void *o, uint64_t gpa, uint64_t v, unsigned size) { }
-static uint64_t cb_in(void *o, uint16_t port, unsigned size) { return port; }
-static void cb_out(void *o, uint16_t port, uint64_t v, unsigned size) { }
 static bool cb_sysreg_read(void *o, uint32_t reg, uint64_t *ret) { *ret = 0; return reg & 1; }
 static bool cb_sysreg_write(void *o, uint32_t reg, uint64_t v) { return reg & 1; }
-static bool cb_irq(void *o) { return false; }
-static int cb_ack(void *o) { return -1; }
 static uint64_t cb_time(void *o) { return 0; }
-static const TcgCallbacks callbacks = { .page = cb_page, .page_code = cb_page_code, .page_written = cb_page_written, .io_read = cb_io_read, .io_write = cb_io_write,
-                                        .port_in = cb_in, .port_out = cb_out, .sysreg_read = cb_sysreg_read, .sysreg_write = cb_sysreg_write,
-                                        .irq_pending = cb_irq, .irq_ack = cb_ack, .time_counter = cb_time };
+static const TcgCallbacks callbacks = { FUZZ_CALLBACKS, .sysreg_read = cb_sysreg_read, .sysreg_write = cb_sysreg_write, .time_counter = cb_time };
 
 static void cpu_new(Fuzz *f, unsigned n, const CpuType *type, const GuestIsa *isa)
 {
