@@ -194,6 +194,10 @@ bool fp_bin(A64Tr *t, const A64Args *a)
     unsigned log2 = log2_of(a);
     if (a64_fp_trapped(t))
         return true;
+    if (log2 == 1 && av_half_in_line(t, (unsigned)a->k)) {
+        av_put_scalar(t, a->rd, av_half(t, (unsigned)a->k, true, false, av_get(t, a->rn), av_get(t, a->rm), a64_cold(t, slow_bin, a)), 1);
+        return true;
+    }
     if (av_fp_exact(log2)) {
         slow_bin(t, a);
         return true;

@@ -16,6 +16,19 @@ bool fp_cvt(A64Tr *t, const A64Args *a)
     bool dbl = a->k == 1;
     if (a64_fp_trapped(t))
         return true;
+    if (a->k == 3 && log2_of(a) == 2 && !(t->mode & (A64M_FZ | A64M_AHP))) {
+        unsigned slow = a64_cold(t, slow_cvt, a);
+        IrVal x = av_low_elem(t, av_get(t, a->rn), 2);
+        av_check(t, x, false, false, slow);
+        av_put_zeroed(t, a->rd, av_to_halves(t, x, slow), 1);
+        return true;
+    }
+    if (a->k == 0 && log2_of(a) == 1 && !(t->mode & (A64M_FZ | A64M_AHP))) {
+        IrVal x = av_op1(t, VOP_VCVTPH2PS, av_low_elem(t, av_get(t, a->rn), 1), 0);
+        av_check(t, x, false, false, a64_cold(t, slow_cvt, a));
+        av_put_zeroed(t, a->rd, x, 2);
+        return true;
+    }
     if (a->k == 3 || av_fp_exact(log2_of(a))) {
         slow_cvt(t, a);
         return true;

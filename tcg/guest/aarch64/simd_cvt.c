@@ -156,12 +156,19 @@ bool v_fcvtn(A64Tr *t, const A64Args *a)
 {
     if (a64_fp_trapped(t))
         return true;
-    if (!a->size2) {
+    if (!a->size2 && t->mode & (A64M_FZ | A64M_AHP)) {
         slow_narrow(t, a);
         return true;
     }
     unsigned slow = a64_cold(t, slow_narrow, a);
     IrVal x = av_get(t, a->rn);
+    if (!a->size2) {
+        av_check_all(t, x, false, false, slow);
+        IrVal h = av_to_halves(t, x, slow);
+        av_put(t, a->rd, a->q ? av_op2(t, VOP_PUNPCKLQDQ, av_get(t, a->rd), h) : h);
+        av_know(t, a->rd, !a->q, false);
+        return true;
+    }
     av_fz_before(t, A64FZ_TO_SINGLE, true, false, x, 0, 0, slow);
     IrVal r = av_op1(t, VOP_CVTPD2PS, x, 0);
     av_check_all(t, r, false, true, slow);

@@ -62,12 +62,30 @@ static IrVal compute(A64Tr *t, const A64Args *a, bool scalar, IrVal n, IrVal m, 
     return op < FPO_SQRT ? av_fp_binary(t, op, dbl, scalar, n, m, slow) : av_fp_unary(t, op, dbl, scalar, n, slow);
 }
 
+static void half(A64Tr *t, const A64Args *a, Operands how)
+{
+    bool scalar = how & SCALAR, q = av_q(a);
+    unsigned reg = (unsigned)a->rm, base = how & 7, index = base == ELEM ? av_elem(a, &reg) : 0;
+    IrVal n = av_get(t, a->rn), m = base == ONE ? 0 : base == WITH_ZERO ? av_zero(t) : av_get(t, (int)reg);
+    if (base == ELEM)
+        m = av_dup(t, m, 1, index);
+    IrVal r = av_half(t, av_op(a), scalar, q, n, m, a64_cold(t, slow_fn[how], a));
+    if (scalar)
+        av_put_scalar(t, a->rd, r, 1);
+    else
+        av_put_q(t, a->rd, r, q);
+}
+
 static bool plain(A64Tr *t, const A64Args *in, Operands how)
 {
     A64Args a;
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
+    if (av_log2(&a) == 1 && av_half_in_line(t, av_op(&a))) {
+        half(t, &a, how);
+        return true;
+    }
     if (!in_line(&a)) {
         slow_fn[how](t, &a);
         return true;

@@ -1,0 +1,49 @@
+/*
+ * Halves in line: to singles, there the operation, and back with the host's rounding. A single has 2p + 2 of a half's p bits, so rounding twice is
+ * rounding once for all but fused operations, and each exception of the half is raised by one step or the other. As for singles, NaNs and the
+ * smallest normal number go out of line.
+ */
+#include "tcg/guest/aarch64/simd.h"
+
+enum { MXCSR_ROUNDING = 4 };
+
+/* FPCR says otherwise about denormals; or their format is another one. */
+bool av_half_in_line(const A64Tr *t, unsigned op)
+{
+    return !(t->mode & A64M_FZ16) && (op <= FPO_MUL || op == FPO_DIV || op == FPO_NMUL || op == FPO_SQRT || (op >= FPO_MAX && op <= FPO_ABD) || (op >= FPO_CMEQ && op <= FPO_ACGT));
+}
+
+static IrVal to_singles(A64Tr *t, IrVal x, bool high) { return av_op1(t, VOP_VCVTPH2PS, high ? av_op1(t, VOP_PSHUFD, x, 0xee) : x, 0); }
+
+/* Singles to halves in the low half; not NaNs. */
+IrVal av_to_halves(A64Tr *t, IrVal x, unsigned slow)
+{
+    IrVal r = av_op1(t, VOP_VCVTPS2PH, x, MXCSR_ROUNDING);
+    IrVal tiny = av_op2(t, VOP_PCMPEQW, av_op2(t, VOP_PAND, r, av_splat(t, 1, 0x7fff)), av_splat(t, 1, 0x0400));
+    av_any_to(t, tiny, slow);
+    return r;
+}
+
+/* On @n and @m of four halves, or the low one with @scalar, whose other lanes are 0. */
+static IrVal four(A64Tr *t, unsigned op, bool scalar, IrVal n, IrVal m, bool high, unsigned slow)
+{
+    IrVal x = to_singles(t, n, high), y = m ? to_singles(t, m, high) : 0;
+    unsigned plain = op == FPO_ABD ? FPO_SUB : op == FPO_NMUL ? FPO_MUL : op;      /* signs change behind the last rounding */
+    IrVal r = op < FPO_SQRT ? av_fp_binary(t, plain, false, scalar, x, y, slow) : av_fp_unary(t, op, false, scalar, x, slow);
+    if (op >= FPO_CMEQ && op <= FPO_ACGT)
+        return av_op2(t, VOP_PACKSSDW, r, av_zero(t));
+    r = av_to_halves(t, r, slow);
+    if (op == FPO_ABD)
+        return av_op2(t, VOP_PAND, r, av_splat(t, 1, 0x7fff));
+    return op == FPO_NMUL ? av_op2(t, VOP_PXOR, r, av_splat(t, 1, 0x8000)) : r;
+}
+
+IrVal av_half(A64Tr *t, unsigned op, bool scalar, bool q, IrVal n, IrVal m, unsigned slow)
+{
+    if (scalar) {
+        n = av_low_elem(t, n, 1);
+        m = m ? av_low_elem(t, m, 1) : 0;
+    }
+    IrVal r = four(t, op, scalar, n, m, false, slow);
+    return q && !scalar ? av_op2(t, VOP_PUNPCKLQDQ, r, four(t, op, false, n, m, true, slow)) : r;
+}
