@@ -160,8 +160,8 @@ bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
     if (!may_follow(t))
         return false;
     bool back = to == t->t->page_off;
-    unsigned seen = fl && !back ? tcg_branch_seen(t->t, t->next, to) : 0;
-    bool taken = back || !fl || seen == 2;
+    unsigned seen = fl ? tcg_branch_seen(t->t, t->next, to) : 0;
+    bool taken = !fl || seen == 2 || (back && seen != 1);
     if (fl && !back && to <= t->off && seen != 1)        /* the loop of another region */
         return false;
     if (!fl && !back && to <= t->off && tcg_region_at(t->t, to) > SHORT)

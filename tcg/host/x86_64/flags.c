@@ -170,6 +170,12 @@ void gen_defer_flags(Gen *g)
     }
 }
 
+bool gen_flags_from(const Gen *g, IrVal v)
+{
+    unsigned put = g->pending;
+    return put && g->at <= g->defer[put].last && (v == g->defer[put].x || v == g->defer[put].y);
+}
+
 FlagSource gen_flag_source(Gen *g)
 {
     FlagSource f = { 0 };

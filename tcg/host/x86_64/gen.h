@@ -180,6 +180,7 @@ void gen_put_flags(Gen *g, unsigned slot, IrVal fl);
 void gen_set_flags(Gen *g, IrVal fl);            /* EFLAGS now holds fl */
 void gen_defer_flags(Gen *g);                    /* which puts of flags are left to those who look */
 FlagSource gen_flag_source(Gen *g);              /* of the pending put for whoever might look here; op 0: none */
+bool gen_flags_from(const Gen *g, IrVal v);      /* @v is one of its operands */
 void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps);
 void gen_branch(Gen *g, unsigned cc, int64_t label);
 void gen_exits(Gen *g);

@@ -139,6 +139,14 @@ static SlowPath *lookup(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsigned 
     return lookup_span(g, i, addr, t, w, write, 0, 1 << (i->mem & IRM_SIZE));
 }
 
+/* For the result: not what is stored, nor what the slow path makes flags from. */
+static void free_part(Gen *g, IrVal v)
+{
+    const IrInsn *self = &g->u->insn[g->at];
+    if (v != self->b && g->loc[v].kind != L_ADDR && !gen_flags_from(g, v))
+        gen_free_if_dead(g, v);
+}
+
 /* A look-up takes base and displacement; an index is added up before. The value to be stored has its register by now. */
 static Mem lookup_operand(Gen *g, IrVal v)
 {
@@ -147,10 +155,8 @@ static Mem lookup_operand(Gen *g, IrVal v)
         return gen_addr_mem(g, v);
     unsigned r = gen_reg(g, v);
     if (self->op == IR_LD || self->op == IR_ST) {
-        if (i->a != self->b)
-            gen_free_if_dead(g, i->a);
-        if (i->b != self->b)
-            gen_free_if_dead(g, i->b);
+        free_part(g, i->a);
+        free_part(g, i->b);
     }
     return mem_bd(r, 0);
 }
