@@ -65,10 +65,13 @@ static void setup_homes(Gen *g)
     }
 }
 
+/* Needs no place to be kept. */
+static bool made_anew(const Gen *g, IrVal v) { return g->u->insn[v].op == IR_CONST || g->u->insn[v].op == IR_PC; }
+
 /* An address is computed where it is used, or not at all: its operands have to live as long. */
 static bool deferred(const Gen *g, const IrInsn *i)
 {
-    return i->op == IR_LEA && i->type == IRT_I64 && i->a && !i->hint && i->uses && g->u->insn[i->b].op != IR_CONST && i->imm == (int32_t)i->imm &&
+    return i->op == IR_LEA && i->type == IRT_I64 && i->a && !i->hint && i->uses && !made_anew(g, i->b) && i->imm == (int32_t)i->imm &&
            i->imm > -(1 << 30) && i->imm < 1 << 30;
 }
 
@@ -219,8 +222,8 @@ static void spill(Gen *g, unsigned reg)
     g->reg_val[reg] = 0;
     if (!v || g->u->insn[v].last < g->at)
         return;
-    if (g->u->insn[v].op == IR_CONST) {
-        g->loc[v] = (Loc){ L_CONST, 0, 0 };
+    if (made_anew(g, v)) {
+        g->loc[v] = (Loc){ g->u->insn[v].op == IR_PC ? L_PC : L_CONST, 0, 0 };
         return;
     }
     if (back_to_slot(g, v))
@@ -238,7 +241,7 @@ static unsigned last_of(const Gen *g, IrVal v) { return g->u->insn[v].last; }
 /* Which of two values shall leave its register: one that need not be stored, else the one that is used for longer. */
 static bool rather(const Gen *g, IrVal v, IrVal than)
 {
-    bool free_v = g->u->insn[v].op == IR_CONST || slot_holds(g, v), free_than = g->u->insn[than].op == IR_CONST || slot_holds(g, than);
+    bool free_v = made_anew(g, v) || slot_holds(g, v), free_than = made_anew(g, than) || slot_holds(g, than);
     return free_v != free_than ? free_v : last_of(g, v) > last_of(g, than);
 }
 
@@ -308,6 +311,7 @@ static void load_value(Gen *g, IrVal v, unsigned reg)
     Loc l = g->loc[v];
     switch (l.kind) {
     case L_CONST: asm_mov_imm(&g->a, reg, g->u->insn[v].imm); break;
+    case L_PC: gen_pc_into(g, g->u->insn[v].imm, reg); break;
     case L_HOME: case L_TEMP:
         if (l.reg != reg)
             asm_mov_rr(&g->a, reg, l.reg, true);
@@ -363,6 +367,7 @@ void gen_load_place(Gen *g, Loc l, int64_t konst, unsigned reg)
 {
     switch (l.kind) {
     case L_CONST: asm_mov_imm(&g->a, reg, konst); break;
+    case L_PC: gen_pc_into(g, konst, reg); break;
     case L_HOME: case L_TEMP: asm_mov_rr(&g->a, reg, l.reg, true); break;
     case L_SPILL: asm_load(&g->a, reg, gen_spill_mem(g, l.n), true); break;
     case L_SLOT: load_narrow(g, reg, gen_slot_mem(g, l.n), l.reg); break;

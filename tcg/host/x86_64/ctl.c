@@ -140,12 +140,22 @@ static void gen_rget(Gen *g, IrInsn *i)
     gen_alias_add(g, slot, (IrVal)g->at);
 }
 
+void gen_pc_into(Gen *g, int64_t off, unsigned reg)
+{
+    asm_load(&g->a, reg, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), true);
+    if (off)
+        asm_lea(&g->a, reg, mem_bd(reg, (int32_t)off), true);
+}
+
+/* Left to whoever needs it: an access that shares another one's look-up does not. */
 static void gen_pc(Gen *g, IrInsn *i)
 {
+    if (!i->hint) {
+        g->loc[g->at] = (Loc){ L_PC, 0, 0 };
+        return;
+    }
     unsigned dst = gen_dst(g, 0);
-    asm_load(&g->a, dst, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), true);
-    if (i->imm)
-        asm_lea(&g->a, dst, mem_bd(dst, (int32_t)i->imm), true);
+    gen_pc_into(g, i->imm, dst);
     gen_def(g, dst);
 }
 

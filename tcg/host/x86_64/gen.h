@@ -18,7 +18,7 @@ enum { TEMPS = 1 << RAX | 1 << RCX | 1 << RDX | 1 << RSI };
 /* homes in order of rank: the callee-saved ones first */
 static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10, R11 };
 
-typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL, L_XHOME, L_ADDR, L_VCONST } LocKind;   /* ADDR: an LEA not emitted yet */
+typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL, L_XHOME, L_ADDR, L_VCONST, L_PC } LocKind;   /* ADDR: an LEA not emitted yet; PC: the page base and a constant, not added yet */
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
 enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST,
@@ -135,6 +135,7 @@ bool gen_imm32(Gen *g, IrVal v, int32_t *ret);
 void gen_materialise(Gen *g, IrVal v);
 bool gen_defer_lea(Gen *g, const IrInsn *i);
 Mem gen_addr_mem(Gen *g, IrVal v);              /* operands of a deferred LEA in registers */
+void gen_pc_into(Gen *g, int64_t off, unsigned reg);    /* page base plus @off; no flags change */
 /* Where @v is, for code that is made later; in a slot .reg says how many of its bytes: a value may be the low part of what lies there. */
 Loc gen_place(const Gen *g, IrVal v);
 void gen_load_place(Gen *g, Loc l, int64_t konst, unsigned reg);   /* @konst: the value's imm; no flags change */

@@ -54,17 +54,24 @@ unsigned gen_dst_from(Gen *g, IrVal a, IrVal b, IrVal c, unsigned bytes)
     return dst;
 }
 
-/* The home that the result, of 8 or 16 bits, is put into, where the first operand is in it and may be operated on in place: host instructions of that
- * width leave the rest alone. -1: not so. */
-static int part_home(const Gen *g, const IrInsn *i)
+/* The home that the result, of 8 or 16 bits, is put into, if nobody needs what that part of it holds: host instructions of that width leave the rest
+ * alone. -1: not so. */
+static int low_home(const Gen *g, const IrInsn *i)
 {
     unsigned slot = (i->hint & ~(unsigned)IR_HINT_LOW) - 1u;
-    if (!(i->hint & IR_HINT_LOW) || i->type > IRT_I16 || !g->slot_home[slot] || !reg_is(g, i->a, g->slot_home[slot] - 1u) || g->loc[i->a].kind != L_HOME)
+    if (!(i->hint & IR_HINT_LOW) || i->type > IRT_I16 || !g->slot_home[slot])
         return -1;
     for (unsigned n = 0; n < g->n_alias[slot]; n++)
         if (gen_live_after(g, g->alias[slot][n]))
             return -1;
     return g->slot_home[slot] - 1;
+}
+
+/* The same where the first operand is in it and may be operated on in place. */
+static int part_home(const Gen *g, const IrInsn *i)
+{
+    int home = low_home(g, i);
+    return home >= 0 && g->loc[i->a].kind == L_HOME && reg_is(g, i->a, (unsigned)home) ? home : -1;
 }
 
 /* INC and DEC keep C: ADD/SUB of 1 whose flags are only wanted merged over old ones. */
@@ -673,7 +680,8 @@ static void gen_flunpack(Gen *g, IrInsn *i)
 static void gen_cond(Gen *g, IrInsn *i)
 {
     gen_use_flags(g, i->a);
-    unsigned dst = gen_dst(g, 0);
+    int low = low_home(g, i);
+    unsigned dst = low >= 0 ? (unsigned)low : gen_dst(g, 0);
     asm_rr(&g->a, 0x90u | i->aux | M_0F | O_BM, 0, dst);
     gen_def(g, dst);
 }

@@ -108,15 +108,18 @@ static SlowPath *lookup_span(Gen *g, const IrInsn *i, Mem addr, unsigned t, unsi
     bool alone = lo == 0 && hi == size, align = i->mem & IRM_ALIGN;
 
     gen_count_in(g, g->isa->n_helpers + COUNT_LOOKUP, t);
+    bool byte = hi - lo == 1;              /* the first is the last */
     if (addr.disp + lo) {
         first = w;
-        asm_lea(&g->a, w, mem_add(addr, (int32_t)lo), false);
+        asm_lea(&g->a, w, mem_add(addr, (int32_t)lo), byte);
     }
     asm_vrr(&g->a, 0xf0 | M_3A | P_F2, t, NOREG, first);       /* rorx */
     a8(&g->a, TCG_PAGE_BITS - ENTRY_LOG2);
     asm_alu_ri(&g->a, 4, t, (TLB_SIZE - 1) << ENTRY_LOG2, 4);
     Mem last = align && alone ? addr : mem_add(addr, (int32_t)hi - 1);
-    if (last.disp)
+    if (byte && first == w)
+        ;                      /* there already */
+    else if (last.disp)
         asm_lea(&g->a, w, last, true);
     else
         asm_mov_rr(&g->a, w, last.base, true);
