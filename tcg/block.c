@@ -672,6 +672,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     if (!ctx->host->emit(ctx, cpu, u, b)) {
         bool failed = b->dead;
         b->dead = 0;
+        ctx->stats.halved += failed;
         return failed ? 1 : 2;
     }
     log_code(cpu, b, va);

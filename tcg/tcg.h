@@ -245,6 +245,7 @@ void tcg_flush_code(TcgContext *ctx);
 
 typedef struct TcgStats {
     uint64_t regions, region_insns, translations, guest_insns, code_bytes, cache_flushes, invalidations, revivals, tlb_misses, tlb_flushes, jump_misses, run_entries, io_reexec;
+    uint64_t halved;           /* units that the back end could not make as long as the front end had them */
     uint64_t translate_ticks;  /* of TcgConfig.ticks, by vCPUs and worker */
     uint64_t jumps, lookups;   /* indirect jumps, look-ups of the soft TLB by translated code; 0 unless LOG_STATS was on when the context was made */
 } TcgStats;

@@ -452,6 +452,7 @@ static char *tcg_stats_text(void *opaque)
     stats_line(out, "translations", s.translations);
     stats_line(out, "regions (tier 2)", s.regions);
     stats_line(out, "guest instructions in regions", s.region_insns);
+    stats_line(out, "units too long for the back end", s.halved);
     stats_line(out, "guest instructions translated", s.guest_insns);
     stats_line(out, "code bytes", s.code_bytes);
     g_string_append_printf(out, "milliseconds spent translating %.1f\n",
