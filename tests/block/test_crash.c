@@ -320,7 +320,8 @@ static bool verify_content(Crash *c, BlockNode *node, const Flushed *f, guint ev
     int r = block_pread(node, 0, c->buf, size);
     if (r < 0)
         return damage(c, event, "cannot be read: %s", g_strerror(-r));
-    memset(f->data + f->size, 0, DISK_MAX - f->size);
+    if (size > f->size)
+        memset(f->data + f->size, 0, size - f->size);
     for (uint64_t i = 0; i < size; i++) {
         if (i % 512 == 0 && size - i >= 512 && !memcmp(c->buf + i, f->data + i, 512))
             i += 511;
