@@ -138,6 +138,10 @@ static CharDev *open_stdio(Loop *loop, const char *name, const char *arg, char *
 
 static CharDev *open_file(Loop *loop, const char *name, const char *arg, char **ret_note, GError **err)
 {
+    if (!*arg) {
+        g_set_error_literal(err, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "file: takes a path, such as file:console.log");
+        return NULL;
+    }
     int fd = open(arg, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return sys_error(err, errno, "cannot write", arg);

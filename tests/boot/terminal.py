@@ -5,6 +5,7 @@
 """
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import termios
@@ -75,6 +76,26 @@ def case_boot_order(program):
                 assert ('boot menu' in c.text) == menu, c.text
                 hd, dvd = c.text.index('Booting from Hard Disk'), c.text.index('Booting from DVD/CD')
                 assert (dvd < hd) == (order == 'd'), c.text
+
+
+# Words that must be in the one line that says what is wrong.
+BAD = [
+    ('-serial file:', 'takes a path'), ('-serial file:/nonexistent/x', '/nonexistent/x'), ('-serial unix:/nonexistent/x', '/nonexistent/x'),
+    ('-serial foo', "'foo'"), ('-monitor foo', "'foo'"), ('-kernel /nonexistent', 'No such file'), ('-kernel /', 'no regular file'),
+    ('-kernel /etc/passwd', 'not a kernel'), ('-bios /etc/passwd', 'not a firmware'), ('/nonexistent', 'No such file'),
+    ('-hda /', 'directory'), ('-cdrom /nonexistent', 'No such file'), ('-cpu foo', '"foo"'), ('-cpu max,+foo', '"foo"'), ('-M q35', 'q35'), ('-boot x', "'x'"),
+    ('-netdev foo', 'foo'), ('-netdev user', 'id='), ('-device virtio-net-pci,netdev=x', "'x'"), ('-device foo', 'foo'), ('-device ide-cd,foo=1', "'foo'"),
+    ('-device virtio-rng-device', 'does not fit'), ('-D /nonexistent/x -d stats', '/nonexistent/x'), ('-d foo', "'foo'"), ('-display sdl', 'sdl'),
+    ('-M pc,gic-version=3', 'gic-version'), ('-initrd x', '-kernel'), ('-arch foo', 'foo'), ('a b', "'b'"),
+]
+
+
+def case_bad(program):
+    """Bad input is one line that names it, and status 1."""
+    for args, word in BAD:
+        r = subprocess.run(program + ['-S', '-nodefaults'] + args.split(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False)
+        lines = [x for x in r.stderr.splitlines() if not x.startswith('kvm: ') and ': engine ' not in x]
+        assert r.returncode == 1 and len(lines) == 1 and word in lines[0], '%s: status %d, %s' % (args, r.returncode, r.stderr)
 
 
 def case_no_machine(program):
