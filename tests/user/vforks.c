@@ -2,7 +2,6 @@
  * vforked children that are killed at any moment, or die of themselves, many times over: their parent, whose memory they share, must go on as if nothing had
  * been. Each kind runs for a while; how often is not printed.
  */
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -118,21 +117,8 @@ static void killer(void)
     _exit(0);
 }
 
-static void *other_thread(void *stop)
-{
-    while (!__atomic_load_n((int *)stop, __ATOMIC_SEQ_CST)) {
-        struct sigaction sa = { .sa_handler = SIG_DFL };
-        sigaction(SIGUSR2, &sa, NULL);
-        munmap(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096);
-        usleep(100);
-    }
-    return NULL;
-}
-
 int main(void)
 {
-    int stop = 0;
-    pthread_t other;
     setvbuf(stdout, NULL, _IONBF, 0);
     (void)!pipe(orders);
     pid_t pid = fork();
@@ -141,10 +127,6 @@ int main(void)
         killer();
     }
     all("alone");
-    pthread_create(&other, NULL, other_thread, &stop);
-    all("with another thread");
-    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
-    pthread_join(other, NULL);
     close(orders[1]);
     waitpid(pid, NULL, 0);
     return 0;
