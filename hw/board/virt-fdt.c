@@ -1,6 +1,8 @@
 /* Device trees (Devicetree Specification 0.4), written with libfdt. */
+#include <errno.h>
 #include <libfdt.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "hw/board/boot.h"
@@ -164,6 +166,20 @@ static bool adopt(const char *path, GBytes *file, GBytes *made, void *buf, GErro
     return to >= 0 && !r ? fdt_pack(buf) == 0 : fdt_fail(err, path, to < 0 ? to : r);
 }
 
+/* In place: what @path is (a device, a pipe, another's link) stays what it is. */
+static bool dump_to(const char *path, GBytes *tree, GError **err)
+{
+    gsize len;
+    const void *p = g_bytes_get_data(tree, &len);
+    FILE *f = fopen(path, "we");
+    bool ok = f && fwrite(p, 1, len, f) == len;
+    if (f && fclose(f))
+        ok = false;
+    if (!ok)
+        g_set_error(err, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "dumpdtb=%s: %s", path, g_strerror(errno));
+    return ok;
+}
+
 GBytes *virt_fdt_final(const BoardConfig *cfg, GBytes *made, GError **err)
 {
     const char *path = virt_option(cfg, "dtb"), *dump = virt_option(cfg, "dumpdtb");
@@ -177,9 +193,7 @@ GBytes *virt_fdt_final(const BoardConfig *cfg, GBytes *made, GError **err)
         g_bytes_unref(made);
         made = g_bytes_new(buf, fdt_totalsize(buf));
     }
-    gsize len;
-    const void *p = g_bytes_get_data(made, &len);
-    if (dump && !g_file_set_contents(dump, p, (gssize)len, err))
+    if (dump && !dump_to(dump, made, err))
         g_clear_pointer(&made, g_bytes_unref);
     return made;
 }

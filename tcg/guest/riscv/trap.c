@@ -1,4 +1,6 @@
 /* Traps, interrupts, returns (priv 3.1.6-3.1.9, 3.3, 4.1). */
+#include <sched.h>
+
 #include "tcg/guest/riscv/riscv.h"
 
 static uint64_t vectored(uint64_t tvec, uint64_t cause)
@@ -149,6 +151,10 @@ uint64_t riscv_h_wfi(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d
     (void)b, (void)c, (void)d;
     if (s->priv == RISCV_U || (s->priv == RISCV_S && s->mstatus & RISCV_TW))
         riscv_raise(s, RISCV_E_ILLEGAL, a);
+    /* What is pending and cannot be taken now ends the wait at once. Firmware that waits for another hart in such a loop (OpenSBI's hart state
+     * management) must not keep the host's CPU from it. */
+    if (riscv_mip(s) & s->mie)
+        sched_yield();
     s->halted = 1;
     return 0;
 }
