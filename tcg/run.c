@@ -717,6 +717,7 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
     cpu->link = 0;             /* of another run: the state may have changed since */
     __atomic_store_n(&cpu->inside, true, __ATOMIC_SEQ_CST);
     if (_setjmp(cpu->leave_jmp)) {
+        cpu->committed = false;
         if (cpu->leave_why >= 0)
             return ran(cpu, (TcgLeave)cpu->leave_why);
         cpu->link = 0;

@@ -452,6 +452,30 @@ void tcg_store(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, uns
     store_any(cpu, va, value, 1u << size_log2, regime, IO_NOW);
 }
 
+void tcg_store_ready(TcgCpu *cpu, uint64_t va, unsigned len, unsigned regime)
+{
+    uint64_t end = va + len;
+    tcg_probe(cpu, va, len, TCG_WRITE, regime);
+    if (cpu_direct(cpu))
+        return;
+    for (uint64_t p = va, next; p != end; p = next) {
+        bool io, watched;
+        TlbRef r = tlb_get(cpu, p, TCG_WRITE, regime, &io, &watched);
+        next = p + MIN(end - p, TCG_PAGE_SIZE - (p & ~PAGE_MASK));
+        if (io)
+            io_alone(cpu);
+        else if (watched)
+            tcg_code_written(cpu, (r.info->gpa & PAGE_MASK) | (p & ~PAGE_MASK), (unsigned)(next - p));
+    }
+}
+
+void tcg_store_done(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime)
+{
+    cpu->committed = true;
+    tcg_store(cpu, va, value, size_log2, regime);
+    cpu->committed = false;
+}
+
 void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned regime)
 {
     tcg_probe(cpu, va, len, TCG_READ, regime);
@@ -594,21 +618,7 @@ void tcg_slow_native_ld(TcgCpu *cpu)
 void tcg_slow_native_check(TcgCpu *cpu)
 {
     TcgEnv *env = cpu->env;
-    uint64_t va = env->arg[0], end = va + native_size(env);
-    unsigned regime = (unsigned)env->arg[3] >> 8 & 15;
-
-    tcg_probe(cpu, va, native_size(env), TCG_WRITE, regime);
-    if (cpu_direct(cpu))
-        return;
-    for (uint64_t p = va, next; p < end; p = next) {
-        bool io, watched;
-        TlbRef r = tlb_get(cpu, p, TCG_WRITE, regime, &io, &watched);
-        next = MIN(end, (p | ~PAGE_MASK) + 1);
-        if (io)
-            io_alone(cpu);
-        else if (watched)
-            tcg_code_written(cpu, (r.info->gpa & PAGE_MASK) | (p & ~PAGE_MASK), (unsigned)(next - p));
-    }
+    tcg_store_ready(cpu, env->arg[0], native_size(env), (unsigned)env->arg[3] >> 8 & 15);
 }
 
 void tcg_slow_native_st(TcgCpu *cpu)

@@ -292,6 +292,10 @@ void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned 
 void tcg_store_bytes(TcgCpu *cpu, uint64_t va, const void *buf, unsigned len, unsigned regime);
 /* Fault now if [va, va+len) (len <= 8192) cannot be accessed. */
 void tcg_probe(TcgCpu *cpu, uint64_t va, unsigned len, TcgAccess access, unsigned regime);
+/* For a helper that does what cannot be done twice and then stores @len (<= 8192) bytes at @va: tcg_store_ready before that leaves if the store would start
+ * the instruction again, and faults like it; tcg_store_done is that store, which does not leave any more. */
+void tcg_store_ready(TcgCpu *cpu, uint64_t va, unsigned len, unsigned regime);
+void tcg_store_done(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime);
 /* Host address of plain RAM at va, valid for *ret_len bytes (to the end of the page), or NULL: use load/store. For TCG_WRITE the page is untracked RAM.
  * Faults like an access. */
 uint8_t *tcg_host(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, unsigned *ret_len);

@@ -1,6 +1,6 @@
 /*
  * Device accesses in the middle of translations, straight on the translator: each is made once, in order, and whatever the device sets off (a kick, a poke,
- * code that it writes) happens before the next instruction.
+ * code that it writes) happens before the next instruction. What INS and MOVS read from a device is stored once too, where code is.
  */
 #include <glib.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "tests/isa/x86_flat.h"
 
-enum { RAM_SIZE = 4 << 20, PT = 0x1000, CODE = 0x10000, STACK = 0x20000, DEV = 8 << 20, ROUNDS = 4000 };
+enum { RAM_SIZE = 4 << 20, PT = 0x1000, CODE = 0x10000, STACK = 0x20000, PAGE = 0x30000, DEV = 8 << 20, ROUNDS = 4000 };
 
 typedef struct Test {
     uint8_t *ram;
@@ -130,13 +130,74 @@ static bool one(TcgTier tier, uint64_t ret[3])
     return ok;
 }
 
+/* ---- data read from a device where code is, with another vCPU that waits ---- */
+
+static uint64_t fifo(void *opaque)
+{
+    Test *t = opaque;
+    return t->n++;
+}
+static uint64_t fifo_port(void *opaque, uint16_t port, unsigned size) { return fifo(opaque); }
+static uint64_t fifo_mem(void *opaque, uint64_t gpa, unsigned size) { return fifo(opaque); }
+static const TcgCallbacks fifo_callbacks = { .page = cb_page, .io_read = fifo_mem, .io_write = cb_io_write, .port_in = fifo_port, .port_out = flat_out,
+                                             .sysreg_read = flat_sysreg_read, .sysreg_write = flat_sysreg_write, .irq_pending = flat_no_irq, .irq_ack = flat_ack, .time_counter = flat_time };
+
+enum { N_WORDS = 32 };
+/* rdi: the page, esi: rounds. 1: mov byte [rdi], 0xc3; call rdi; push rdi; mov ecx, N_WORDS; mov edx, 0x1f0; rep insw; pop rdi; dec esi; jnz 1b; hlt */
+static const char ins_over_code[] = "\xc6\x07\xc3\xff\xd7\x57\xb9\x20\0\0\0\xba\xf0\x01\0\0\x66\xf3\x6d\x5f\xff\xce\x75\xe8\xf4";
+/* rbx: the device. 1: mov byte [rdi], 0xc3; call rdi; push rdi; push rsi; mov ecx, N_WORDS; mov rsi, rbx; rep movsw; pop rsi; pop rdi; dec esi; jnz 1b; hlt */
+static const char movs_over_code[] = "\xc6\x07\xc3\xff\xd7\x57\x56\xb9\x20\0\0\0\x48\x89\xde\x66\xf3\xa5\x5e\x5f\xff\xce\x75\xe8\xf4";
+/* rdi: the operand of the first. 1: mov eax, imm32; mov edx, 0x1f0; insw; sub edi, 2; dec esi; jnz 1b; hlt */
+static const char ins_over_itself[] = "\xb8\0\0\0\0\xba\xf0\x01\0\0\x66\x6d\x83\xef\x02\xff\xce\x75\xed\xf4";
+
+static bool stored_once(TcgTier tier, unsigned cpus, const char *what, const char *bytes, size_t len, uint64_t rdi, unsigned words)
+{
+    Test t = { .ram = g_aligned_alloc0(1, RAM_SIZE, 4096), .s = g_aligned_alloc0(2, sizeof(X86State), 64) };
+    TcgConfig config = { .cache_size = 16 << 20, .tier = tier };
+    TcgCpu *other = NULL;
+    set_up(&t);
+    memcpy(t.ram + CODE, bytes, len);
+    t.s->gpr[X86_RDI] = rdi;
+    t.s->gpr[X86_RBX] = DEV;
+    t.s->gpr[X86_RSI] = ROUNDS;
+    t.ctx = tcg_new(&config, NULL);
+    t.cpu = tcg_cpu_new(t.ctx, &x86_isa, t.s, &fifo_callbacks, &t);
+    if (cpus > 1)
+        other = tcg_cpu_new(t.ctx, &x86_isa, t.s + 1, &fifo_callbacks, &t);
+    bool ok = tcg_cpu_run(t.cpu, 0) == TCG_LEAVE_HALTED && t.n == (uint64_t)ROUNDS * words;
+    for (unsigned n = 0; n < words; n++) {
+        uint16_t got;
+        memcpy(&got, t.ram + rdi + 2 * n, 2);
+        ok &= got == (uint16_t)(t.n - words + n);
+    }
+    if (!ok)
+        printf("%s, %u vCPUs: read %llu times for %u\n", what, cpus, (unsigned long long)t.n, ROUNDS * words);
+    tcg_cpu_free(other);
+    tcg_cpu_free(t.cpu);
+    tcg_free(t.ctx);
+    g_aligned_free(t.s);
+    g_aligned_free(t.ram);
+    return ok;
+}
+
+static bool all_stored_once(TcgTier tier)
+{
+    bool ok = true;
+    for (unsigned cpus = 1; cpus <= 2; cpus++) {
+        ok &= stored_once(tier, cpus, "INS over code", ins_over_code, sizeof(ins_over_code) - 1, PAGE, N_WORDS);
+        ok &= stored_once(tier, cpus, "MOVS over code", movs_over_code, sizeof(movs_over_code) - 1, PAGE, N_WORDS);
+        ok &= stored_once(tier, cpus, "INS over its unit", ins_over_itself, sizeof(ins_over_itself) - 1, CODE + 1, 1);
+    }
+    return ok;
+}
+
 int main(void)
 {
     static const struct { const char *name; TcgTier tier; } tiers[] = { { "interp", TCG_TIER_INTERP }, { "auto", TCG_TIER_AUTO }, { "tier1", TCG_TIER_1 }, { "tier2", TCG_TIER_2 } };
     uint64_t first[3], got[3];
     bool ok = true;
     for (unsigned n = 0; n < G_N_ELEMENTS(tiers); n++) {
-        bool good = one(tiers[n].tier, n ? got : first) && (!n || !memcmp(first, got, sizeof(got)));
+        bool good = one(tiers[n].tier, n ? got : first) && (!n || !memcmp(first, got, sizeof(got))) && all_stored_once(tiers[n].tier);
         printf("%s: %s\n", tiers[n].name, good ? "ok" : "FAILS");
         ok &= good;
     }

@@ -163,11 +163,14 @@ static uint64_t movs_down(Rep *r, uint64_t m)
     return m;
 }
 
+/* The source may be a device, which is read once. */
 static void movs_one(Rep *r)
 {
     uint64_t from = checked(r, r->seg, reg(r, X86_RSI), false);
-    uint64_t v = tcg_load(r->cpu, from, r->log2, r->regime);
-    tcg_store(r->cpu, checked(r, X86_ES, reg(r, X86_RDI), true), v, r->log2, r->regime);
+    tcg_probe(r->cpu, from, r->size, TCG_READ, r->regime);
+    uint64_t to = checked(r, X86_ES, reg(r, X86_RDI), true);
+    tcg_store_ready(r->cpu, to, r->size, r->regime);
+    tcg_store_done(r->cpu, to, tcg_load(r->cpu, from, r->log2, r->regime), r->log2, r->regime);
 }
 
 static uint64_t movs_some(Rep *r, uint64_t n)
@@ -380,8 +383,8 @@ uint64_t x86_h_ins(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     uint16_t port = (uint16_t)r.s->gpr[X86_RDX];
     x86_h_io_check(state, port, r.size, 0, 0);
     uint64_t to = checked(&r, X86_ES, reg(&r, X86_RDI), true);
-    tcg_probe(r.cpu, to, r.size, TCG_WRITE, r.regime);
-    tcg_store(r.cpu, to, x86_h_in(state, port, r.size, 0, 0), r.log2, r.regime);
+    tcg_store_ready(r.cpu, to, r.size, r.regime);
+    tcg_store_done(r.cpu, to, x86_h_in(state, port, r.size, 0, 0), r.log2, r.regime);
     advance(&r, X86_RDI, 1);
     count_down(&r, 1);
     return !r.rep || remaining(&r) == 0;
