@@ -64,6 +64,7 @@ struct UserThread {
     sigjmp_buf *guard;         /* a copy from or to the guest is under way */
     bool in_vfork;             /* runs on a borrowed thread of the parent */
     bool leaving;              /* ends or executes another program, by a call to the host */
+    struct UserExec *exec;     /* what that program is called with: of a vforked child it stays behind in the parent's memory */
     bool at_map_lock;          /* takes, has or gives back UserProc.map_lock */
     bool keep_registers;       /* the call set them all (sigreturn) */
     uint64_t syscall_nr;       /* as the guest called it, for restarts */
@@ -166,6 +167,7 @@ void user_thread_free(UserThread *t);
 void user_thread_loop(UserThread *t) __attribute__((noreturn));
 int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls, int exit_signal);
 int64_t user_thread_exit(UserThread *t, int status);
+void user_exec_free(UserThread *t);                 /* sys_process.c: what a vforked child, which executes another program now, allocated for that */
 int64_t user_exit_group(UserThread *t, int status);
 
 /* sys_small.c: the futexes that the thread holds are those of a dead one now. */

@@ -85,7 +85,18 @@ static int64_t check_program(const char *path)
     return r;
 }
 
-static int64_t exec_self(UserThread *t, const char *path, GPtrArray *args, GPtrArray *env)
+typedef struct UserExec { GPtrArray *args, *env, *all; char *path; } UserExec;
+
+void user_exec_free(UserThread *t)
+{
+    g_ptr_array_unref(t->exec->args);
+    g_ptr_array_unref(t->exec->env);
+    g_ptr_array_unref(t->exec->all);
+    g_free(t->exec->path);
+}
+
+/* @own: @path, where it goes with the call. */
+static int64_t exec_self(UserThread *t, const char *path, char *own, GPtrArray *args, GPtrArray *env)
 {
     const UserOptions *o = &t->proc->options;
     g_autoptr(GPtrArray) all = g_ptr_array_new();
@@ -102,6 +113,8 @@ static int64_t exec_self(UserThread *t, const char *path, GPtrArray *args, GPtrA
         g_ptr_array_add(all, args->pdata[n]);
     g_ptr_array_add(all, NULL);
     g_ptr_array_add(env, NULL);
+    UserExec exec = { args, env, all, own };
+    t->exec = &exec;
     t->leaving = true;
     r = user_host_syscall(t, SYS_execve, PTR("/proc/self/exe"), PTR(all->pdata), PTR(env->pdata), 0, 0, 0);
     if (r == -ENOENT) {        /* in a chroot without /proc: started there by binfmt_misc, which does it again */
@@ -109,17 +122,19 @@ static int64_t exec_self(UserThread *t, const char *path, GPtrArray *args, GPtrA
         r = user_host_syscall(t, SYS_execve, PTR(path), PTR(args->pdata), PTR(env->pdata), 0, 0, 0);
     }
     t->leaving = false;
+    t->exec = NULL;
     return r;
 }
 
-static int64_t exec_any(UserThread *t, const char *path, uint64_t argv, uint64_t envp)
+static int64_t exec_any(UserThread *t, char *own, uint64_t argv, uint64_t envp)
 {
+    const char *path = own;
     g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free), env = g_ptr_array_new_with_free_func(g_free);
     if (!get_list(t, argv, args) || !get_list(t, envp, env))
         return -EFAULT;
     if (!strcmp(path, "/proc/self/exe"))
         path = t->proc->exe;
-    return exec_self(t, path, args, env);
+    return exec_self(t, path, own, args, env);
 }
 
 int64_t user_sys_execve(UserThread *t, const uint64_t *a)
@@ -142,6 +157,7 @@ int64_t user_sys_execveat(UserThread *t, const uint64_t *a)
         return -ENOENT;
     else
         full = g_strdup_printf("/proc/self/fd/%d%s%s", (int)a[0], path[0] ? "/" : "", path);
+    g_clear_pointer(&path, g_free);
     return exec_any(t, full, a[2], a[3]);
 }
 

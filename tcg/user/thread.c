@@ -188,6 +188,11 @@ static void after_fork(UserThread *t, bool keep_rseq)
     g_ptr_array_set_size(p->threads, 0);
     g_ptr_array_add(p->threads, t);
     t->tid = (int)syscall(SYS_gettid);
+    if (t->in_vfork) {         /* forked by a vforked child: a process as any other, whose actions are those */
+        memcpy(p->action, t->action, sizeof(p->action));
+        t->action = p->action;
+        t->in_vfork = false;
+    }
     user_rseq_forked(t, keep_rseq);
 }
 
@@ -277,6 +282,8 @@ static int64_t new_vfork(UserThread *t, uint64_t flags, uint64_t stack, uint64_t
     bool was_killed = pid > 0 && !t->leaving;
     if (was_killed)
         killed_child(t);
+    else if (pid > 0 && t->exec)
+        user_exec_free(t);
     tcg_nest_end(t->cpu, nest, was_killed);
     munmap(host_stack, VFORK_STACK);
     memcpy(t->state, saved, abi->isa->xlat_offset);

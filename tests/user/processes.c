@@ -2,6 +2,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -65,6 +66,35 @@ static void proc_files(const char *me)
     printf("maps: stack %d heap %d text %d ours %d\n", stack, heap, text, here);
 }
 
+static volatile sig_atomic_t caught;
+static void catches(int sig) { (void)sig; caught++; }
+static void *nothing(void *arg) { return arg; }
+
+/* What a vforked child forks is a process as any other: with threads, and the child's signal actions. */
+static int grandchild(void)
+{
+    pthread_t thread;
+    int e = pthread_create(&thread, NULL, nothing, NULL);
+    if (!e)
+        pthread_join(thread, NULL);
+    raise(SIGUSR1);
+    return e ? 1 : caught == 1 ? 7 : 2;
+}
+
+static void vforked_and_forked(void)
+{
+    struct sigaction sa = { .sa_handler = catches }, now;
+    pid_t pid = vfork();
+    if (!pid) {
+        sigaction(SIGUSR1, &sa, NULL);
+        pid_t inner = fork();
+        _exit(inner ? result(inner) : grandchild());
+    }
+    printf("vforked and forked: %d", result(pid));
+    sigaction(SIGUSR1, NULL, &now);
+    printf(", the parent's action is its own: %d\n", now.sa_handler == SIG_DFL);
+}
+
 /* A vforked child that is killed while it computes, when it has done so for long. */
 static void vforked_and_killed(void)
 {
@@ -110,6 +140,7 @@ int main(int argc, char **argv)
         _exit(9);
     }
     printf("vfork and exec: %d\n", result(pid));
+    vforked_and_forked();
     vforked_and_killed();
     int e = posix_spawn(&pid, "/nonexistent/program", NULL, NULL, args, env);
     printf("spawn of nothing: %s\n", strerror(e));
