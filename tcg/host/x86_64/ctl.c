@@ -254,12 +254,14 @@ static uint8_t *emit_look(Gen *g, int32_t disp, uint32_t imm)
     return at;
 }
 
+static const uint32_t NO_CTX = 0xffffffff;     /* not yet */
+
 /* Equal if the context is @ctx_id and the page is where it was: it may be mapped twice, beside different pages. Direct memory has each page once. */
 static void emit_ctx_look(Gen *g, TcgLink *l, uint32_t ctx_id)
 {
     uint8_t *other = NULL;
     if (!g->ctx->config.direct) {
-        emit_look(g, (int32_t)g->isa->pc_base_offset - STATE_BIAS, g->ctx->region_base);
+        emit_look(g, (int32_t)g->isa->pc_base_offset - STATE_BIAS, ctx_id == NO_CTX ? LINK_NO_PAGE : g->ctx->region_base);
         other = asm_jcc8(&g->a, IRC_NE);
     }
     l->at = emit_look(g, ENV(g, ctx_id).disp, ctx_id);      /* LINK_PAGE behind the other immediate: no alignment in between */
@@ -306,7 +308,7 @@ static void leave_to(Gen *g, int64_t to)
         }
     }
     if (cross) {
-        emit_ctx_look(g, l, 0xffffffff);         /* no context yet */
+        emit_ctx_look(g, l, NO_CTX);
         poll = asm_jcc(&g->a, IRC_NE);
         asm_rm(&g->a, 0x81 | O_W, 0, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS));
         a32(&g->a, (uint32_t)(to & ~(int64_t)(TCG_PAGE_SIZE - 1)));

@@ -13,7 +13,8 @@
  */
 enum { HOST_ADX = 1 };         /* TcgContext.host_has */
 enum { STATE_BIAS = 128, N_HOMES = 9, N_XHOMES = 12 };
-enum { LINK_PAGE = 12 };       /* from the context immediate of a jump to another page back to the page's: imm32, jcc8, cmp m32 */
+enum { LINK_PAGE = 12,         /* from the context immediate of a jump to another page back to the page's: imm32, jcc8, cmp m32 */
+       LINK_NO_PAGE = 1 };     /* the page of no context: pages are aligned */
 enum { TEMPS = 1 << RAX | 1 << RCX | 1 << RDX | 1 << RSI };
 /* homes in order of rank: the callee-saved ones first */
 static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10, R11 };

@@ -369,11 +369,12 @@ static void host_link(TcgContext *ctx, const TcgLink *l, const void *entry)
     store32(at, l->ctx_id);
 }
 
-/* Back to what it was before it was linked. */
+/* Back to what it was before it was linked. No page either: who is between the two comparisons when it is linked again has seen the new one. */
 static void host_unlink(TcgContext *ctx, TcgLink *l)
 {
-    (void)ctx;
     store32(l->at, l->cross ? 0xffffffff : 0);
+    if (l->cross && !ctx->config.direct)
+        store32(l->at - LINK_PAGE, LINK_NO_PAGE);
 }
 
 /* The entry's first five bytes, inside one aligned word, become a jump. */
