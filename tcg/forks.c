@@ -102,12 +102,13 @@ void tcg_fork_free(TcgContext *ctx)
 }
 
 /* ---- a vforked child, on its parent's vCPU ---- */
-typedef struct Nest { jmp_buf leave_jmp; TcgBlock *cur_block; uint64_t code_generation, pc_base; uint32_t link; bool one_insn; } Nest;
+typedef struct Nest { jmp_buf leave_jmp; TcgBlock *cur_block; uint64_t code_generation, pc_base; uint32_t link; bool one_insn, inside; } Nest;
 
 void *tcg_nest_begin(TcgCpu *cpu)
 {
     Nest *n = g_new(Nest, 1);
-    *n = (Nest){ .cur_block = cpu->cur_block, .code_generation = cpu->code_generation, .pc_base = cpu_pc_base(cpu), .link = cpu->link, .one_insn = cpu->one_insn };
+    *n = (Nest){ .cur_block = cpu->cur_block, .code_generation = cpu->code_generation, .pc_base = cpu_pc_base(cpu), .link = cpu->link,
+                  .one_insn = cpu->one_insn, .inside = cpu->inside };
     memcpy(n->leave_jmp, cpu->leave_jmp, sizeof(n->leave_jmp));
     return n;
 }
@@ -159,5 +160,6 @@ void tcg_nest_end(TcgCpu *cpu, const void *saved, bool was_killed)
     cpu_set_pc_base(cpu, n->pc_base);
     cpu->link = n->link;
     cpu->one_insn = n->one_insn;
+    __atomic_store_n(&cpu->inside, n->inside, __ATOMIC_SEQ_CST);       /* a child that died of a signal had left its own run */
     cpu->in_code = false;
 }
