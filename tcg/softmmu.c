@@ -452,6 +452,8 @@ void tcg_store(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, uns
     store_any(cpu, va, value, 1u << size_log2, regime, IO_NOW);
 }
 
+void tcg_commit(TcgCpu *cpu, bool on) { cpu->committed = on; }
+
 void tcg_store_ready(TcgCpu *cpu, uint64_t va, unsigned len, unsigned regime)
 {
     uint64_t end = va + len;
@@ -471,9 +473,9 @@ void tcg_store_ready(TcgCpu *cpu, uint64_t va, unsigned len, unsigned regime)
 
 void tcg_store_done(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime)
 {
-    cpu->committed = true;
+    tcg_commit(cpu, true);
     tcg_store(cpu, va, value, size_log2, regime);
-    cpu->committed = false;
+    tcg_commit(cpu, false);
 }
 
 void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned regime)

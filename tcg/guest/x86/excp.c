@@ -313,6 +313,7 @@ void x86_deliver(X86State *s, const X86Event *event, uint64_t next_rip)
 
     log_event(s, &ev, next_rip);
     s->ev.injected = ev;
+    tcg_commit(x86_cpu(s), true);              /* a stack where code was shall not make it begin again: the pc may be another by now */
     f.ext = x86_ext(s);
     side_effects(s, &ev);
     s->dr_pending = 0;                         /* of the instruction that is given up; accesses of a delivery do not count */
@@ -330,6 +331,7 @@ void x86_deliver(X86State *s, const X86Event *event, uint64_t next_rip)
                 deliver_prot(s, &f);
         }
     }
+    tcg_commit(x86_cpu(s), false);
     s->ev.injected.kind = X86_EVENT_NONE;
     s->ev.int_shadow = 0;
     s->dr_pending = 0;
