@@ -142,7 +142,7 @@ static uint64_t fifo_mem(void *opaque, uint64_t gpa, unsigned size) { return fif
 static const TcgCallbacks fifo_callbacks = { .page = cb_page, .io_read = fifo_mem, .io_write = cb_io_write, .port_in = fifo_port, .port_out = flat_out,
                                              .sysreg_read = flat_sysreg_read, .sysreg_write = flat_sysreg_write, .irq_pending = flat_no_irq, .irq_ack = flat_ack, .time_counter = flat_time };
 
-enum { N_WORDS = 32 };
+enum { N_WORDS = 32, OVER_ROUNDS = 300 };
 /* rdi: the page, esi: rounds. 1: mov byte [rdi], 0xc3; call rdi; push rdi; mov ecx, N_WORDS; mov edx, 0x1f0; rep insw; pop rdi; dec esi; jnz 1b; hlt */
 static const char ins_over_code[] = "\xc6\x07\xc3\xff\xd7\x57\xb9\x20\0\0\0\xba\xf0\x01\0\0\x66\xf3\x6d\x5f\xff\xce\x75\xe8\xf4";
 /* rbx: the device. 1: mov byte [rdi], 0xc3; call rdi; push rdi; push rsi; mov ecx, N_WORDS; mov rsi, rbx; rep movsw; pop rsi; pop rdi; dec esi; jnz 1b; hlt */
@@ -159,19 +159,19 @@ static bool stored_once(TcgTier tier, unsigned cpus, const char *what, const cha
     memcpy(t.ram + CODE, bytes, len);
     t.s->gpr[X86_RDI] = rdi;
     t.s->gpr[X86_RBX] = DEV;
-    t.s->gpr[X86_RSI] = ROUNDS;
+    t.s->gpr[X86_RSI] = OVER_ROUNDS;
     t.ctx = tcg_new(&config, NULL);
     t.cpu = tcg_cpu_new(t.ctx, &x86_isa, t.s, &fifo_callbacks, &t);
     if (cpus > 1)
         other = tcg_cpu_new(t.ctx, &x86_isa, t.s + 1, &fifo_callbacks, &t);
-    bool ok = tcg_cpu_run(t.cpu, 0) == TCG_LEAVE_HALTED && t.n == (uint64_t)ROUNDS * words;
+    bool ok = tcg_cpu_run(t.cpu, 0) == TCG_LEAVE_HALTED && t.n == (uint64_t)OVER_ROUNDS * words;
     for (unsigned n = 0; n < words; n++) {
         uint16_t got;
         memcpy(&got, t.ram + rdi + 2 * n, 2);
         ok &= got == (uint16_t)(t.n - words + n);
     }
     if (!ok)
-        printf("%s, %u vCPUs: read %llu times for %u\n", what, cpus, (unsigned long long)t.n, ROUNDS * words);
+        printf("%s, %u vCPUs: read %llu times for %u\n", what, cpus, (unsigned long long)t.n, OVER_ROUNDS * words);
     tcg_cpu_free(other);
     tcg_cpu_free(t.cpu);
     tcg_free(t.ctx);
