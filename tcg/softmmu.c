@@ -452,7 +452,12 @@ void tcg_store(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, uns
     store_any(cpu, va, value, 1u << size_log2, regime, IO_NOW);
 }
 
-void tcg_commit(TcgCpu *cpu, bool on) { cpu->committed = on; }
+bool tcg_commit(TcgCpu *cpu, bool on)
+{
+    bool was = cpu->committed;
+    cpu->committed = on;
+    return was;
+}
 
 void tcg_store_ready(TcgCpu *cpu, uint64_t va, unsigned len, unsigned regime)
 {
@@ -473,9 +478,9 @@ void tcg_store_ready(TcgCpu *cpu, uint64_t va, unsigned len, unsigned regime)
 
 void tcg_store_done(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime)
 {
-    tcg_commit(cpu, true);
+    bool was = tcg_commit(cpu, true);
     tcg_store(cpu, va, value, size_log2, regime);
-    tcg_commit(cpu, false);
+    tcg_commit(cpu, was);
 }
 
 void tcg_load_bytes(TcgCpu *cpu, uint64_t va, void *buf, unsigned len, unsigned regime)

@@ -296,8 +296,9 @@ void tcg_probe(TcgCpu *cpu, uint64_t va, unsigned len, TcgAccess access, unsigne
  * the instruction again, and faults like it; tcg_store_done is that store, which does not leave any more. */
 void tcg_store_ready(TcgCpu *cpu, uint64_t va, unsigned len, unsigned regime);
 void tcg_store_done(TcgCpu *cpu, uint64_t va, uint64_t value, unsigned size_log2, unsigned regime);
-/* The same for all stores until it is off again, or the helper is left by a fault: what began cannot begin again, and translated code is left behind it. */
-void tcg_commit(TcgCpu *cpu, bool on);
+/* The same for all stores until it is off again, or the helper is left by a fault: what began cannot begin again, and translated code is left behind it.
+ * Returns what it was, to be set again. */
+bool tcg_commit(TcgCpu *cpu, bool on);
 /* Host address of plain RAM at va, valid for *ret_len bytes (to the end of the page), or NULL: use load/store. For TCG_WRITE the page is untracked RAM.
  * Faults like an access. */
 uint8_t *tcg_host(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime, unsigned *ret_len);

@@ -188,7 +188,7 @@ void x86_task_switch(X86State *s, uint16_t sel, X86TaskCause cause, uint64_t nex
         x86_raise_err(s, X86_TS, (tr->sel & 0xfffc) | ext);
     probe(s, tr->base, old_wide, &t, nests);
     read_task(s, &t);
-    tcg_commit(x86_cpu(s), true);
+    bool was = tcg_commit(x86_cpu(s), true);   /* an event by a task gate is not done yet */
     if (cause == X86_TASK_JMP || cause == X86_TASK_IRET)
         x86_desc_unmark(s, tr->sel, 2);
     if (cause == X86_TASK_IRET)
@@ -215,7 +215,7 @@ void x86_task_switch(X86State *s, uint16_t sel, X86TaskCause cause, uint64_t nex
     if (t.trap)                                /* T bit: #DB before the first instruction, DR6.BT */
         s->ev.pending = (X86Event){ .kind = X86_EVENT_EXCEPTION, .vector = X86_DB, .has_payload = 1, .payload = 1 << 15 };
     x86_mode_changed(s);
-    tcg_commit(x86_cpu(s), false);
+    tcg_commit(x86_cpu(s), was);
     if (t.trap)
         tcg_cpu_poke(x86_cpu(s));
 }
