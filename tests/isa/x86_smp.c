@@ -64,25 +64,31 @@ static unsigned put(Test *t, unsigned at, const char *bytes, unsigned n)
 }
 #define PUT(t, at, bytes) ((at) = put(t, at, bytes, sizeof(bytes) - 1))
 
-/* rdi: the routine's page, rsi: the flag. Both sides fetch them from registers set here. */
+/* The reader at CODE and the writer behind it. rdi: the routine's page, rsi: the flag, ecx and r9: rounds, ebx and r8: 0. Returns the reader's rax. */
+static uint64_t read_and_write(Test *t, unsigned page, unsigned rounds)
+{
+    memset(t->ram + FLAG, 0, 4);
+    for (int n = 0; n < 2; n++) {
+        uint64_t *r = t->side[n].s->gpr;
+        r[X86_RDI] = page;
+        r[X86_RSI] = FLAG;
+        r[X86_RCX] = r[9] = rounds;
+        r[X86_RBX] = r[8] = 0;
+    }
+    both(t, CODE, CODE + 0x100);
+    return t->side[0].s->gpr[X86_RAX];
+}
+
 static bool cross_modify(Test *t, unsigned page, unsigned rounds)
 {
     unsigned a = CODE, w = CODE + 0x100;
-    uint32_t flag = 0;
     /* the routine: mov eax, imm32; ret */
     put(t, page, "\xb8\0\0\0\0\xc3", 6);
-    memcpy(t->ram + FLAG, &flag, 4);
     /* reader: 1: call rdi; cmp dword [rsi], 0; je 1b; cpuid; call rdi; hlt */
     PUT(t, a, "\xff\xd7\x83\x3e\x00\x74\xf9\x53\x31\xc0\x0f\xa2\x5b\xff\xd7\xf4");
     /* writer: ecx counts: 1: mov [rdi+1], ecx; dec ecx; jnz 1b; mov dword [rdi+1], 0x12345678; mov dword [rsi], 1; hlt */
     PUT(t, w, "\x89\x4f\x01\xff\xc9\x75\xf9\xc7\x47\x01\x78\x56\x34\x12\xc7\x06\x01\x00\x00\x00\xf4");
-    for (int n = 0; n < 2; n++) {
-        t->side[n].s->gpr[X86_RDI] = page;
-        t->side[n].s->gpr[X86_RSI] = FLAG;
-        t->side[n].s->gpr[X86_RCX] = rounds;
-    }
-    both(t, CODE, CODE + 0x100);
-    uint64_t got = t->side[0].s->gpr[X86_RAX];
+    uint64_t got = read_and_write(t, page, rounds);
     if (got == 0x12345678)
         return true;
     printf("page %#x: the reader executed %#llx after the writer was done\n", page, (unsigned long long)got);
@@ -93,24 +99,15 @@ static bool cross_modify(Test *t, unsigned page, unsigned rounds)
 static bool hot_modify(Test *t, unsigned page, unsigned rounds, bool self)
 {
     unsigned a = CODE, w = CODE + 0x100;
-    uint32_t flag = 0;
     if (self)                  /* 1: mov eax, imm32; mov edx, imm32; cmp edx, ebx; jne 2f; inc ebx; mov [rdi+6], ebx; cmp dword [rsi], 0; je 1b; ret; 2: mov eax, 0xbad; ret */
         put(t, page, "\xb8\0\0\0\0\xba\0\0\0\0\x39\xda\x75\x0b\xff\xc3\x89\x5f\x06\x83\x3e\x00\x74\xe8\xc3\xb8\xad\x0b\0\0\xc3", 31);
     else                       /* 1: mov eax, imm32; cmp dword [rsi], 0; je 1b; ret */
         put(t, page, "\xb8\0\0\0\0\x83\x3e\x00\x74\xf6\xc3", 11);
-    memcpy(t->ram + FLAG, &flag, 4);
     /* reader: call rdi; cpuid; call rdi; hlt */
     PUT(t, a, "\xff\xd7\x53\x31\xc0\x0f\xa2\x5b\xff\xd7\xf4");
     /* writer: 1: mov [rdi+1], ecx; mov edx, 300; 2: dec edx; jnz 2b; dec ecx; jnz 1b; mov dword [rdi+1], 0x12345678; mov dword [rsi], 1; hlt */
     PUT(t, w, "\x89\x4f\x01\xba\x2c\x01\x00\x00\xff\xca\x75\xfc\xff\xc9\x75\xf0\xc7\x47\x01\x78\x56\x34\x12\xc7\x06\x01\x00\x00\x00\xf4");
-    for (int n = 0; n < 2; n++) {
-        t->side[n].s->gpr[X86_RDI] = page;
-        t->side[n].s->gpr[X86_RSI] = FLAG;
-        t->side[n].s->gpr[X86_RCX] = rounds;
-        t->side[n].s->gpr[X86_RBX] = 0;
-    }
-    both(t, CODE, CODE + 0x100);
-    uint64_t got = t->side[0].s->gpr[X86_RAX];
+    uint64_t got = read_and_write(t, page, rounds);
     if (got == 0x12345678)
         return true;
     printf("page %#x: the loop%s executed %#llx\n", page, self ? ", which writes itself," : "", (unsigned long long)got);
@@ -124,22 +121,13 @@ static bool hot_modify(Test *t, unsigned page, unsigned rounds, bool self)
 static bool late_modify(Test *t, unsigned page, unsigned rounds)
 {
     unsigned a = CODE, w = CODE + 0x100;
-    uint32_t flag = 0;
     /* 0: mov ecx, 3000; 1: dec ecx; jnz 1b; mov eax, imm32; inc ebx; mov [rdi+20], bl; mov edx, imm32; cmp dl, bl; jne 2f; cmp dword [rsi], 0; je 0b; ret; 2: mov eax, 0xbad; ret */
     put(t, page, "\xb9\xb8\x0b\0\0\xff\xc9\x75\xfc\xb8\0\0\0\0\xff\xc3\x88\x5f\x14\xba\0\0\0\0\x38\xda\x75\x06\x83\x3e\x00\x74\xdf\xc3\xb8\xad\x0b\0\0\xc3", 40);
-    memcpy(t->ram + FLAG, &flag, 4);
     /* reader: call rdi; hlt */
     PUT(t, a, "\xff\xd7\xf4");
     /* writer: 1: mov [rdi+10], cl; mov edx, 3000; 2: dec edx; jnz 2b; dec ecx; jnz 1b; mov dword [rsi], 1; hlt */
     PUT(t, w, "\x88\x4f\x0a\xba\xb8\x0b\x00\x00\xff\xca\x75\xfc\xff\xc9\x75\xf0\xc7\x06\x01\x00\x00\x00\xf4");
-    for (int n = 0; n < 2; n++) {
-        t->side[n].s->gpr[X86_RDI] = page;
-        t->side[n].s->gpr[X86_RSI] = FLAG;
-        t->side[n].s->gpr[X86_RCX] = rounds;
-        t->side[n].s->gpr[X86_RBX] = 0;
-    }
-    both(t, CODE, CODE + 0x100);
-    if (t->side[0].s->gpr[X86_RAX] < 256)
+    if (read_and_write(t, page, rounds) < 256)
         return true;
     printf("page %#x: a loop in which another vCPU writes did not execute what it wrote itself\n", page);
     return false;
@@ -149,22 +137,13 @@ static bool late_modify(Test *t, unsigned page, unsigned rounds)
 static bool behind_cpuid(Test *t, unsigned page, unsigned rounds)
 {
     unsigned a = CODE, w = CODE + 0x100;
-    uint32_t flag = 0;
     /* 1: mov r8d, [rsi]; xor eax, eax; cpuid; mov eax, imm32; sub ax, r8w; js 2f; cmp r8d, r9d; jne 1b; ret; 2: mov eax, 0xbad; ret */
     put(t, page, "\x44\x8b\x06\x31\xc0\x0f\xa2\xb8\0\0\0\0\x66\x44\x29\xc0\x78\x06\x45\x39\xc8\x75\xe9\xc3\xb8\xad\x0b\0\0\xc3", 30);
-    memcpy(t->ram + FLAG, &flag, 4);
     /* reader: call rdi; hlt */
     PUT(t, a, "\xff\xd7\xf4");
     /* writer: 1: inc r8d; mov [rdi+8], r8w; mov [rsi], r8d; mov ecx, 3000; 2: dec ecx; jnz 2b; cmp r8d, r9d; jne 1b; hlt */
     PUT(t, w, "\x41\xff\xc0\x66\x44\x89\x47\x08\x44\x89\x06\xb9\xb8\x0b\x00\x00\xff\xc9\x75\xfc\x45\x39\xc8\x75\xe7\xf4");
-    for (int n = 0; n < 2; n++) {
-        t->side[n].s->gpr[X86_RDI] = page;
-        t->side[n].s->gpr[X86_RSI] = FLAG;
-        t->side[n].s->gpr[8] = 0;
-        t->side[n].s->gpr[9] = rounds;
-    }
-    both(t, CODE, CODE + 0x100);
-    if (t->side[0].s->gpr[X86_RAX] != 0xbad)
+    if (read_and_write(t, page, rounds) != 0xbad)
         return true;
     printf("page %#x: version %u was not executed behind CPUID\n", page, (unsigned)t->side[0].s->gpr[8]);
     return false;
