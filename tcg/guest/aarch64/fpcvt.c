@@ -45,17 +45,27 @@ bool fp_cvt(A64Tr *t, const A64Args *a)
 /* ---- to integers ---- */
 static IrVal rounded(A64Tr *t, bool dbl, IrVal x, unsigned mode) { return av_op2i(t, dbl ? VOP_ROUNDSD : VOP_ROUNDSS, av_zero(t), x, mode); }
 
+/* To nearest with ties away: what is missing to the next integer towards zero, doubled, is -1, 0 or 1 towards zero. Every step is exact. */
+IrVal av_nearest_away(A64Tr *t, bool dbl, bool scalar, IrVal x)
+{
+    static const uint16_t vop[3][4] = { { VOP_ROUNDPS, VOP_ROUNDPD, VOP_ROUNDSS, VOP_ROUNDSD }, { VOP_ADDPS, VOP_ADDPD, VOP_ADDSS, VOP_ADDSD },
+                                        { VOP_SUBPS, VOP_SUBPD, VOP_SUBSS, VOP_SUBSD } };
+    enum { QUIETLY_TO_ZERO = 11 };
+    unsigned form = scalar * 2u + dbl;
+    IrVal whole = scalar ? av_op2i(t, vop[0][form], x, x, QUIETLY_TO_ZERO) : av_op1(t, vop[0][form], x, QUIETLY_TO_ZERO);
+    IrVal rest = av_op2(t, vop[2][form], x, whole), twice = av_op2(t, vop[1][form], rest, rest);
+    return av_op2(t, vop[1][form], whole, scalar ? av_op2i(t, vop[0][form], twice, twice, QUIETLY_TO_ZERO) : av_op1(t, vop[0][form], twice, QUIETLY_TO_ZERO));
+}
+
 /* The host answers INT_MIN to what does not fit; for unsigned ones the encoding says beforehand whether it does. */
 IrVal av_to_int(A64Tr *t, unsigned op, bool dbl, bool wide, IrVal x, unsigned slow)
 {
-    static const uint8_t mode[] = { [FPR_NEAREST] = 0, [FPR_UP] = 2, [FPR_DOWN] = 1, [FPR_ZERO] = 3 };
+    static const uint8_t mode[] = { [FPR_NEAREST] = 0, [FPR_UP] = 2, [FPR_DOWN] = 1, [FPR_ZERO] = 3, [FPR_AWAY] = 3 };
     IrUnit *u = t->u;
     unsigned how = (op - A64V_FCVTNS) / 2, vop = dbl ? VOP_CVTTSD2SI : VOP_CVTTSS2SI;
     bool sign = !((op - A64V_FCVTNS) & 1);
-    if (how == FPR_AWAY)
-        return 0;
     av_fz_before(t, A64FZ_PLAIN, dbl, true, x, 0, 0, slow);
-    IrVal r = how == FPR_ZERO ? x : rounded(t, dbl, x, mode[how] | 8), v;
+    IrVal r = how == FPR_ZERO ? x : how == FPR_AWAY ? av_nearest_away(t, dbl, true, x) : rounded(t, dbl, x, mode[how] | 8), v;
     if (sign) {
         IrType type = a64_type(wide);
         v = ir_vop(u, type, vop, r, 0, 0, 0);
@@ -87,13 +97,10 @@ bool fp_toint(A64Tr *t, const A64Args *a)
     unsigned log2 = log2_of(a);
     if (a64_fp_trapped(t))
         return true;
-    IrVal v = 0;
-    if (!av_fp_exact(log2))
-        v = av_to_int(t, (unsigned)a->k, log2 == 3, a->sf, av_get(t, a->rn), a64_cold(t, slow_toint, a));
-    if (v)
-        a64_put_r(t, a->sf, a->rd, v);
-    else
+    if (av_fp_exact(log2))
         slow_toint(t, a);
+    else
+        a64_put_r(t, a->sf, a->rd, av_to_int(t, (unsigned)a->k, log2 == 3, a->sf, av_get(t, a->rn), a64_cold(t, slow_toint, a)));
     return true;
 }
 

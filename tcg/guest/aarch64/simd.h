@@ -184,6 +184,8 @@ void av_any_to(A64Tr *t, IrVal v, unsigned slow);
 IrVal av_fp_binary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, IrVal m, unsigned slow);
 /* @x rounded to integers by FPO_RINT @op; SQRT, ABS, NEG too. */
 IrVal av_fp_unary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal x, unsigned slow);
-/* Low element of @x to an integer of 32 or 64 bits by A64V_FCVT @op; 0: no such code. And back. */
+/* @x rounded to the nearest integer, ties away from zero; NaN for infinities, 0 without its sign. No flag but their invalid operation. */
+IrVal av_nearest_away(A64Tr *t, bool dbl, bool scalar, IrVal x);
+/* Low element of @x to an integer of 32 or 64 bits by A64V_FCVT @op. And back. */
 IrVal av_to_int(A64Tr *t, unsigned op, bool dbl, bool wide, IrVal x, unsigned slow);
 IrVal av_from_int(A64Tr *t, bool sign, bool dbl, bool wide, IrVal x, unsigned slow);

@@ -13,20 +13,21 @@ static void slow_s(A64Tr *t, const A64Args *a) { av_cvt_helper(t, a, AVD_SCALAR,
 /* ---- float and integer, four or two singles ---- */
 static IrVal singles_to_int(A64Tr *t, unsigned op, IrVal x, unsigned slow)
 {
-    static const uint8_t mode[] = { [FPR_NEAREST] = 0, [FPR_UP] = 2, [FPR_DOWN] = 1, [FPR_ZERO] = 3 };
+    static const uint8_t mode[] = { [FPR_NEAREST] = 0, [FPR_UP] = 2, [FPR_DOWN] = 1, [FPR_ZERO] = 3, [FPR_AWAY] = 3 };
+    enum { GE = 13, ORDERED = 7 };
     unsigned how = (op - A64V_FCVTNS) / 2;
     bool sign = !((op - A64V_FCVTNS) & 1);
-    if (how == FPR_AWAY)
-        return 0;
     av_fz_before(t, A64FZ_PLAIN, false, false, x, 0, 0, slow);
-    IrVal r = how == FPR_ZERO ? x : av_op1(t, VOP_ROUNDPS, x, mode[how] | 8);
+    IrVal r = how == FPR_ZERO ? x : how == FPR_AWAY ? av_nearest_away(t, false, false, x) : av_op1(t, VOP_ROUNDPS, x, mode[how] | 8);
     if (!sign) {               /* 0 <= x < 2^31, by the encoding */
         IrVal k = ir_vconst(t->u, 0x4f0000004f000000ull, 0x4f0000004f000000ull);
         av_any_to(t, av_op2(t, VOP_PCMPEQD, av_op2(t, VOP_PMAXUD, r, k), r), slow);
     }
     IrVal v = av_op1(t, VOP_CVTTPS2DQ, r, 0);
-    if (sign)
-        av_any_to(t, av_op2(t, VOP_PCMPEQD, v, av_splat(t, 2, 1ull << 31)), slow);
+    if (sign) {                /* INT_MIN where it does not fit: its complement for what is too large, 0 for NaN */
+        v = av_op2(t, VOP_PXOR, v, av_op2i(t, VOP_CMPPS, x, av_splat(t, 2, 0x4f000000), GE));
+        v = av_op2(t, VOP_PAND, v, av_op2i(t, VOP_CMPPS, x, x, ORDERED));
+    }
     if (how != FPR_ZERO)
         av_op1(t, VOP_ROUNDPS, x, mode[how]);      /* only for the inexact flag */
     return v;
@@ -48,16 +49,11 @@ static IrVal doubles(A64Tr *t, unsigned op, IrVal x, unsigned slow)
             IrVal i = n ? ir_vop(t->u, IRT_I64, VOP_PEXTRD, x, 0, 0, 1) : ir_vop(t->u, IRT_I64, VOP_MOVDTOI, x, 0, 0, 0);
             r[n] = av_from_int(t, op == A64V_SCVTF, true, true, i, slow);
         } else {
-            IrVal i = av_to_int(t, op, true, true, n ? av_op1(t, VOP_PSHUFD, x, 0xee) : x, slow);
-            if (!i)
-                return 0;
-            r[n] = av_op1(t, VOP_MOVD, i, 0);
+            r[n] = av_op1(t, VOP_MOVD, av_to_int(t, op, true, true, n ? av_op1(t, VOP_PSHUFD, x, 0xee) : x, slow), 0);
         }
     }
     return av_op2(t, VOP_PUNPCKLQDQ, r[0], r[1]);
 }
-
-static bool away(unsigned op) { return op == A64V_FCVTAS || op == A64V_FCVTAU; }
 
 bool v_fcvt(A64Tr *t, const A64Args *in)
 {
@@ -67,7 +63,7 @@ bool v_fcvt(A64Tr *t, const A64Args *in)
         return ret;
     unsigned op = av_op(&a);
     bool q = av_q(&a);
-    if (away(op) || av_fp_exact(av_log2(&a))) {
+    if (av_fp_exact(av_log2(&a))) {
         slow_v(t, &a);
         return true;
     }
@@ -88,7 +84,7 @@ bool s_fcvt(A64Tr *t, const A64Args *in)
         return ret;
     unsigned op = av_op(&a), log2 = av_log2(&a);
     bool dbl = log2 == 3;
-    if (away(op) || av_fp_exact(log2)) {
+    if (av_fp_exact(log2)) {
         slow_s(t, &a);
         return true;
     }
