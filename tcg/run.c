@@ -55,7 +55,7 @@ bool tcg_host_signal(int sig, const void *siginfo, void *ucontext)
     if (!cpu || !cpu->in_code || si->si_code <= 0)
         return false;
     int64_t off;
-    if (cpu->ctx->host->fault && cpu->ctx->host->fault(cpu, uc, &off))
+    if (cpu->ctx->host->fault && cpu->ctx->host->fault(cpu, uc, sig != SIGFPE, &off))
         cpu->env->cur_off = (int32_t)off;
     if (sig == SIGFPE) {
         cpu->fpe_code = si->si_code;

@@ -114,8 +114,8 @@ typedef struct TcgBlock {
     TcgPart part[];            /* the first one begins at gpa */
 } TcgBlock;
 
-/* Host code up to @end (bytes from the block's entry) belongs to the guest instruction at page offset @off. */
-typedef struct TcgFaultAt { uint32_t end; int32_t off; } TcgFaultAt;
+/* Host code up to @end (bytes from the block's entry) belongs to the guest instruction at page offset @off. more: the host back end's. */
+typedef struct TcgFaultAt { uint32_t end; int32_t off; uint32_t more; } TcgFaultAt;
 
 /* A patchable direct jump. page: low half of where its page is, when it was made last. */
 /* check: not a jump, but a region's look whether the page at @off is still @gpa, which holds in context ctx_id; on another way out of there it may be renewed. */
@@ -172,8 +172,8 @@ typedef struct HostOps {
     void *(*count)(TcgContext *ctx, TcgBlock *b);
     void (*free)(TcgContext *ctx);
     /* Direct memory: the host fault of @ucontext is in @cpu's translated code: guest registers to the state, *ret_off = the instruction's page
-     * offset. False: not in translated code (then both are in their places already). NULL: never is. */
-    bool (*fault)(TcgCpu *cpu, const void *ucontext, int64_t *ret_off);
+     * offset. False: not in translated code (then both are in their places already), or no access's (@access: it is not a trap of arithmetic). NULL: never is. */
+    bool (*fault)(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret_off);
     /* The same for homes of vector slots, after any host signal in translated code. NULL: there are none. */
     void (*vectors)(TcgCpu *cpu, const void *ucontext);
     bool raw_ir;               /* wants the front end's IR without passes */

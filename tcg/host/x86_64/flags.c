@@ -3,7 +3,8 @@
  * (loc). A value that is only in EFLAGS is saved the moment EFLAGS is about to change and somebody still needs it.
  *
  * A put of flags to their slot that is overwritten by another one, with only memory accesses and conditional branches in between,
- * is left to those: the slow path of the access and the way out of the branch make the flags again from operands that are kept so long.
+ * is left to those: the slow path of the access (with direct memory the host's signal, faults.c) and the way out of the branch make the flags again from
+ * operands that are kept so long.
  */
 #include "tcg/host/x86_64/gen.h"
 
@@ -146,8 +147,7 @@ void gen_defer_flags(Gen *g)
     unsigned put = 0, last = 0;
     g->pending = 0;
     memset(g->defer, 0, u->n * sizeof(g->defer[0]));
-    if (g->ctx->config.direct)
-        return;                /* a host fault finds the state as it is */
+    bool direct = g->ctx->config.direct;
     for (unsigned at = 1; at < u->n; at++) {
         const IrInsn *i = &u->insn[at];
         uint8_t how = ir_op_info[i->op].flags;
@@ -162,7 +162,8 @@ void gen_defer_flags(Gen *g)
             }
             put = at;
             last = 0;
-        } else if (how & IRF_X || i->op == IR_CALL || i->op == IR_NATIVE || (i->op == IR_RGET && i->type == IRT_FL)) {
+        } else if (how & IRF_X || i->op == IR_CALL || i->op == IR_NATIVE || (i->op == IR_RGET && i->type == IRT_FL) ||
+                   (direct && (i->op == IR_HOST || i->op == IR_ARMW || i->op == IR_CAS))) {
             put = 0;
         } else if (how & IRF_M || branch(i)) {
             last = at;

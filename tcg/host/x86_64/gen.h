@@ -117,6 +117,8 @@ typedef struct Gen {
     unsigned n_slow;
     TcgFaultAt fault[IR_MAX_INSNS];   /* direct memory */
     unsigned n_fault;
+    FlagSource fault_flags[IR_MAX_INSNS];   /* of faults: .more - 1 */
+    unsigned n_fault_flags;
     uint8_t *entry;            /* of the unit, writable view */
     uint8_t *vconst;           /* its 128-bit constants, in front of it */
     bool failed;
@@ -174,6 +176,14 @@ void gen_find_groups(Gen *g);
 void gen_side_exit(Gen *g, int64_t off);         /* ctl.c: to a block that does the guest instruction at page offset @off (of this unit) otherwise */
 void gen_free_group(Gen *g);                     /* behind the last access of its group */
 
+/* faults.c */
+/* Direct memory, behind an access: what was emitted since the last note belongs to the guest instruction under way, should the host fault in it. @f: the
+ * pending put of flags, gen_flag_source in front of the access, when every place was as it is there. */
+void gen_note_fault(Gen *g, const FlagSource *f);
+void gen_keep_faults(Gen *g);                    /* for the finished block */
+bool gen_host_fault(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret_off);   /* HostOps */
+void gen_host_vectors(TcgCpu *cpu, const void *ucontext);
+
 /* flags.c */
 void gen_clobber_flags(Gen *g);                  /* about to emit something that changes EFLAGS */
 void gen_use_flags(Gen *g, IrVal fl);            /* EFLAGS = fl */
@@ -202,7 +212,6 @@ bool gen_native(Gen *g, IrInsn *i);
 void gen_native_slow(Gen *g, const SlowPath *s);
 /* Host operand of @size bytes at guest address value @v; *ret_slow: to be filled, NULL with direct memory. What it emits clobbers EFLAGS. */
 Mem gen_guest_mem(Gen *g, const IrInsn *i, IrVal v, unsigned size, bool write, SlowPath **ret_slow);
-void gen_note_fault(Gen *g);                     /* behind the instruction that uses it */
 SlowPath *gen_slow_new(Gen *g);
 void gen_slow_head(Gen *g, const SlowPath *s);
 void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk);

@@ -1,7 +1,6 @@
 /* The x86-64 host: common thunks, one unit to code, links between units. */
 #include <cpuid.h>
 #include <string.h>
-#include <ucontext.h>
 
 #include "tcg/host/x86_64/gen.h"
 
@@ -306,7 +305,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     g->isa = cpu->isa;
     g->env = (int32_t)cpu->isa->xlat_offset - STATE_BIAS;
     g->regime = cpu->isa->regime(b->mode);
-    g->n_fix = g->n_slow = g->n_fault = g->n_exit = 0;
+    g->n_fix = g->n_slow = g->n_fault = g->n_fault_flags = g->n_exit = 0;
     g->fpu_live = false;
     g->failed = false;
     g->insn_off = (int64_t)(b->gpa & (TCG_PAGE_SIZE - 1));
@@ -339,8 +338,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     b->host_len = (uint32_t)(g->a.p - entry);
     b->first_link = links;
     b->n_links = ctx->n_links - links;
-    b->n_faults = g->n_fault;
-    b->faults = g_memdup2(g->fault, g->n_fault * sizeof(g->fault[0]));
+    gen_keep_faults(g);
     ctx->used = (size_t)(g->a.p - ctx->rw + 7) & ~(size_t)7;
     return true;
 }
@@ -410,60 +408,6 @@ static void host_redirect(TcgContext *ctx, TcgBlock *from, const TcgBlock *to)
     patch_entry(ctx, from, (int32_t)((uint8_t *)to->host - (uint8_t *)from->host) - 5);
 }
 
-/* The homes as the signal found them. */
-static bool host_fault(TcgCpu *cpu, const void *ucontext, int64_t *ret_off)
-{
-    static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                      REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
-    const greg_t *r = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
-    const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
-    TcgContext *ctx = cpu->ctx;
-    if (pc < ctx->rx || pc >= ctx->rx + ctx->size)
-        return false;
-    for (unsigned s = 0; s < cpu->isa->n_slots; s++) {
-        unsigned rank = cpu->isa->slots[s].rank;
-        if (rank && rank <= N_HOMES && !type_vec(cpu->isa->slots[s].type))
-            memcpy((uint8_t *)cpu->state + cpu->isa->slots[s].offset, &r[greg[home_reg[rank - 1]]], 8);
-    }
-    pthread_mutex_lock(&ctx->lock);      /* this thread is in translated code: it does not hold it */
-    const TcgBlock *b = tcg_block_at(ctx, pc);
-    uint32_t n = 0, at = b ? (uint32_t)(pc - (const uint8_t *)b->host) : 0;
-    while (b && n < b->n_faults && b->faults[n].end <= at)
-        n++;
-    bool known = b && n < b->n_faults;
-    if (known)
-        *ret_off = b->faults[n].off;
-    pthread_mutex_unlock(&ctx->lock);
-    return known;
-}
-
-/* The vector homes as the signal found them: in the frame's XSAVE area in standard form (SDM 1, 13.4). */
-static void host_vectors(TcgCpu *cpu, const void *ucontext)
-{
-    const struct _libc_fpstate *fp = ((const ucontext_t *)ucontext)->uc_mcontext.fpregs;
-    const uint8_t *area = (const uint8_t *)fp;
-    uint32_t magic;
-    uint64_t features = 0;
-    if (!cpu->env->vec_live)
-        return;
-    memcpy(&magic, area + 464, 4);        /* struct _fpx_sw_bytes, then the XSAVE header */
-    if (magic == 0x46505853)
-        memcpy(&features, area + 512, 8);
-    for (unsigned s = 0; s < cpu->isa->n_slots; s++) {
-        unsigned rank = cpu->isa->slots[s].rank;
-        uint8_t *to = (uint8_t *)cpu->state + cpu->isa->slots[s].offset;
-        if (!type_vec(cpu->isa->slots[s].type) || !rank || rank > N_XHOMES)
-            continue;
-        memcpy(to, area + 160 + 16 * (rank - 1), MIN(ir_type_bytes(cpu->isa->slots[s].type), 16u));
-        if (cpu->isa->slots[s].type != IRT_V256)
-            continue;
-        memset(to + 16, 0, 16);
-        if (features & 4)
-            memcpy(to + 16, area + 576 + 16 * (rank - 1), 16);
-    }
-    cpu->env->vec_live = 0;
-}
-
 static void *host_count(TcgContext *ctx, TcgBlock *b)
 {
     ptrdiff_t rw = ctx->rw - ctx->rx;
@@ -494,6 +438,6 @@ static void host_free(TcgContext *ctx)
 }
 
 const HostOps tcg_host_x86_64 = {
-    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .unlink = host_unlink, .kill = host_kill, .revive = host_revive, .redirect = host_redirect, .count = host_count, .free = host_free, .fault = host_fault,
-    .vectors = host_vectors,
+    .name = "x86-64", .init = host_init, .emit = host_emit, .enter = host_enter, .link = host_link, .unlink = host_unlink, .kill = host_kill, .revive = host_revive, .redirect = host_redirect, .count = host_count, .free = host_free, .fault = gen_host_fault,
+    .vectors = gen_host_vectors,
 };

@@ -48,19 +48,6 @@ static Mem direct_mem(const Gen *g, Mem addr)
     return g->ctx->config.direct_base ? mem_bid(R15, addr.base, 0, addr.disp) : addr;
 }
 
-/* What was emitted since the last note belongs to the guest instruction under way, should the host fault in it. */
-static void note_fault(Gen *g)
-{
-    TcgFaultAt *last = g->n_fault ? &g->fault[g->n_fault - 1] : NULL;
-    uint32_t end = (uint32_t)(g->a.p - g->entry);
-    if (last && last->off == (int32_t)g->insn_off)
-        last->end = end;
-    else if (g->n_fault < IR_MAX_INSNS)
-        g->fault[g->n_fault++] = (TcgFaultAt){ end, (int32_t)g->insn_off };
-    else
-        GEN_FAIL(g);
-}
-
 /* Where alignment is demanded: the slow path raises. */
 static SlowPath *direct_align(Gen *g, const IrInsn *i, Mem addr, unsigned t, bool write)
 {
@@ -251,12 +238,6 @@ Mem gen_guest_mem(Gen *g, const IrInsn *i, IrVal v, unsigned size, bool write, S
     return mem_bid(t, addr.base, 0, addr.disp);
 }
 
-void gen_note_fault(Gen *g)
-{
-    if (direct(g))
-        note_fault(g);
-}
-
 SlowPath *gen_slow_new(Gen *g) { return slow_new(g); }
 
 /* Where a vector load goes. */
@@ -277,6 +258,7 @@ static void direct_ld(Gen *g, IrInsn *i)
     /* a load that faults leaves its register as it was, which may be a home */
     unsigned t = align ? gen_tmp(g) : 0, dst = vec ? load_register(g, i, &legacy) : align ? t : gen_dst(g, 0);
     SlowPath *s = direct_align(g, i, addr, t, false);
+    FlagSource f = gen_flag_source(g);
     if (vec) {
         gen_vec_ld(g, i, direct_mem(g, addr), dst, legacy);
         gen_xdef(g, dst, !legacy);
@@ -284,7 +266,7 @@ static void direct_ld(Gen *g, IrInsn *i)
         int_load(g, i, dst, direct_mem(g, addr));
         gen_def(g, dst);
     }
-    note_fault(g);
+    gen_note_fault(g, &f);
     if (s) {
         s->kind = THUNK_LD;
         s->dst = (uint8_t)dst;
@@ -365,11 +347,12 @@ static void direct_st(Gen *g, IrInsn *i)
     unsigned val = vec ? gen_xreg(g, i->b) : konst ? NOREG : gen_reg(g, i->b);
     Mem addr = lookup_operand(g, i->a);
     SlowPath *s = i->mem & IRM_ALIGN ? direct_align(g, i, addr, gen_tmp(g), true) : NULL;
+    FlagSource f = gen_flag_source(g);
     if (vec)
         gen_vec_st(g, i, direct_mem(g, addr), val);
     else
         int_store(g, i, direct_mem(g, addr));
-    note_fault(g);
+    gen_note_fault(g, &f);
     if (s) {
         s->kind = THUNK_ST;
         s->is_vec = vec;
@@ -419,8 +402,7 @@ static Mem atomic_mem(const Gen *g, Mem addr, unsigned t) { return direct(g) ? d
 
 static void atomic_done(Gen *g, SlowPath *s, unsigned dst, unsigned val)
 {
-    if (direct(g))
-        note_fault(g);
+    gen_note_fault(g, &(FlagSource){ 0 });   /* no put is pending (flags.c): registers change between its accesses */
     if (!s)
         return;
     s->dst = (uint8_t)dst;
