@@ -248,6 +248,8 @@ static void generate(unsigned first)
             op = T.n || !allowed(first) ? (unsigned)(a64t_rnd() % A64_OPS) : first;
         while (!allowed(op));
         put_any(op);
+        if (a64_op_info[op].emit == fp_cmp && a64t_rnd() & 1)
+            put_any(A64_OP_B_COND);      /* which finds the flags as they were computed */
         if (a64_op_info[op].attrs & A64_ATTR_SYS)
             T.seen[op]++;
     }

@@ -356,8 +356,13 @@ static void compare(A64Tr *t, const A64Args *a)
 
 bool fp_cmp(A64Tr *t, const A64Args *a)
 {
-    if (!a64_fp_trapped(t))
+    bool dbl = log2_of(a) == 3;
+    if (a64_fp_trapped(t))
+        return true;
+    if (t->mode & A64M_FZ || av_fp_exact(log2_of(a)) || t->cold_now)
         compare(t, a);
+    else
+        a64_late_flags_fcmp(t, a, compare, av_get(t, a->rn), a->k & 2 ? av_zero(t) : av_get(t, a->rm), dbl, a->k & 1);
     return true;
 }
 

@@ -17,7 +17,7 @@ void a64_label(A64Tr *t, unsigned label)
     t->aes_out = t->sha_wk = 0;
 }
 
-/* @fn NULL: go to page offset @to. */
+/* It goes on at page offset @to. @fn NULL: at once. */
 static unsigned cold_add(A64Tr *t, A64ColdFn *fn, const A64Args *a, int64_t to)
 {
     for (unsigned n = t->n_cold; n-- > 0 && t->cold[n].off == t->off;)
@@ -32,7 +32,7 @@ static unsigned cold_add(A64Tr *t, A64ColdFn *fn, const A64Args *a, int64_t to)
     return label;
 }
 
-unsigned a64_cold(A64Tr *t, A64ColdFn *fn, const A64Args *a) { return cold_add(t, fn, a, 0); }
+unsigned a64_cold(A64Tr *t, A64ColdFn *fn, const A64Args *a) { return cold_add(t, fn, a, t->next); }
 
 void a64_emit_raise(A64Tr *t, unsigned ec, uint32_t iss)
 {
@@ -84,23 +84,27 @@ void a64_leave_jmp(A64Tr *t, IrVal va, IrJump hint)
     t->end = true;
 }
 
-/* In a region: go on at the likely side of a branch inside the page; forward branches are not taken, the one to the region's start is. */
+/* In a region: go on at the likely side of a branch inside the page; forward branches are not taken, the one to the region's start is. Not to other regions' loops. */
+static bool follows(const A64Tr *t, int64_t to)
+{
+    return t->d->region && !t->cold_now && to >= 0 && to < TCG_PAGE_SIZE && t->next < TCG_PAGE_SIZE && !look_after(t) && (to == t->d->page_off || to > t->off);
+}
+
 static bool follow(A64Tr *t, int64_t to, IrCond cc, IrVal fl)
 {
-    if (!t->d->region || t->cold_now || to < 0 || to >= TCG_PAGE_SIZE || t->next >= TCG_PAGE_SIZE || look_after(t))
-        return false;
     bool back = to == t->d->page_off;
-    if (!back && to <= t->off)     /* the loop of another region */
+    if (!follows(t, to))
         return false;
     if (!fl) {
         t->follow = to;
     } else if (back) {
-        ir_brcond(t->u, cc ^ 1, fl, cold_add(t, NULL, NULL, t->next));
+        ir_brcond(t->u, cc ^ 1, fl, cold_add(t, t->late, &t->late_args, t->next));
         t->follow = to;
     } else {
-        ir_brcond(t->u, cc, fl, cold_add(t, NULL, NULL, to));
+        ir_brcond(t->u, cc, fl, cold_add(t, t->late, &t->late_args, to));
         t->follow = t->next;
     }
+    a64_put_late(t);
     return true;
 }
 
@@ -119,6 +123,14 @@ static bool skip(A64Tr *t, int64_t to, IrCond cc, IrVal fl)
         t->join[t->n_join++] = (A64Join){ to, ir_label_new(t->u) };
     ir_brcond(t->u, cc, fl, t->join[n].label);
     return true;
+}
+
+static bool joins(const A64Tr *t, int64_t off)
+{
+    for (unsigned n = 0; n < t->n_join; n++)
+        if (t->join[n].off == off)
+            return true;
+    return false;
 }
 
 /* What skips to @off arrives. */
@@ -236,7 +248,7 @@ static void emit_cold(A64Tr *t)
         if (c.fn)
             c.fn(t, &c.a);
         if (!t->end)
-            a64_leave_goto(t, c.fn ? t->next : c.to);
+            a64_leave_goto(t, c.to);
     }
 }
 
@@ -244,6 +256,13 @@ static bool room_left(const A64Tr *t)
 {
     const IrUnit *u = t->u;
     return u->n < IR_MAX_INSNS - ROOM_INSNS - 20 * t->n_cold && u->n_labels < IR_MAX_LABELS - ROOM_LABELS && t->n_cold < A64_MAX_COLD - ROOM_COLD;
+}
+
+/* B.cond one of whose ways is out of line: that one does a comparison again which is not in the flags' slot yet. */
+static bool late_branch(const A64Tr *t)
+{
+    bool bcond = (t->insn & 0xff000010) == 0x54000000 && (t->insn & 15) < 14;
+    return bcond && follows(t, t->off + (int64_t)((uint64_t)(t->insn >> 5) << 45) / (1ll << 43));
 }
 
 static uint32_t fetch(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
@@ -287,6 +306,7 @@ void a64_translate(TcgUnitDesc *d)
     memset(tr.fz_known, 0, sizeof(tr.fz_known));
     tr.fz_next = 0;
     tr.aes_out = tr.sha_wk = 0;
+    tr.late = NULL;
     tr.end = tr.look = tr.cold_now = tr.watch_all = false;
     bool debug = d->mode & (A64M_STEP | A64M_WATCH) || A64M_BREAKS(d->mode);
     unsigned max = d->mode & A64M_STEP ? 1 : d->max_insns ? d->max_insns : DEFAULT_INSNS, turns = 0;
@@ -300,10 +320,15 @@ void a64_translate(TcgUnitDesc *d)
     tr.n_join = 0;
     tr.skips = max > 1 && !d->region && !debug;
     while (d->n_insns < max && room_left(t) && at < far) {
+        if (joins(t, at))
+            a64_put_late(t);
         if (!arrive(t, at) && t->end)
             break;
         begin_insn(t, at);
         t->insn = fetch(d->code + (at - d->page_off));
+        t->ahead = at + INSN < far ? fetch(d->code + (t->next - d->page_off)) : 0;
+        if (!late_branch(t))
+            a64_put_late(t);
         emit_one(t);
         check_sp(t);
         d->len = MAX(d->len, (unsigned)(t->next - d->page_off));
@@ -313,8 +338,10 @@ void a64_translate(TcgUnitDesc *d)
         if (!next_place(t, &at, &turns, max) || (d->end_at_store && ir_may_write(t->u)))
             break;
     }
-    if (!t->end)
+    if (!t->end) {
+        a64_put_late(t);
         a64_leave_goto(t, at);
+    }
     t->look = false;
     leave_skips(t);
     emit_cold(t);

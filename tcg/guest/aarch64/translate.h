@@ -25,7 +25,7 @@ struct A64Tr {
     TcgUnitDesc *d;
     IrUnit *u;
     uint64_t mode;
-    uint32_t insn;             /* raw bits */
+    uint32_t insn, ahead;      /* raw bits; those behind it, 0 if they are not of this unit */
     const A64Args *args;       /* of this instruction */
     bool watch_all;            /* out of line: every access is looked at */
     int64_t off, next;         /* page offsets of this instruction and the one behind */
@@ -41,6 +41,10 @@ struct A64Tr {
     IrVal raw, raw_a, raw_b;   /* FCMP: the operands */
     uint8_t raw_kind;
     uint8_t raw_vop;           /* index of the comparison, see flags.c */
+    bool raw_swapped;          /* raw compares raw_b with raw_a */
+    /* FCMP: its flags are not in the slot yet, since the next instruction may be a branch that most of them are for; what does it again */
+    A64ColdFn *late;
+    A64Args late_args;
     IrVal rbit, rbit_of;       /* RBIT's last result and operand: CLZ of it is a CTZ */
     /* crypto.c: what an AESE or AESD made of its operands' sum; the halves that four rounds of SHA-256 on abcd, efgh, wk made */
     IrVal aes_in, aes_out;
@@ -136,6 +140,9 @@ IrVal a64_authenticate(A64Tr *t, IrVal ptr, IrVal modifier, unsigned key);
 void a64_put_flags(A64Tr *t, IrVal fl, A64FlKind kind);
 /* NZCV of the comparison of two scalars (V64 values) as FCMP does it; @signal: FCMPE. */
 void a64_put_flags_fcmp(A64Tr *t, IrVal a, IrVal b, bool dbl, bool signal);
+/* The same, but the slot has them only behind a64_put_late, or where @again did @insn another time: what comes next but B.cond begins with the one. */
+void a64_late_flags_fcmp(A64Tr *t, const A64Args *insn, A64ColdFn *again, IrVal a, IrVal b, bool dbl, bool signal);
+void a64_put_late(A64Tr *t);
 /* PSTATE's flags, C inverted. */
 IrVal a64_fl(A64Tr *t);
 /* Condition field 0..13 of PSTATE's flags as a condition of a flags value. 14 and 15 are "always" and not asked. */
