@@ -428,7 +428,7 @@ bool gen_ctl(Gen *g, IrInsn *i)
         forget_values(g);
         return true;
     case IR_BRCOND:
-        gen_use_flags(g, i->a);
+        gen_look_at_flags(g, i->a);
         gen_branch(g, i->aux, i->imm);
         return true;
     case IR_CROSS: gen_cross(g, i); return true;

@@ -113,7 +113,7 @@ static void flags_to_state(const TcgCpu *cpu, const greg_t *r, const TcgBlock *b
     if (!at->more)
         return;
     memcpy(&f, (const uint8_t *)(b->faults + b->n_faults) + (at->more - 1) * sizeof(f), sizeof(f));
-    uint16_t fl = flags_again(&f, value_at(cpu, r, f.x, f.x_const), value_at(cpu, r, f.y, f.y_const));
+    uint16_t fl = (flags_again(&f, value_at(cpu, r, f.x, f.x_const), value_at(cpu, r, f.y, f.y_const)) | f.set) ^ f.turn;
     memcpy((uint8_t *)cpu->state + cpu->isa->slots[f.slot].offset, &fl, sizeof(fl));
 }
 

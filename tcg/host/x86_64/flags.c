@@ -65,6 +65,12 @@ void gen_use_flags(Gen *g, IrVal fl)
         save(g);
 }
 
+void gen_look_at_flags(Gen *g, IrVal fl)
+{
+    if (g->fl_cur != fl)
+        gen_use_flags(g, fl);
+}
+
 unsigned gen_pack_flags(Gen *g, IrVal fl)
 {
     if (g->loc[fl].kind != L_NONE)
@@ -109,6 +115,27 @@ void gen_put_flags(Gen *g, unsigned slot, IrVal fl)
 /* ---- deferred puts ---- */
 static bool branch(const IrInsn *i) { return i->op == IR_CROSS || i->op == IR_BRCOND || i->op == IR_BRZ || i->op == IR_BRNZ; }
 
+/* Flags whose packed form was changed by a constant, and unpacked: what they were before; else @v. */
+static IrVal before_change(const Gen *g, IrVal v, uint16_t *ret_set, uint16_t *ret_turn)
+{
+    const IrInsn *u = g->u->insn, *i = &u[u[v].a];
+    *ret_set = *ret_turn = 0;
+    if (u[v].op != IR_FLUNPACK || (i->op != IR_OR && i->op != IR_XOR) || u[i->b].op != IR_CONST || u[i->a].op != IR_FLPACK)
+        return v;
+    *(i->op == IR_OR ? ret_set : ret_turn) = u[i->b].imm & IRFL_ALL;
+    return u[i->a].a;
+}
+
+/* Changed flags @v, whose put is left to others, and what they are made of are for nobody else. */
+static void drop_change(Gen *g, IrVal v)
+{
+    IrInsn *u = g->u->insn;
+    for (unsigned n = 0; n < 3 && u[v].uses == 1; n++) {
+        u[v].op = IR_NOP;
+        v = u[v].a;
+    }
+}
+
 /* What makes the flags @v again. */
 static bool again_from(const Gen *g, IrVal v, uint16_t *ret_x, uint16_t *ret_y)
 {
@@ -132,7 +159,7 @@ static bool again_from(const Gen *g, IrVal v, uint16_t *ret_x, uint16_t *ret_y)
         *ret_x = of->a;        /* the carry is not in the result */
         return g->u->insn[of->b].op == IR_CONST && !of->c && n && n < bits && bits >= 32;
     }
-    return of->op == IR_ADD || of->op == IR_SUB || of->op == IR_AND || of->op == IR_OR || of->op == IR_XOR;
+    return of->op == IR_ADD || of->op == IR_SUB || of->op == IR_AND || of->op == IR_ANDN || of->op == IR_OR || of->op == IR_XOR;
 }
 
 static void keep_until(Gen *g, IrVal v, unsigned at)
@@ -152,9 +179,15 @@ void gen_defer_flags(Gen *g)
         const IrInsn *i = &u->insn[at];
         uint8_t how = ir_op_info[i->op].flags;
         if (i->op == IR_RPUT && i->type == IRT_FL) {
-            uint16_t x, y;
-            if (put && last && again_from(g, u->insn[put].a, &x, &y)) {
+            uint16_t x, y, set, turn;
+            IrVal v = put ? before_change(g, u->insn[put].a, &set, &turn) : 0;
+            if (put && last && again_from(g, v, &x, &y)) {
+                if (v != u->insn[put].a)
+                    drop_change(g, u->insn[put].a);
                 g->defer[put].last = (uint16_t)last;
+                g->defer[put].fl = v;
+                g->defer[put].set = set;
+                g->defer[put].turn = turn;
                 g->defer[put].x = x;
                 g->defer[put].y = y;
                 keep_until(g, x, last);
@@ -183,7 +216,9 @@ FlagSource gen_flag_source(Gen *g)
     unsigned put = g->pending;
     if (!put || g->at > g->defer[put].last)
         return f;
-    IrVal v = g->u->insn[put].a, x = g->defer[put].x, y = g->defer[put].y;
+    IrVal v = g->defer[put].fl, x = g->defer[put].x, y = g->defer[put].y;
+    f.set = g->defer[put].set;
+    f.turn = g->defer[put].turn;
     const IrInsn *i = &g->u->insn[v];
     const IrInsn *of = i->op == IR_FLAGS ? &g->u->insn[i->a] : i;
     f.op = of->op;
@@ -247,6 +282,10 @@ void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps)
         }
     }
     emit_pack(g);
+    if (f->set)
+        asm_alu_ri(&g->a, 1, RAX, f->set, 4);
+    if (f->turn)
+        asm_alu_ri(&g->a, 6, RAX, f->turn, 4);
     store_packed(g, f->slot, RAX);
     if (keep_temps) {
         asm_load(&g->a, RAX, a, true);

@@ -44,8 +44,8 @@ static inline uint8_t *asm_jump_probe(Asm *a, unsigned reg, Mem jc, Mem pc_base)
 
 /* An address as places to add up: what a slow path, which runs with the places as they were at the jump, computes it from. */
 typedef struct Addr { Loc base, index; uint8_t scale; int32_t disp; int64_t base_const; } Addr;
-/* How to make flags again from what is still there: of an operation on x and y, or from its result x and its second operand y. */
-typedef struct FlagSource { uint8_t op, bytes; bool in_eflags; Loc x, y; int64_t x_const, y_const; uint16_t slot; } FlagSource;
+/* How to make flags again from what is still there: of an operation on x and y, or from its result x and its second operand y. Bits that are set or changed then. */
+typedef struct FlagSource { uint8_t op, bytes; bool in_eflags; Loc x, y; int64_t x_const, y_const; uint16_t slot, set, turn; } FlagSource;
 typedef struct SlowPath {
     FlagSource flags;          /* to be put into their slot first; op 0: none */
     uint8_t *from, *from2, *back;
@@ -98,7 +98,7 @@ typedef struct Gen {
     uint64_t spill_used;
     uint16_t spill_val[SPILL_PLACES];   /* of a place in use; its value may be in a register again */
     uint32_t vspill_used;
-    struct { uint16_t last, x, y; } defer[IR_MAX_INSNS];   /* of a put of flags: last one who might look, operands (flags.c); last 0: put at once */
+    struct { uint16_t last, x, y, fl, set, turn; } defer[IR_MAX_INSNS];   /* of a put of flags: last one who might look, operands, changes (flags.c); last 0: put at once */
     uint16_t pending;          /* such a put, 0 = none */
     uint16_t fl_cur;           /* flags value in EFLAGS, 0 = none of interest */
     bool fpu_live;             /* the shared FP registers are known to be in the host's */
@@ -186,7 +186,8 @@ void gen_host_vectors(TcgCpu *cpu, const void *ucontext);
 
 /* flags.c */
 void gen_clobber_flags(Gen *g);                  /* about to emit something that changes EFLAGS */
-void gen_use_flags(Gen *g, IrVal fl);            /* EFLAGS = fl */
+void gen_use_flags(Gen *g, IrVal fl);            /* EFLAGS = fl, about to be changed */
+void gen_look_at_flags(Gen *g, IrVal fl);        /* EFLAGS = fl */
 unsigned gen_pack_flags(Gen *g, IrVal fl);       /* packed form in a temporary (not to be written) */
 void gen_put_flags(Gen *g, unsigned slot, IrVal fl);
 void gen_set_flags(Gen *g, IrVal fl);            /* EFLAGS now holds fl */

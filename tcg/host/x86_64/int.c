@@ -679,7 +679,7 @@ static void gen_flunpack(Gen *g, IrInsn *i)
 
 static void gen_cond(Gen *g, IrInsn *i)
 {
-    gen_use_flags(g, i->a);
+    gen_look_at_flags(g, i->a);
     int low = low_home(g, i);
     unsigned dst = low >= 0 ? (unsigned)low : gen_dst(g, 0);
     asm_rr(&g->a, 0x90u | i->aux | M_0F | O_BM, 0, dst);
@@ -688,7 +688,7 @@ static void gen_cond(Gen *g, IrInsn *i)
 
 static void gen_select(Gen *g, IrInsn *i)
 {
-    gen_use_flags(g, i->a);
+    gen_look_at_flags(g, i->a);
     unsigned w = w_of(i->type);
     unsigned b = gen_reg(g, i->b);
     unsigned dst = gen_dst(g, i->c);
