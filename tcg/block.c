@@ -653,6 +653,8 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     soft_places(ctx, p, host, &t);
     ir_begin(u, ctx->ir_buf, cpu->isa->slots, cpu->isa->n_slots);
     u->apart = p->vain;
+    u->fixed = ctx->config.direct;     /* physical and virtual addresses are one */
+    u->page = va & PAGE_MASK;
     cpu->isa->translate(&t);
     if (u->overflow)
         return 1;

@@ -20,6 +20,8 @@ void ir_begin(IrUnit *u, IrInsn *buf, const IrSlot *slots, unsigned n_slots)
     u->slots = slots;
     u->n_slots = n_slots;
     u->overflow = false;
+    u->fixed = false;
+    u->page = 0;
     u->apart = 0;
     memset(u->cur, 0, sizeof(u->cur));
     ir_emit(u, IR_NOP, IRT_NONE, 0, 0, 0, 0);
@@ -90,7 +92,7 @@ void ir_put(IrUnit *u, IrType type, unsigned slot, IrVal v)
 
 IrVal ir_pc(IrUnit *u, int64_t page_off)
 {
-    return ir_emit(u, IR_PC, IRT_I64, 0, 0, 0, page_off);
+    return u->fixed ? ir_const(u, IRT_I64, (int64_t)(u->page + (uint64_t)page_off)) : ir_emit(u, IR_PC, IRT_I64, 0, 0, 0, page_off);
 }
 
 void ir_insn(IrUnit *u, int64_t page_off, unsigned len)

@@ -89,6 +89,8 @@ typedef struct IrUnit {
     /* 128-bit constants, each once; low half first */
     uint64_t vconst[IR_MAX_VCONSTS][2];
     unsigned n_vconsts;
+    bool fixed;                /* its page is at virtual address @page for good: IR_PC is a constant */
+    uint64_t page;
     uint64_t apart;            /* by 64 bytes of the page: instructions there are likely to access devices */
 } IrUnit;
 

@@ -11,7 +11,7 @@ typedef struct Asm { uint8_t *p, *end; } Asm;
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, RIPREG = 0x40, NOREG = 0xff };
 
-/* index NOREG: none; scale: log2. base RIPREG: disp is the low half of the target's address, scale how many bytes of the instruction follow. */
+/* base, index NOREG: none; scale: log2. base RIPREG: disp is the low half of the target's address, scale how many bytes of the instruction follow. */
 typedef struct Mem { uint8_t base, index, scale; int32_t disp; } Mem;
 
 /* Instruction word: opcode | map << 8 | prefix | flags */
@@ -31,6 +31,12 @@ static inline void asm_modrm_mem(Asm *a, unsigned reg, Mem m)
     if (m.base == RIPREG) {
         a8(a, (reg & 7) << 3 | 5);
         a32(a, (uint32_t)m.disp - (uint32_t)(uintptr_t)(a->p + 4 + m.scale));
+        return;
+    }
+    if (m.base == NOREG) {
+        a8(a, (reg & 7) << 3 | 4);
+        a8(a, m.scale << 6 | (m.index == NOREG ? 4 : m.index & 7) << 3 | 5);
+        a32(a, (uint32_t)m.disp);
         return;
     }
     bool sib = m.index != NOREG || (m.base & 7) == RSP;

@@ -248,12 +248,23 @@ static unsigned load_register(Gen *g, const IrInsn *i, bool *ret_legacy)
     return home >= 0 ? (unsigned)home : gen_xdst(g);
 }
 
+/* As the access can name it; a look-up takes less. */
+static Mem direct_operand(Gen *g, IrVal v, bool align)
+{
+    int32_t at;
+    if (align || g->ctx->config.direct_base)
+        return lookup_operand(g, v);
+    if (g->loc[v].kind == L_CONST && gen_imm32(g, v, &at))
+        return mem_bd(NOREG, at);
+    return gen_addr_mem(g, v);
+}
+
 static void direct_ld(Gen *g, IrInsn *i)
 {
     bool vec = type_vec(i->type), align = i->mem & IRM_ALIGN;
     if (align)
         gen_clobber_flags(g);
-    Mem addr = lookup_operand(g, i->a);
+    Mem addr = direct_operand(g, i->a, align);
     bool legacy = false;
     /* a load that faults leaves its register as it was, which may be a home */
     unsigned t = align ? gen_tmp(g) : 0, dst = vec ? load_register(g, i, &legacy) : align ? t : gen_dst(g, 0);
@@ -345,7 +356,7 @@ static void direct_st(Gen *g, IrInsn *i)
         gen_clobber_flags(g);
     bool konst = !vec && g->loc[i->b].kind == L_CONST && gen_imm32(g, i->b, &imm);
     unsigned val = vec ? gen_xreg(g, i->b) : konst ? NOREG : gen_reg(g, i->b);
-    Mem addr = lookup_operand(g, i->a);
+    Mem addr = direct_operand(g, i->a, i->mem & IRM_ALIGN);
     SlowPath *s = i->mem & IRM_ALIGN ? direct_align(g, i, addr, gen_tmp(g), true) : NULL;
     FlagSource f = gen_flag_source(g);
     if (vec)
