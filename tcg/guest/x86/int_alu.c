@@ -75,8 +75,7 @@ void x86_e_alu(X86Tr *t)
         return;
     }
     if (zero_idiom(t, what)) {
-        IrVal z = ir_const(t->u, ty, 0);
-        IrVal f = ir_flags(t->u, ir_bin(t->u, IR_SUB, ty, z, z));
+        IrVal z = ir_const(t->u, ty, 0), f = ir_un(t->u, IR_FLUNPACK, IRT_FL, ir_const(t->u, IRT_I32, IRFL_Z | IRFL_P));
         x86_put(t, 0, z);
         put_fl(t, f);
         return;

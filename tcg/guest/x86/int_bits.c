@@ -155,39 +155,23 @@ void x86_e_andn(X86Tr *t)
     put_fl(t, f);
 }
 
-/* BLSR, BLSMSK: C = source is 0; BLSI: C = source is not 0, as NEG sets it. */
+/* arg: as IR_BLS has it */
 void x86_e_bls(X86Tr *t)
 {
-    IrUnit *u = t->u;
-    IrType ty = x86_otype(t, 0);
-    IrVal src = x86_get(t, 1), one = ir_const(u, ty, 1), other, c;
-    if (t->in.op->arg == 3) {
-        other = ir_un(u, IR_NEG, ty, src);
-        c = ir_flags(u, other);
-    } else {
-        other = ir_bin(u, IR_SUB, ty, src, one);
-        c = ir_flags(u, other);
-    }
-    IrVal r = ir_bin(u, t->in.op->arg == 2 ? IR_XOR : IR_AND, ty, src, other);
-    IrVal f = ir_flmerge(u, ir_flags(u, r), c, IRFL_C);
+    IrVal r = ir_un(t->u, IR_BLS, x86_otype(t, 0), x86_get(t, 1));
+    ir_at(t->u, r)->aux = (uint8_t)t->in.op->arg;
+    IrVal f = ir_flags(t->u, r);
     x86_put(t, 0, r);
     put_fl(t, f);
 }
 
 void x86_e_bzhi(X86Tr *t)
 {
-    IrUnit *u = t->u;
-    unsigned log2 = x86_osz(t, 0);
-    IrType ty = x86_type(log2);
-    IrVal src = x86_get(t, 1), n = x86_gpr(t, 0, t->in.vvvv), one = ir_const(u, ty, 1);
-    /* A shift by the width or more gives 0, minus 1 is all ones: larger indexes need no case of their own. */
-    IrVal mask = ir_bin(u, IR_SUB, ty, ir_tri(u, IR_SHL, ty, one, n, 0), one);
-    IrVal r = ir_bin(u, IR_AND, ty, src, mask);
-    IrVal f = ir_flags(u, r);
-    /* C = index > width - 1: borrow of (width - 1) - index */
-    IrVal c = ir_cmp(u, IRT_I8, ir_const(u, IRT_I8, (8 << log2) - 1), n);
+    IrVal src = x86_get(t, 1);
+    IrVal r = ir_bin(t->u, IR_BZHI, x86_otype(t, 0), src, x86_gpr(t, 0, t->in.vvvv));
+    IrVal f = ir_flags(t->u, r);
     x86_put(t, 0, r);
-    put_fl(t, ir_flmerge(u, f, c, IRFL_C));
+    put_fl(t, f);
 }
 
 void x86_e_bextr(X86Tr *t)

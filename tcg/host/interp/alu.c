@@ -246,6 +246,20 @@ static void op_pdep_pext(Run *r, const IrInsn *i)
     interp_put(r, i, v);
 }
 
+static void op_bzhi(Run *r, const IrInsn *i)
+{
+    unsigned bits = interp_bits(i->type), n = (uint8_t)r->val[i->b].u;
+    uint64_t v = n < bits ? get(r, i->a, bits) & ((1ull << n) - 1) : get(r, i->a, bits);
+    done(r, i, v, nzp(v, bits) | fl_if(n >= bits, IRFL_C));
+}
+
+static void op_bls(Run *r, const IrInsn *i)
+{
+    unsigned bits = interp_bits(i->type);
+    uint64_t a = get(r, i->a, bits), v = i->aux == 1 ? a & (a - 1) : i->aux == 2 ? (a ^ (a - 1)) & interp_mask(bits) : a & -a;
+    done(r, i, v, nzp(v, bits) | fl_if((i->aux == 3) == !!a, IRFL_C));
+}
+
 /* Reflected, polynomial 0x11edc6f41 (SDM 2A, CRC32). */
 static void op_crc32c(Run *r, const IrInsn *i)
 {
@@ -349,6 +363,7 @@ OpFn *const interp_alu[IR_OPS] = {
     [IR_RCL] = op_rotate_carry, [IR_RCR] = op_rotate_carry, [IR_SHLD] = op_double_shift, [IR_SHRD] = op_double_shift,
     [IR_MUL] = op_mul, [IR_MULU] = op_mul, [IR_MULS] = op_mul, [IR_DIVU] = op_div, [IR_DIVS] = op_div,
     [IR_BSWAP] = op_bswap, [IR_CLZ] = op_count, [IR_CTZ] = op_count, [IR_POPCNT] = op_count, [IR_PDEP] = op_pdep_pext, [IR_PEXT] = op_pdep_pext,
+    [IR_BZHI] = op_bzhi, [IR_BLS] = op_bls,
     [IR_CRC32C] = op_crc32c, [IR_ZEXT] = op_zext, [IR_SEXT] = op_sext, [IR_TRUNC] = op_trunc, [IR_EXTRACT] = op_extract, [IR_DEPOSIT] = op_deposit,
     [IR_LEA] = op_lea, [IR_CMP] = op_cmp, [IR_TEST] = op_cmp, [IR_BT] = op_bt, [IR_FLMERGE] = op_flmerge,
     [IR_FLPACK] = op_flcopy, [IR_FLUNPACK] = op_flcopy, [IR_COND] = op_cond, [IR_SELECT] = op_select,

@@ -25,7 +25,7 @@ static bool zero_extends(const Gen *g, IrVal v, IrType from)
     case IR_ADD: case IR_SUB: case IR_ADC: case IR_ADX: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR: case IR_ANDN: case IR_NEG: case IR_NOT:
     case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_MUL: case IR_MULU: case IR_MULS: case IR_HI:
     case IR_BSWAP: case IR_CLZ: case IR_CTZ: case IR_POPCNT: case IR_LEA: case IR_SELECT: case IR_ZEXT: case IR_SEXT: case IR_EXTRACT:
-    case IR_PDEP: case IR_PEXT:
+    case IR_PDEP: case IR_PEXT: case IR_BZHI: case IR_BLS:
         return true;
     default:
         return false;

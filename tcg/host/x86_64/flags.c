@@ -18,6 +18,12 @@ static void emit_pack(Gen *g)
 /* The slot's upper half is 0 and stays so. */
 static void store_packed(Gen *g, unsigned slot, unsigned reg) { asm_rm(&g->a, 0x89 | P_66, reg, gen_slot_mem(g, slot)); }
 
+static void store_const(Gen *g, unsigned slot, int64_t fl)
+{
+    asm_rm(&g->a, 0xc7, 0, gen_slot_mem(g, slot));
+    a32(&g->a, (uint32_t)fl & IRFL_ALL);
+}
+
 static void save(Gen *g)
 {
     IrVal v = g->fl_cur;
@@ -47,6 +53,13 @@ void gen_use_flags(Gen *g, IrVal fl)
     save(g);
     g->fl_cur = 0;
     Loc l = g->loc[fl];
+    if (l.kind == L_CONST && g->u->insn[fl].imm == (IRFL_Z | IRFL_P)) {
+        unsigned t = gen_tmp(g);
+        asm_rr(&g->a, 0x33, t, t);               /* as of 0 - 0 */
+        g->locked &= ~(1u << t);
+        g->fl_cur = fl;
+        return;
+    }
     if (l.kind == L_TEMP && l.reg == RAX) {
         g->reg_val[RAX] = 0;
         g->loc[fl].kind = L_NONE;
@@ -97,6 +110,10 @@ void gen_put_flags(Gen *g, unsigned slot, IrVal fl)
     if (l.kind == L_SLOT && l.n == slot)
         return;
     gen_preserve_slot(g, slot, fl);
+    if (l.kind == L_CONST) {
+        store_const(g, slot, g->u->insn[fl].imm);
+        return;
+    }
     if (l.kind == L_NONE && g->fl_cur == fl) {
         gen_take(g, RAX);
         emit_pack(g);
@@ -144,6 +161,10 @@ static bool again_from(const Gen *g, IrVal v, uint16_t *ret_x, uint16_t *ret_y)
         *ret_x = i->a;
         *ret_y = i->b;
         return true;
+    }
+    if (i->op == IR_FLUNPACK) {
+        *ret_x = *ret_y = i->a;
+        return g->u->insn[i->a].op == IR_CONST;
     }
     if (i->op != IR_FLAGS)
         return false;
@@ -251,6 +272,10 @@ void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps)
 {
     enum { ADD = 0x03, SUB = 0x2b, CMP = 0x3b, TEST = 0x85 };
     Mem a = gen_env(g, offsetof(TcgEnv, save) + 8 * 6), c = gen_env(g, offsetof(TcgEnv, save) + 8 * 7);
+    if (f->op == IR_FLUNPACK) {
+        store_const(g, f->slot, f->x_const);
+        return;
+    }
     unsigned sz = asm_size_bits(f->bytes), cmp = f->bytes == 1 ? 0x3au : CMP | sz, add = f->bytes == 1 ? 0x02u : ADD | sz, test = f->bytes == 1 ? 0x84u : TEST | sz;
     if (keep_temps) {
         asm_store(&g->a, a, RAX, true);

@@ -464,6 +464,20 @@ static void gen_bits(Gen *g, IrInsn *i)
     gen_def(g, dst);
 }
 
+/* BMI1 and BMI2 with the guest's own flags. */
+static void gen_bmi(Gen *g, IrInsn *i)
+{
+    unsigned w = w_of(i->type);
+    gen_clobber_flags(g);
+    unsigned a = gen_reg(g, i->a), b = i->op == IR_BZHI ? gen_reg(g, i->b) : 0, dst = gen_dst(g, i->a);
+    if (i->op == IR_BZHI)
+        asm_vrr(&g->a, 0xf5 | M_38 | w, dst, b, a);
+    else
+        asm_vrr(&g->a, 0xf3 | M_38 | w, i->aux, dst, a);
+    gen_def(g, dst);
+    flags_out(g, i);
+}
+
 static void gen_crc32(Gen *g, IrInsn *i)
 {
     unsigned bytes = type_bytes(i->aux);
@@ -670,6 +684,12 @@ static void gen_flpack(Gen *g, IrInsn *i)
 
 static void gen_flunpack(Gen *g, IrInsn *i)
 {
+    int64_t k;
+    if (ir_is_const(g->u, i->a, &k)) {
+        i->imm = k & IRFL_ALL;
+        g->loc[g->at] = (Loc){ L_CONST, 0, 0 };
+        return;
+    }
     gen_clobber_flags(g);
     unsigned dst = gen_tmp(g);
     gen_reg_into(g, i->a, dst, 4);
@@ -712,6 +732,7 @@ bool gen_int(Gen *g, IrInsn *i)
     case IR_SHLD: case IR_SHRD: gen_double_shift(g, i); return true;
     case IR_MUL: case IR_MULU: case IR_MULS: case IR_DIVU: case IR_DIVS: gen_muldiv(g, i); return true;
     case IR_BSWAP: case IR_PDEP: case IR_PEXT: case IR_CLZ: case IR_CTZ: case IR_POPCNT: gen_bits(g, i); return true;
+    case IR_BZHI: case IR_BLS: gen_bmi(g, i); return true;
     case IR_CRC32C: gen_crc32(g, i); return true;
     case IR_ZEXT: case IR_SEXT:
         if (type_vec(i->type))
