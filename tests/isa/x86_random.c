@@ -621,6 +621,32 @@ static void skip_end(Program *p, unsigned from)
     p->b[from - 1] = (uint8_t)(p->n - from);
 }
 
+/* Accesses by one base and the stack, across a page now and then, with sums and zeros between them: what shares a look-up. All flags are defined. */
+static void add_run(Program *p)
+{
+    static const uint8_t mem_ops[] = { 0x8b, 0x89, 0x03, 0x2b, 0x3b, 0x01, 0x8a, 0x88 };
+    unsigned regs = T.code32 ? 8 : 16, base, r;
+    while ((base = rnd() % regs, (base & 7) == 4))
+        ;
+    p->n += mov_imm(p->b + p->n, base, BASE + DATA_OFF + (rnd() & 1 ? 0xfe0 : 0x800) + rnd() % 0x40);
+    p->n += mov_imm(p->b + p->n, X86_RSP, BASE + STACK_OFF + 8 * (rnd() % 64));
+    for (unsigned k = 2 + rnd() % 6; k; k--) {
+        while ((r = rnd() % regs, r == base || r == X86_RSP))
+            ;
+        unsigned what = rnd() % 8, b = what < 4 ? r : base;
+        if (!T.code32)
+            p->b[p->n++] = (uint8_t)(0x40 | (rnd() & 1) << 3 | (what == 3 ? 0 : r >> 3 << 2) | b >> 3);
+        if (what < 2) {
+            p->b[p->n++] = (uint8_t)((what ? 0x58 : 0x50) | (r & 7));
+            continue;
+        }
+        p->b[p->n++] = what == 2 ? 0x2b : what == 3 ? 0xff : mem_ops[rnd() % (ARRAY_LEN(mem_ops) - 2 * T.code32)];      /* no high byte of the base */
+        p->b[p->n++] = (uint8_t)((what < 4 ? 0xc0 : 0x40) | (what == 3 ? 0 : (r & 7) << 3) | (b & 7));
+        if (what >= 4)
+            p->b[p->n++] = (uint8_t)(rnd() % 0x60 - 0x20);
+    }
+}
+
 static bool make_program(Program *p, const X86Op **ops, unsigned n_ops, unsigned round)
 {
     unsigned count = rnd() & 1 || T.vector ? 1 + rnd() % 4 : 1 + rnd() % (MAX_SEQ - 1);
@@ -637,6 +663,8 @@ static bool make_program(Program *p, const X86Op **ops, unsigned n_ops, unsigned
         if (!defined)
             define_flags(p);
         unsigned skip = T.loops && rnd() % 3 == 0 ? skip_begin(p) : 0;
+        if (!skip && !T.vector && p->n < 1200 && rnd() % 4 == 0)
+            add_run(p);
         add_insn(p, k == 0 ? ops[round % n_ops] : ops[rnd() % n_ops]);
         defined = skip && rnd() & 1;
         if (defined)

@@ -136,9 +136,10 @@ void gen_setup(Gen *g)
         if (r)
             u->insn[r].uses += i->uses;
     }
+    gen_find_groups(g);
+    gen_drop_puts(g);
     gen_defer_flags(g);
     defer_leas(g);
-    gen_find_groups(g);
 }
 
 static void alias_drop(Gen *g, unsigned slot, IrVal v)

@@ -46,6 +46,8 @@ static inline uint8_t *asm_jump_probe(Asm *a, unsigned reg, Mem jc, Mem pc_base)
 typedef struct Addr { Loc base, index; uint8_t scale; int32_t disp; int64_t base_const; } Addr;
 /* How to make flags again from what is still there: of an operation on x and y, or from its result x and its second operand y. Bits that are set or changed then. */
 typedef struct FlagSource { uint8_t op, bytes; bool in_eflags; Loc x, y; int64_t x_const, y_const; uint16_t slot, set, turn; } FlagSource;
+/* Where a direct jump that is not linked leads to: .from, and .poll where it must not be gone; .hot: gone often. */
+typedef struct Leave { uint8_t *from, *poll, *hot; int64_t to; unsigned link; bool cross; } Leave;
 typedef struct SlowPath {
     FlagSource flags;          /* to be put into their slot first; op 0: none */
     uint8_t *from, *from2, *back;
@@ -113,6 +115,8 @@ typedef struct Gen {
     unsigned n_fix;
     struct { uint8_t *at; uint16_t label; FlagSource flags; } exit[IR_MAX_LABELS * 2];   /* branches that put flags on the way */
     unsigned n_exit;
+    Leave leave[IR_MAX_LABELS * 2];
+    unsigned n_leaves;
     SlowPath slow[MAX_SLOW];
     unsigned n_slow;
     TcgFaultAt fault[IR_MAX_INSNS];   /* direct memory */
@@ -173,6 +177,8 @@ Mem gen_env(const Gen *g, size_t off);
 
 /* group.c */
 void gen_find_groups(Gen *g);
+bool gen_sure(const Gen *g, unsigned at);        /* this access cannot fail: the first one of its group has looked */
+void gen_drop_puts(Gen *g);                      /* dead.c: those that nobody sees */
 void gen_side_exit(Gen *g, int64_t off);         /* ctl.c: to a block that does the guest instruction at page offset @off (of this unit) otherwise */
 void gen_free_group(Gen *g);                     /* behind the last access of its group */
 
@@ -196,7 +202,7 @@ FlagSource gen_flag_source(Gen *g);              /* of the pending put for whoev
 bool gen_flags_from(const Gen *g, IrVal v);      /* @v is one of its operands */
 void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps);
 void gen_branch(Gen *g, unsigned cc, int64_t label);
-void gen_exits(Gen *g);
+void gen_exits(Gen *g, unsigned label);          /* the ways to @label, which follows; 0: to all that are left */
 
 /* int.c muldiv.c mem.c ctl.c vec.c */
 bool gen_int(Gen *g, IrInsn *i);
@@ -217,6 +223,7 @@ SlowPath *gen_slow_new(Gen *g);
 void gen_slow_head(Gen *g, const SlowPath *s);
 void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk);
 void gen_slow_paths(Gen *g);
+void gen_leaves(Gen *g);                         /* ctl.c: behind all else */
 void gen_add_fix(Gen *g, uint8_t *at, int64_t label);
 void gen_vec_ld(Gen *g, const IrInsn *i, Mem m, unsigned xmm, bool legacy);
 void gen_vec_st(Gen *g, const IrInsn *i, Mem m, unsigned xmm);

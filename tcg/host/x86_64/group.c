@@ -119,6 +119,13 @@ static void only_access(Only *o, Gen *g, unsigned at)
         g->only[o->at] = !o->spoilt;
 }
 
+bool gen_sure(const Gen *g, unsigned at)
+{
+    const IrInsn *i = &g->u->insn[at];
+    unsigned n = g->group_of[at];
+    return (i->op == IR_LD || i->op == IR_ST) && n && g->group[n - 1].n > 1 && g->group[n - 1].leave && g->group[n - 1].first != at && !(i->mem & IRM_ALIGN);
+}
+
 void gen_find_groups(Gen *g)
 {
     Finder f = { .g = g };
