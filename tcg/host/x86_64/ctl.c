@@ -285,8 +285,27 @@ static void gen_cross(Gen *g, const IrInsn *i)
     gen_branch(g, IRC_NE, i->imm);
 }
 
+/* Before a jump is linked, and where it must not be gone. What begins in the last bytes of a page may go on in the next one: such a unit is never linked. */
+static void emit_way_out(Gen *g, const Leave *r)
+{
+    if (r->from)
+        asm_patch(&g->a, r->from);
+    if (r->poll)
+        asm_patch(&g->a, r->poll);
+    if (r->cross || r->to > TCG_PAGE_SIZE - 15)
+        emit_probe(g, r->to, r->link);
+    else
+        emit_leave(g, r->to, r->link);
+    if (r->hot) {
+        asm_patch(&g->a, r->hot);
+        asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, leave));
+        a32(&g->a, LEAVE_HOT);
+        emit_leave(g, r->to, r->link);
+    }
+}
+
 /*
- * Direct jump. In the page: [poll if backward;] jmp rel32, first to the leaving code right behind. To another page:
+ * Direct jump. In the page: [poll if backward;] jmp rel32, first to what is right behind, a jump to the way out at the end of the unit. To another page:
  * cmp ctx_id, imm32; jne probe; add pc_base, delta; jmp rel32. The displacement is aligned so that it is patched in one store.
  * The link holds for one context; from another one, or after mappings changed, the jump cache may know the way.
  */
@@ -320,19 +339,19 @@ static void leave_to(Gen *g, int64_t to)
     else
         l->at = j - 4;
     asm_patch(&g->a, j);
-    if (poll)
-        asm_patch(&g->a, poll);
-    /* what begins in the last bytes may go on in the next page: such a unit is never linked */
-    if (cross || to > TCG_PAGE_SIZE - 15)
-        emit_probe(g, to, (unsigned)(l - g->ctx->links));
-    else
-        emit_leave(g, to, (unsigned)(l - g->ctx->links));
-    if (hot) {
-        asm_patch(&g->a, hot);
-        asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, leave));
-        a32(&g->a, LEAVE_HOT);
-        emit_leave(g, to, (unsigned)(l - g->ctx->links));
+    Leave r = { .to = to, .link = (unsigned)(l - g->ctx->links), .poll = poll, .hot = hot, .cross = cross };
+    if (g->n_leaves == sizeof(g->leave) / sizeof(g->leave[0])) {
+        emit_way_out(g, &r);
+        return;
     }
+    r.from = asm_jmp(&g->a);
+    g->leave[g->n_leaves++] = r;
+}
+
+void gen_leaves(Gen *g)
+{
+    for (unsigned n = 0; n < g->n_leaves; n++)
+        emit_way_out(g, &g->leave[n]);
 }
 
 void gen_side_exit(Gen *g, int64_t off)
@@ -420,6 +439,7 @@ bool gen_ctl(Gen *g, IrInsn *i)
     case IR_CODE: gen_code(g, i); return true;
     case IR_INSN: g->insn_off = i->imm; return true;
     case IR_LABEL:
+        gen_exits(g, (unsigned)i->imm);
         forget_values(g);
         g->label_at[i->imm] = g->a.p;
         return true;

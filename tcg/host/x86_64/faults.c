@@ -101,6 +101,7 @@ static uint16_t flags_again(const FlagSource *f, uint64_t x, uint64_t y)
         bytes = 4;
         AGAIN("cmp")
         break;
+    case IR_FLUNPACK: return (uint16_t)x;
     case IR_POPCNT: return (uint32_t)x ? 0 : IRFL_Z;
     default: y = x; AGAIN("test") break;
     }

@@ -273,7 +273,7 @@ void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps)
     enum { ADD = 0x03, SUB = 0x2b, CMP = 0x3b, TEST = 0x85 };
     Mem a = gen_env(g, offsetof(TcgEnv, save) + 8 * 6), c = gen_env(g, offsetof(TcgEnv, save) + 8 * 7);
     if (f->op == IR_FLUNPACK) {
-        store_const(g, f->slot, f->x_const);
+        store_const(g, f->slot, (f->x_const | f->set) ^ f->turn);
         return;
     }
     unsigned sz = asm_size_bits(f->bytes), cmp = f->bytes == 1 ? 0x3au : CMP | sz, add = f->bytes == 1 ? 0x02u : ADD | sz, test = f->bytes == 1 ? 0x84u : TEST | sz;
@@ -335,11 +335,32 @@ void gen_branch(Gen *g, unsigned cc, int64_t label)
     g->exit[g->n_exit++].at = asm_jcc(&g->a, cc);
 }
 
-void gen_exits(Gen *g)
+/* Does the code end before instruction @at? */
+static bool ends_before(const Gen *g, unsigned at)
 {
+    while (--at && (g->u->insn[at].op == IR_NOP || g->rep[at] != at))
+        ;
+    unsigned op = g->u->insn[at].op;
+    return op == IR_GOTO || op == IR_JMP || op == IR_EXIT || op == IR_BR;
+}
+
+void gen_exits(Gen *g, unsigned label)
+{
+    unsigned left = 0, behind = 0;
+    if (label && !ends_before(g, g->at))
+        return;
     for (unsigned n = 0; n < g->n_exit; n++) {
+        if (label && g->exit[n].label != label) {
+            g->exit[left++] = g->exit[n];
+            continue;
+        }
+        if (behind)
+            gen_add_fix(g, asm_jmp(&g->a), g->exit[n].label);
         asm_patch(&g->a, g->exit[n].at);
         gen_flags_again(g, &g->exit[n].flags, false);
-        gen_add_fix(g, asm_jmp(&g->a), g->exit[n].label);
+        behind = label;
+        if (!label)
+            gen_add_fix(g, asm_jmp(&g->a), g->exit[n].label);
     }
+    g->n_exit = left;
 }

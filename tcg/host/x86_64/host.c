@@ -305,7 +305,7 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     g->isa = cpu->isa;
     g->env = (int32_t)cpu->isa->xlat_offset - STATE_BIAS;
     g->regime = cpu->isa->regime(b->mode);
-    g->n_fix = g->n_slow = g->n_fault = g->n_fault_flags = g->n_exit = 0;
+    g->n_fix = g->n_slow = g->n_fault = g->n_fault_flags = g->n_exit = g->n_leaves = 0;
     g->fpu_live = false;
     g->failed = false;
     g->insn_off = (int64_t)(b->gpa & (TCG_PAGE_SIZE - 1));
@@ -323,8 +323,9 @@ static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
     for (unsigned n = 0; n < sizeof(nop5); n++)
         a8(&g->a, nop5[n]);
     emit_body(g);
-    gen_exits(g);
+    gen_exits(g, 0);
     gen_slow_paths(g);
+    gen_leaves(g);
     fix_labels(g);
     if (asm_full(&g->a) || g->failed) {
         ctx->n_links = links;
