@@ -23,7 +23,9 @@ struct TcgWorker {
     Wish wish[WISHES];         /* oldest first */
     unsigned n;
     TcgCpu *busy;              /* whose wish is being fulfilled */
+    unsigned waiting;          /* vCPUs, for its end */
     bool started, failed, stop;
+    bool idle;                 /* waits for work: only then somebody has to wake it */
     TcgCpu *scratch;           /* stands for the vCPU during translation */
 };
 
@@ -73,8 +75,11 @@ static void *worker_main(void *opaque)
     pthread_setname_np(pthread_self(), "translate");
     pthread_mutex_lock(&w->lock);
     for (;;) {
-        while (!w->n && !w->stop)
+        while (!w->n && !w->stop) {
+            w->idle = true;
             pthread_cond_wait(&w->work, &w->lock);
+        }
+        w->idle = false;
         if (w->stop)
             break;
         Wish wish = w->wish[0];
@@ -84,7 +89,8 @@ static void *worker_main(void *opaque)
         fulfil(w, &wish);
         pthread_mutex_lock(&w->lock);
         w->busy = NULL;
-        pthread_cond_broadcast(&w->done);
+        if (w->waiting)
+            pthread_cond_broadcast(&w->done);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -124,13 +130,16 @@ bool tcg_worker_ask(TcgCpu *cpu, uint64_t va, uint64_t gpa)
     if (!page)
         return false;
     pthread_mutex_lock(&w->lock);
-    bool ok = start(w);
+    bool ok = start(w), wake = false;
     if (ok && w->n < WISHES && !wished(w, gpa, cpu->mode)) {
         w->wish[w->n++] = (Wish){ cpu, page, va, gpa, cpu->mode, cpu->code_generation, cpu->ctx_id };
         cpu->wishes = true;
-        pthread_cond_signal(&w->work);
+        wake = w->idle;
+        w->idle = false;
     }
     pthread_mutex_unlock(&w->lock);
+    if (wake)                  /* behind the lock, which the worker would find taken otherwise */
+        pthread_cond_signal(&w->work);
     return ok;
 }
 
@@ -144,8 +153,10 @@ void tcg_worker_forget(TcgCpu *cpu)
             w->wish[kept++] = w->wish[n];
     cpu->impatient = kept < w->n;
     w->n = kept;
+    w->waiting++;
     while (w->busy == cpu)
         pthread_cond_wait(&w->done, &w->lock);
+    w->waiting--;
     pthread_mutex_unlock(&w->lock);
     cpu->wishes = false;
 }

@@ -175,7 +175,9 @@ static void live_hint(Live *l, unsigned at, IrInsn *i)
 
 void ir_pass_live(IrUnit *u, const GuestIsa *isa)
 {
-    Live l = { .u = u };
+    Live l;                    /* as much of it as the unit has slots and labels is set up */
+    l.u = u;
+    no_hints(&l);
     for (unsigned n = 0; n <= u->n_labels; n++)
         l.label_need[n] = IRFL_ALL;
     observe_all(&l);

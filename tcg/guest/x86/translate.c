@@ -454,7 +454,11 @@ static bool next_place(X86Tr *t, int *io_pos, unsigned *io_turns, unsigned max)
 
 void x86_translate(TcgUnitDesc *d)
 {
-    X86Tr tr = { .t = d, .u = d->u, .mode = d->mode }, *t = &tr;
+    X86Tr tr, *t = &tr;
+    memset(t, 0, offsetof(X86Tr, cold));       /* the rest is a list */
+    t->t = d;
+    t->u = d->u;
+    t->mode = d->mode;
     unsigned max = d->max_insns ? d->max_insns : DEFAULT_INSNS, turns = 0;
     if (one_insn_mode(t))
         max = 1;

@@ -47,8 +47,12 @@ static IrVal alias_of(const Gen *g, unsigned at)
     }
 }
 
+/* The same for every unit of a guest. */
 static void setup_homes(Gen *g)
 {
+    if (g->homes_of == g->u->slots)
+        return;
+    g->homes_of = g->u->slots;
     memset(g->slot_home, 0, sizeof(g->slot_home));
     memset(g->slot_xhome, 0, sizeof(g->slot_xhome));
     for (unsigned s = 0; s < g->u->n_slots; s++) {

@@ -86,6 +86,7 @@ typedef struct Gen {
     uint16_t reg_val[16];      /* value in each temporary, 0 = free */
     uint16_t xmm_val[16];
     uint32_t locked, xlocked;  /* not to be evicted while an instruction is emitted */
+    const IrSlot *homes_of;    /* whose the next ones are; NULL: nobody's yet */
     uint8_t slot_home[256];    /* host register + 1, 0 = memory */
     uint8_t home_slot[16];
     uint8_t slot_xhome[256], xhome_slot[16];

@@ -128,8 +128,10 @@ bool gen_sure(const Gen *g, unsigned at)
 
 void gen_find_groups(Gen *g)
 {
-    Finder f = { .g = g };
+    Finder f;                  /* not all of its keys are needed: zeroing them costs more than the search */
     IrUnit *u = g->u;
+    f.g = g;
+    f.open = 0;
     g->n_groups = 0;
     memset(g->group_of, 0, u->n * sizeof(g->group_of[0]));
     memset(g->only, 0, u->n);

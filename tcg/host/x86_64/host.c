@@ -291,9 +291,16 @@ static void emit_vconsts(Gen *g)
     }
 }
 
+static Gen *new_gen(TcgContext *ctx)
+{
+    Gen *g = g_new(Gen, 1);    /* what a unit needs is set up for it */
+    g->homes_of = NULL;
+    return ctx->host_data = g;
+}
+
 static bool host_emit(TcgContext *ctx, TcgCpu *cpu, IrUnit *u, TcgBlock *b)
 {
-    Gen *g = ctx->host_data ? ctx->host_data : (ctx->host_data = g_new(Gen, 1));
+    Gen *g = ctx->host_data ? ctx->host_data : new_gen(ctx);
     static const uint8_t nop5[] = { 0x0f, 0x1f, 0x44, 0, 0 };
     unsigned links = ctx->n_links;
 

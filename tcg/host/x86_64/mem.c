@@ -513,9 +513,10 @@ static void call_thunk(Gen *g, unsigned thunk)
 /* Vector temporaries around the call: the C code may use any. */
 static void slow_vectors(Gen *g, const SlowPath *s, bool save)
 {
-    for (unsigned x = 0; x < 16; x++)
-        if (s->xlive >> x & 1)
-            asm_vrm(&g->a, (save ? 0x7fu : 0x6fu) | M_0F | P_F3 | O_L, x, NOREG, gen_env(g, offsetof(TcgEnv, vsave) + 32 * x));
+    for (unsigned left = s->xlive; left; left &= left - 1) {
+        unsigned x = (unsigned)__builtin_ctz(left);
+        asm_vrm(&g->a, (save ? 0x7fu : 0x6fu) | M_0F | P_F3 | O_L, x, NOREG, gen_env(g, offsetof(TcgEnv, vsave) + 32 * x));
+    }
 }
 
 void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk)
