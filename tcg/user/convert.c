@@ -242,61 +242,64 @@ typedef struct Conv {
 } Conv;
 
 /* fd_set: the guest's longs may be shorter than the host's, their order in memory is the same. */
-static int64_t fds_in(Conv *c, uint64_t at)
+static bool fds_in(Conv *c, uint64_t at)
 {
     uint64_t bits = MIN((uint32_t)c->host[0], (uint32_t)FDS_MAX), bytes = (bits + 31) / 32 * 4;
     if ((int32_t)c->host[0] > FDS_MAX)
         c->host[0] = FDS_MAX;  /* more than there can be, and no more than we have room for */
     c->big[c->n] = g_malloc0(bytes + 8);
     c->host[c->n] = (uint64_t)(uintptr_t)c->big[c->n];
-    return user_get(c->t, c->big[c->n], at, bytes) ? 0 : -EFAULT;
+    return user_get(c->t, c->big[c->n], at, bytes);
 }
 
-static int64_t info_in(Conv *c, uint64_t at)
+static bool iov_in(Conv *c, uint64_t at)
+{
+    struct iovec *iov;
+    uint64_t n = c->guest[c->n + 1];
+    if (user_iovec_get(c->t, at, (uint32_t)n, &iov))
+        return false;
+    c->big[c->n] = iov;
+    c->host[c->n] = (uint64_t)(uintptr_t)iov;
+    return true;
+}
+
+static bool info_in(Conv *c, uint64_t at)
 {
     uint8_t guest[USER_SIGINFO_BYTES];
     if (!user_get(c->t, guest, at, sizeof(guest)))
-        return -EFAULT;
+        return false;
     user_siginfo_to_host((siginfo_t *)(void *)c->buf[c->n], guest);
-    return 0;
+    return true;
 }
 
-static int64_t pointer_in(Conv *c, UserArg arg, uint64_t v)
+static bool pointer_in(Conv *c, UserArg arg, uint64_t v)
 {
-    int64_t r = 0;
-    c->host[c->n] = v;
-    if (!v)
-        return 0;
-    switch ((UserHow)arg.how) {
-    case HOW_FDS: return fds_in(c, v);
-    case HOW_IOV: {
-        struct iovec *iov;
-        uint64_t n;
-        n = c->guest[c->n + 1];
-        r = user_iovec_get(c->t, v, (uint32_t)n, &iov);
-        c->big[c->n] = iov;
-        c->host[c->n] = (uint64_t)(uintptr_t)iov;
-        return r;
-    }
-    default: break;
-    }
+    if (arg.how == HOW_FDS)
+        return fds_in(c, v);
+    if (arg.how == HOW_IOV)
+        return iov_in(c, v);
     c->host[c->n] = (uint64_t)(uintptr_t)c->buf[c->n];
     memset(c->buf[c->n], 0, sizeof(c->buf[0]));      /* the host need not write all of it */
     if (arg.how == HOW_IN || arg.how == HOW_IO)
-        return user_struct_get(c->t, arg.st, c->buf[c->n], v);
-    return arg.how == HOW_INFO_IN ? info_in(c, v) : 0;
+        return !user_struct_get(c->t, arg.st, c->buf[c->n], v);
+    return arg.how != HOW_INFO_IN || info_in(c, v);
 }
 
-static int64_t one_in(Conv *c, UserArg arg, const uint64_t *g)
+static void one_in(Conv *c, UserArg arg, const uint64_t *g)
 {
     switch ((UserHow)arg.how) {
-    case HOW_S: c->host[c->n] = (uint64_t)(int64_t)(int32_t)g[0]; return 0;
-    case HOW_U: c->host[c->n] = g[0]; return 0;
-    case HOW_PAIR: c->host[c->n] = (uint32_t)g[0] | g[1] << 32; return 0;
-    case HOW_PAGES: c->host[c->n] = (uint64_t)(uint32_t)g[0] * USER_PAGE; return 0;
-    case HOW_ID16: c->host[c->n] = (uint16_t)g[0] == UINT16_MAX ? UINT64_MAX : (uint16_t)g[0]; return 0;
-    case HOW_CONST: c->host[c->n] = arg.st; return 0;
-    default: return pointer_in(c, arg, g[0]);
+    case HOW_S: c->host[c->n] = (uint64_t)(int64_t)(int32_t)g[0]; break;
+    case HOW_U: c->host[c->n] = g[0]; break;
+    case HOW_PAIR: c->host[c->n] = (uint32_t)g[0] | g[1] << 32; break;
+    case HOW_PAGES: c->host[c->n] = (uint64_t)(uint32_t)g[0] * USER_PAGE; break;
+    case HOW_ID16: c->host[c->n] = (uint16_t)g[0] == UINT16_MAX ? UINT64_MAX : (uint16_t)g[0]; break;
+    case HOW_CONST: c->host[c->n] = arg.st; break;
+    default:                   /* what cannot be read is not written either: the kernel refuses it when it comes to it */
+        if (g[0] && !pointer_in(c, arg, g[0])) {
+            c->host[c->n] = USER_BAD_POINTER;
+            c->guest[c->n] = 0;
+        }
+        break;
     }
 }
 
@@ -305,10 +308,15 @@ static int64_t pointer_out(Conv *c, unsigned n, int64_t result)
     uint64_t at = c->guest[n];
     UserHow how = c->arg[n].how;
     uint8_t info[USER_SIGINFO_BYTES];
-    if (!at || (result < 0 && how != HOW_IO) || result == -EFAULT)
+    if (!at || (how == HOW_REST ? result != -EINTR : result < 0 && how != HOW_IO) || result == -EFAULT)
         return 0;
     switch (how) {
-    case HOW_OUT: case HOW_IO: return user_struct_put(c->t, c->arg[n].st, at, c->buf[n]);
+    case HOW_OUT: case HOW_REST: return user_struct_put(c->t, c->arg[n].st, at, c->buf[n]);
+    case HOW_IO: {             /* a limit of time may be constant: what is left of it is not told then (poll(2), select(2)) */
+        bool limit = c->arg[n].st == UST_timespec || c->arg[n].st == UST_timeval;
+        int64_t r = user_struct_put(c->t, c->arg[n].st, at, c->buf[n]);
+        return limit ? 0 : r;
+    }
     case HOW_FDS: return user_put(c->t, at, c->big[n], (MIN((uint32_t)c->host[0], (uint32_t)FDS_MAX) + 31) / 32 * 4) ? 0 : -EFAULT;
     case HOW_INFO_OUT:
         user_siginfo_to_guest((const siginfo_t *)(const void *)c->buf[n], info);
@@ -331,7 +339,6 @@ int64_t user_call_converted(UserThread *t, const UserCall *call, const uint64_t 
 {
     const char *letters = user_call_letters(call->sys);
     bool result16 = false;
-    int64_t r = 0;
     Conv c;
     if (call->args[0].how == HOW_NONE) {
         uint64_t host[6];
@@ -344,31 +351,26 @@ int64_t user_call_converted(UserThread *t, const UserCall *call, const uint64_t 
     memset(c.big, 0, sizeof(c.big));
     memset(c.guest, 0, sizeof(c.guest));
     unsigned from = 0;
-    for (unsigned k = 0; k < USER_CALL_ARGS && call->args[k].how && !r; k++) {
+    for (unsigned k = 0; k < USER_CALL_ARGS && call->args[k].how; k++) {
         UserArg arg = call->args[k];
         if (arg.how == HOW_RESULT16) {
             result16 = true;
-        } else if (arg.how == HOW_SKIP) {
-            from++;
         } else {
             uint64_t pair[2] = { from < 6 ? g[from] : 0, from + 1 < 6 ? g[from + 1] : 0 };
             c.guest[c.n] = pair[0];
             c.guest[c.n + 1] = pair[1];
             c.arg[c.n] = arg;
-            r = one_in(&c, arg, pair);
+            one_in(&c, arg, pair);
             from += arg.how == HOW_PAIR ? 2 : arg.how == HOW_CONST ? 0 : 1;
             c.n++;
         }
     }
-    if (!r) {
-        r = user_call(t, call->sys, c.host);
-        if (!r && call->sys == USYS_wait4)
-            c.guest[3] = 0;    /* nobody has ended: the usage is not written */
-        int64_t e = 0;
-        for (unsigned n = 0; n < c.n && !e && !t->keep_registers; n++)
-            e = pointer_out(&c, n, r);
-        r = e ? e : r;
-    }
+    int64_t r = user_call(t, call->sys, c.host), e = 0;
+    if (!r && call->sys == USYS_wait4)
+        c.guest[3] = 0;        /* nobody has ended: the usage is not written */
+    for (unsigned n = 0; n < c.n && !e && !t->keep_registers; n++)
+        e = pointer_out(&c, n, r);
+    r = e ? e : r;
     for (unsigned n = 0; n < c.n; n++)
         g_free(c.big[n]);
     return result16 && r > UINT16_MAX ? 65534 : r;

@@ -50,9 +50,10 @@ void user_siginfo_to_host(siginfo_t *si, const void *guest);
 typedef enum UserHow {
     HOW_NONE, HOW_S, HOW_U,    /* a word, signed or not */
     HOW_IN, HOW_OUT, HOW_IO,   /* pointer to a structure, may be NULL; OUT is written if the call succeeds, IO always */
+    HOW_REST,                  /* pointer to a structure: the time that was left, written if a signal came */
     HOW_PAIR,                  /* two words of the guest: low, high half */
     HOW_PAGES,                 /* in pages of 4096 */
-    HOW_SKIP, HOW_CONST,       /* the guest has one that the host has not; the host has one (its value: st) that the guest has not */
+    HOW_CONST,                 /* the host has one (its value: st) that the guest has not */
     HOW_IOV,                   /* array of iovec, its length is the next argument */
     HOW_FDS,                   /* fd_set, the number of bits is the first argument */
     HOW_ID16,                  /* 16-bit id, all ones = -1 */

@@ -3,6 +3,7 @@
 #define __ARCH_WANT_SET_GET_RLIMIT
 #define __ARCH_WANT_NEW_STAT
 #define __ARCH_WANT_SYS_CLONE3
+#define __ARCH_WANT_MEMFD_SECRET
 #define __ARCH_WANT_TIME32_SYSCALLS
 #include <asm-generic/unistd.h>
 #include <string.h>
@@ -15,6 +16,7 @@ const uint16_t user_generic_syscalls[USER_GENERIC_SYSCALLS] = {
 #define SYSX(name, fn, args) [__NR_##name] = USYS_##name,
 #define OLD(name, args)
 #define OLDX(name, fn, args)
+#define NEW(name, nr, args) [nr] = USYS_##name,
 #include "tcg/user/syscalls.def"
 #undef SYS
 #undef SYSX

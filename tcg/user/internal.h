@@ -105,6 +105,7 @@ struct UserAbi {
     unsigned (*put_stat)(void *guest, const void *host_stat);
     int (*open_flags)(int guest);
     int (*open_flags_back)(int host);
+    unsigned min_altstack;     /* MINSIGSTKSZ where it is not 2048 */
     bool packed_epoll, no_restorer, clone_tls_last;   /* clone: (flags, stack, parent, child, tls) */
     unsigned (*auxv)(UserProc *p, uint64_t *out);         /* further pairs */
     /* Before a call: which ABI's numbers and registers it uses. @kind: TcgCallbacks.syscall's. NULL: always this one. */
@@ -202,6 +203,7 @@ enum {
 #define SYS(name, args) USYS_##name,
 #define SYSX(name, fn, args) USYS_##name,
 #define OWNX(name, fn, args) USYS_##name,
+#define NEW(name, nr, args) USYS_##name,
 #include "tcg/user/syscalls.def"
 #undef SYS
 #undef SYSX
@@ -217,6 +219,10 @@ bool user_rewind_syscall(void *ucontext);
 enum { USER_ERESTART = 512 };
 typedef int64_t UserSysFn(UserThread *t, const uint64_t a[6]);
 
+/* A pointer that no call can use: the kernel's EFAULT comes when its turn among the checks has come. */
+#define USER_BAD_POINTER (~(uint64_t)(USER_PAGE - 1))
+/* A structure that grew over time, @size bytes of it at @from (openat2(2), clone3(2)): what is missing is 0, what is unknown must be. 0 or -errno. */
+int64_t user_get_extensible(UserThread *t, void *to, size_t len, uint64_t from, uint64_t size, size_t least);
 /* Copies that end with false instead of a signal. */
 bool user_get(UserThread *t, void *to, uint64_t from, size_t len);
 bool user_put(UserThread *t, uint64_t to, const void *from, size_t len);
@@ -226,8 +232,9 @@ bool user_cas32(UserThread *t, uint64_t at, uint32_t *expect, uint32_t want);
 char *user_string(UserThread *t, uint64_t at, size_t max);
 
 /* ---- files.c: paths, /proc/self ---- */
-/* The host path of a guest path (sysroot); the guest's own string when nothing is to be done. *ret_free is to be freed. */
-const char *user_path(UserThread *t, uint64_t at, char **ret_free, int64_t *ret_err);
+/* The host path of the guest path at @at (sysroot), a copy in *ret_path to be freed; what to pass to the host. A path that cannot be read, or is too
+ * long, is the guest's own pointer and *ret_path NULL: the kernel says what is wrong with it, and whether anything is to be said before. */
+uint64_t user_path(UserThread *t, uint64_t at, char **ret_path);
 /* fd of a made-up /proc file, -1: not one of ours. */
 int user_proc_open(UserThread *t, const char *path, int flags);
 

@@ -60,8 +60,10 @@ static void on_signal(int sig, siginfo_t *si, void *ucontext)
     if (!t)
         return;
     if (is_fault(sig) && si->si_code > 0) {
-        if (t->guard)
+        if (t->guard) {        /* not by the way back from here: the mask of before is ours to restore */
+            syscall(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, NULL, 8);
             siglongjmp(*t->guard, 1);
+        }
         t->fault_signal = sig;
         t->fault_general = sig == SIGSEGV && si->si_code == SI_KERNEL;
         if (tcg_host_signal(sig, si, ucontext))
@@ -162,7 +164,9 @@ int64_t user_sigaltstack(UserThread *t, const stack_t *set, stack_t *old)
     int flags = set->ss_flags & ~(int)SS_AUTODISARM;
     if (flags && flags != SS_DISABLE && flags != SS_ONSTACK)
         return -EINVAL;
-    if (flags != SS_DISABLE && set->ss_size < 2048)
+    if (set->ss_sp == t->altstack.ss_sp && set->ss_size == t->altstack.ss_size && (set->ss_flags & ~SS_ONSTACK) == (t->altstack.ss_flags & ~SS_DISABLE))
+        return 0;              /* no change */
+    if (flags != SS_DISABLE && set->ss_size < (t->proc->abi->min_altstack ? t->proc->abi->min_altstack : 2048))
         return -ENOMEM;
     t->altstack = *set;
     t->altstack.ss_flags = set->ss_flags & ~SS_ONSTACK;

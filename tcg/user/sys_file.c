@@ -26,15 +26,12 @@ static bool of_kernel(const char *path)
     return false;
 }
 
-const char *user_path(UserThread *t, uint64_t at, char **ret_free, int64_t *ret_err)
+uint64_t user_path(UserThread *t, uint64_t at, char **ret_path)
 {
     const char *root = t->proc->options.sysroot;
-    *ret_free = NULL;
-    char *path = user_string(t, at, PATH_BYTES);
-    if (!path) {
-        *ret_err = -EFAULT;
-        return NULL;
-    }
+    char *path = *ret_path = user_string(t, at, PATH_BYTES);
+    if (!path)
+        return at;
     if (root && path[0] == '/' && !of_kernel(path)) {
         char *in_root = g_build_filename(root, path, NULL);
         if (!faccessat(AT_FDCWD, in_root, F_OK, AT_SYMLINK_NOFOLLOW)) {
@@ -44,7 +41,8 @@ const char *user_path(UserThread *t, uint64_t at, char **ret_free, int64_t *ret_
             g_free(in_root);
         }
     }
-    return *ret_free = path;
+    *ret_path = path;
+    return PTR(path);
 }
 
 /* ---- /proc/self ---- */
@@ -114,20 +112,14 @@ int user_proc_open(UserThread *t, const char *path, int flags)
 
 static int64_t open_path(UserThread *t, int dir, uint64_t at, int flags, uint64_t mode, const struct open_how *how)
 {
-    char *to_free;
-    int64_t r;
-    const char *path = user_path(t, at, &to_free, &r);
-    if (!path)
-        return r;
-    int fd = user_proc_open(t, path, flags);
+    g_autofree char *path = NULL;
+    uint64_t p = user_path(t, at, &path);
+    int fd = path ? user_proc_open(t, path, flags) : -1;
     if (fd != -1)
-        r = fd < -1 ? fd + 1 : fd;
-    else if (how)
-        r = user_host_syscall(t, SYS_openat2, (uint64_t)dir, PTR(path), PTR(how), sizeof(*how), 0, 0);
-    else
-        r = user_host_syscall(t, SYS_openat, (uint64_t)dir, PTR(path), (uint64_t)flags, mode, 0, 0);
-    g_free(to_free);
-    return r;
+        return fd < -1 ? fd + 1 : fd;
+    if (how)
+        return user_host_syscall(t, SYS_openat2, (uint64_t)dir, p, PTR(how), sizeof(*how), 0, 0);
+    return user_host_syscall(t, SYS_openat, (uint64_t)dir, p, (uint64_t)flags, mode, 0, 0);
 }
 
 static int flags_in(const UserThread *t, uint64_t flags) { return t->proc->abi->open_flags ? t->proc->abi->open_flags((int)flags) : (int)flags; }
@@ -138,12 +130,9 @@ int64_t user_sys_openat(UserThread *t, const uint64_t *a) { return open_path(t, 
 int64_t user_sys_openat2(UserThread *t, const uint64_t *a)
 {
     struct open_how how = { 0 };
-    if (a[3] < sizeof(how))
-        return -EINVAL;
-    if (a[3] > sizeof(how))
-        return -E2BIG;
-    if (!user_get(t, &how, a[2], sizeof(how)))
-        return -EFAULT;
+    int64_t r = user_get_extensible(t, &how, sizeof(how), a[2], a[3], sizeof(how));
+    if (r)
+        return r;
     how.flags = (uint64_t)(unsigned)flags_in(t, how.flags);
     return open_path(t, (int)a[0], a[1], (int)how.flags, how.mode, &how);
 }
@@ -159,37 +148,29 @@ static int64_t put_stat(UserThread *t, uint64_t at, const struct stat *st)
 }
 
 /* user_path, and what /proc/self/exe leads to. */
-static const char *stat_name(UserThread *t, uint64_t at, int flags, char **to_free, int64_t *ret_err)
+static uint64_t stat_name(UserThread *t, uint64_t at, int flags, char **to_free)
 {
-    const char *path = user_path(t, at, to_free, ret_err), *name = path ? proc_self(path) : NULL;
-    return name && !strcmp(name, "exe") && !(flags & AT_SYMLINK_NOFOLLOW) ? t->proc->exe : path;
+    uint64_t p = user_path(t, at, to_free);
+    const char *name = *to_free ? proc_self(*to_free) : NULL;
+    return name && !strcmp(name, "exe") && !(flags & AT_SYMLINK_NOFOLLOW) ? PTR(t->proc->exe) : p;
 }
 
 static int64_t stat_path(UserThread *t, int dir, uint64_t path_at, uint64_t to, int flags)
 {
     struct stat st;
-    char *to_free;
-    int64_t r;
-    const char *path = stat_name(t, path_at, flags, &to_free, &r);
-    if (!path)
-        return r;
-    r = user_host_syscall(t, SYS_newfstatat, (uint64_t)dir, PTR(path), PTR(&st), (uint64_t)flags, 0, 0);
-    g_free(to_free);
+    g_autofree char *to_free = NULL;
+    uint64_t path = stat_name(t, path_at, flags, &to_free);
+    int64_t r = user_host_syscall(t, SYS_newfstatat, (uint64_t)dir, path, PTR(&st), (uint64_t)flags, 0, 0);
     return r ? r : put_stat(t, to, &st);
 }
 
 /* Its structure is the same for all guests. */
 int64_t user_sys_statx(UserThread *t, const uint64_t *a)
 {
-    char *to_free;
-    int64_t r;
-    const char *path = stat_name(t, a[1], (int)a[2], &to_free, &r);
-    if (!path)
-        return r;
+    g_autofree char *to_free = NULL;
+    uint64_t path = stat_name(t, a[1], (int)a[2], &to_free);
     user_will_write(t, a[4], 256);
-    r = user_host_syscall(t, SYS_statx, a[0], PTR(path), a[2], a[3], a[4], 0);
-    g_free(to_free);
-    return r;
+    return user_host_syscall(t, SYS_statx, a[0], path, a[2], a[3], a[4], 0);
 }
 
 int64_t user_sys_stat(UserThread *t, const uint64_t *a) { return stat_path(t, AT_FDCWD, a[0], a[1], 0); }
@@ -206,21 +187,19 @@ int64_t user_sys_fstat(UserThread *t, const uint64_t *a)
 /* ---- links ---- */
 static int64_t read_link(UserThread *t, int dir, uint64_t path_at, uint64_t to, uint64_t size)
 {
-    char *to_free, buf[PATH_BYTES];
+    char buf[PATH_BYTES];
+    g_autofree char *path = NULL;
+    uint64_t p = user_path(t, path_at, &path);
+    const char *name = path ? proc_self(path) : NULL;
     int64_t r;
-    const char *path = user_path(t, path_at, &to_free, &r);
-    if (!path)
-        return r;
-    const char *name = proc_self(path);
-    if ((int64_t)size <= 0) {
+    if ((int)size <= 0) {
         r = -EINVAL;
     } else if (name && !strcmp(name, "exe")) {
         r = (int64_t)strlen(t->proc->exe);
         memcpy(buf, t->proc->exe, MIN((size_t)r, sizeof(buf)));
     } else {
-        r = user_host_syscall(t, SYS_readlinkat, (uint64_t)dir, PTR(path), PTR(buf), sizeof(buf), 0, 0);
+        r = user_host_syscall(t, SYS_readlinkat, (uint64_t)dir, p, PTR(buf), sizeof(buf), 0, 0);
     }
-    g_free(to_free);
     r = r > 0 ? (int64_t)MIN((uint64_t)r, size) : r;
     return r <= 0 || user_put(t, to, buf, (size_t)r) ? r : -EFAULT;
 }

@@ -14,7 +14,7 @@
 #include "tcg/user/convert.h"
 
 #define PTR(p) ((uint64_t)(uintptr_t)(p))
-enum { ARG_MAX_COUNT = 65536, ARG_MAX_BYTES = 131072 };
+enum { STRING_MAX = 131072, ALL_MAX = 16 << 20 };     /* MAX_ARG_STRLEN; more than the kernel ever takes, with the pointers */
 
 int64_t user_sys_exit(UserThread *t, const uint64_t *a) { return user_thread_exit(t, (int)a[0]); }
 int64_t user_sys_exit_group(UserThread *t, const uint64_t *a) { return user_exit_group(t, (int)a[0]); }
@@ -30,13 +30,10 @@ int64_t user_sys_clone(UserThread *t, const uint64_t *a)
 
 int64_t user_sys_clone3(UserThread *t, const uint64_t *a)
 {
-    struct clone_args c = { 0 };
-    if (a[1] < CLONE_ARGS_SIZE_VER0)
-        return -EINVAL;
-    if (a[1] > sizeof(c))
-        return -E2BIG;
-    if (!user_get(t, &c, a[0], a[1]))
-        return -EFAULT;
+    struct clone_args c;
+    int64_t r = user_get_extensible(t, &c, sizeof(c), a[0], a[1], CLONE_ARGS_SIZE_VER0);
+    if (r)
+        return r;
     if (c.set_tid_size || c.flags & (CSIGNAL | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND))
         return -EINVAL;
     return user_clone(t, c.flags, c.stack ? c.stack + c.stack_size : 0, c.parent_tid, c.child_tid, c.tls, (int)c.exit_signal);
@@ -49,23 +46,24 @@ int64_t user_sys_set_tid_address(UserThread *t, const uint64_t *a)
 }
 
 /* ---- exec: this program again, with the guest's program as its argument ---- */
-static bool get_list(UserThread *t, uint64_t at, GPtrArray *list)
+static int64_t get_list(UserThread *t, uint64_t at, GPtrArray *list)
 {
     size_t bytes = 0;
-    for (unsigned n = 0; at && n < ARG_MAX_COUNT; n++) {
+    for (uint64_t n = 0; at; n++) {
         uint64_t p = 0;
         if (!user_get_word(t, &p, at + n * user_word(t->call_abi)))
-            return false;
+            return -EFAULT;
         if (!p)
             break;
-        char *s = user_string(t, p, ARG_MAX_BYTES);
-        if (!s || (bytes += strlen(s)) > 64 * ARG_MAX_BYTES) {
-            g_free(s);
-            return false;
-        }
+        char *s = user_string(t, p, STRING_MAX), last;
+        if (!s)
+            return user_get(t, &last, p + STRING_MAX - 1, 1) ? -E2BIG : -EFAULT;
         g_ptr_array_add(list, s);
+        bytes += strlen(s) + 1 + sizeof(p);
+        if (bytes > ALL_MAX)
+            return -E2BIG;
     }
-    return true;
+    return 0;
 }
 
 /* What the kernel would say before it gives the old program up. */
@@ -100,9 +98,7 @@ static int64_t exec_self(UserThread *t, const char *path, char *own, GPtrArray *
 {
     const UserOptions *o = &t->proc->options;
     g_autoptr(GPtrArray) all = g_ptr_array_new();
-    int64_t r = check_program(path);
-    if (r)
-        return r;
+    int64_t r;
     g_ptr_array_add(all, (char *)o->self);
     for (char *const *s = o->self_args; s && *s; s++)
         g_ptr_array_add(all, *s);
@@ -130,31 +126,40 @@ static int64_t exec_any(UserThread *t, char *own, uint64_t argv, uint64_t envp)
 {
     const char *path = own;
     g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free), env = g_ptr_array_new_with_free_func(g_free);
-    if (!get_list(t, argv, args) || !get_list(t, envp, env))
-        return -EFAULT;
     if (!strcmp(path, "/proc/self/exe"))
         path = t->proc->exe;
-    return exec_self(t, path, own, args, env);
+    int64_t r = check_program(path);
+    r = r ? r : get_list(t, argv, args);
+    r = r ? r : get_list(t, envp, env);
+    return r ? r : exec_self(t, path, own, args, env);
+}
+
+/* What is wrong with a name that could not be read. */
+static int64_t bad_path(uint64_t at)
+{
+    return !syscall(SYS_faccessat, AT_FDCWD, at, F_OK) || errno != ENAMETOOLONG ? -EFAULT : -ENAMETOOLONG;
 }
 
 int64_t user_sys_execve(UserThread *t, const uint64_t *a)
 {
     g_autofree char *path = NULL;
-    int64_t r;
-    return user_path(t, a[0], &path, &r) ? exec_any(t, path, a[1], a[2]) : r;
+    uint64_t p = user_path(t, a[0], &path);
+    return path ? exec_any(t, path, a[1], a[2]) : bad_path(p);
 }
 
 int64_t user_sys_execveat(UserThread *t, const uint64_t *a)
 {
     g_autofree char *path = user_string(t, a[1], 4096), *full = NULL;
     if (!path)
-        return -EFAULT;
+        return bad_path(a[1]);
+    if (!path[0] && !(a[4] & AT_EMPTY_PATH))
+        return -ENOENT;
     if (a[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return -EINVAL;
+    if (path[0] != '/' && (int)a[0] != AT_FDCWD && fcntl((int)a[0], F_GETFD) < 0)
+        return -EBADF;
     if (path[0] == '/' || ((int)a[0] == AT_FDCWD && path[0]))
         full = g_strdup(path);
-    else if (!path[0] && !(a[4] & AT_EMPTY_PATH))
-        return -ENOENT;
     else
         full = g_strdup_printf("/proc/self/fd/%d%s%s", (int)a[0], path[0] ? "/" : "", path);
     g_clear_pointer(&path, g_free);

@@ -81,6 +81,15 @@ static int64_t wait_mask(UserThread *t, uint64_t at, uint64_t size, uint64_t *re
     return 0;
 }
 
+/* A limit of time is looked at before the mask. */
+static int64_t check_time(UserThread *t, uint64_t at)
+{
+    struct timespec ts;
+    if (at && !user_get(t, &ts, at, sizeof(ts)))
+        return -EFAULT;
+    return at && (ts.tv_sec < 0 || (uint64_t)ts.tv_nsec >= 1000000000) ? -EINVAL : 0;
+}
+
 static int64_t wait_done(UserThread *t, int64_t r)
 {
     if (!t->have_signal)
@@ -100,7 +109,8 @@ int64_t user_sys_rt_sigsuspend(UserThread *t, const uint64_t *a)
 int64_t user_sys_ppoll(UserThread *t, const uint64_t *a)
 {
     uint64_t mask;
-    int64_t r = a[3] ? wait_mask(t, a[3], a[4], &mask) : 0;
+    int64_t r = check_time(t, a[2]);
+    r = !r && a[3] ? wait_mask(t, a[3], a[4], &mask) : r;
     return r ? r : wait_done(t, user_host_syscall(t, SYS_ppoll, a[0], a[1], a[2], a[3] ? PTR(&mask) : 0, 8, 0));
 }
 
@@ -109,9 +119,21 @@ int64_t user_sys_pselect6(UserThread *t, const uint64_t *a)
     uint64_t mask, pair[2] = { 0 }, host[2] = { 0, 8 };
     if (a[5] && !user_get(t, pair, a[5], sizeof(pair)))
         return -EFAULT;
-    int64_t r = pair[0] ? wait_mask(t, pair[0], pair[1], &mask) : 0;
+    int64_t r = check_time(t, a[4]);
+    r = !r && pair[0] ? wait_mask(t, pair[0], pair[1], &mask) : r;
     host[0] = pair[0] ? PTR(&mask) : 0;
     return r ? r : wait_done(t, user_host_syscall(t, SYS_pselect6, a[0], a[1], a[2], a[3], a[4], PTR(host)));
+}
+
+int64_t user_sys_io_pgetevents(UserThread *t, const uint64_t *a)
+{
+    uint64_t mask, pair[2] = { 0 }, host[2] = { 0, 8 };
+    if (a[5] && !user_get(t, pair, a[5], sizeof(pair)))
+        return -EFAULT;
+    int64_t r = check_time(t, a[4]) == -EFAULT ? -EFAULT : 0;
+    r = !r && pair[0] ? wait_mask(t, pair[0], pair[1], &mask) : r;
+    host[0] = pair[0] ? PTR(&mask) : 0;
+    return r ? r : wait_done(t, user_host_syscall(t, SYS_io_pgetevents, a[0], a[1], a[2], a[3], a[4], PTR(host)));
 }
 
 int64_t user_sys_rt_sigtimedwait(UserThread *t, const uint64_t *a)
@@ -171,13 +193,12 @@ static int64_t epoll_any(UserThread *t, long nr, const uint64_t *a, uint64_t tim
     uint64_t mask;
     int max = (int)a[2];
     bool packed = t->proc->abi->packed_epoll;
-    int64_t r = mask_at ? wait_mask(t, mask_at, mask_size, &mask) : 0;
+    int64_t r = nr == SYS_epoll_pwait2 ? check_time(t, timeout) : 0;
+    r = !r && mask_at ? wait_mask(t, mask_at, mask_size, &mask) : r;
     if (r)
         return r;
-    if (max <= 0)
-        return wait_done(t, -EINVAL);
-    max = MIN(max, MAX_EVENTS);
-    g_autofree uint8_t *host = packed ? NULL : g_malloc((gsize)max * 12);
+    max = packed ? max : MIN(max, MAX_EVENTS);   /* none or fewer: the kernel's to refuse */
+    g_autofree uint8_t *host = packed ? NULL : g_malloc((gsize)MAX(max, 1) * 12);
     r = wait_done(t, user_host_syscall(t, nr, a[0], packed ? a[1] : PTR(host), (uint64_t)max, timeout, mask_at ? PTR(&mask) : 0, 8));
     for (int64_t n = 0; !packed && n < r; n++) {
         uint32_t wide[4] = { 0 };

@@ -115,14 +115,14 @@ int64_t user_sys_small_sysinfo(UserThread *t, const uint64_t *a)
 static int64_t groups(UserThread *t, long nr, const uint64_t *a)
 {
     enum { MAX_GROUPS = 65536 };
-    int n = (int)a[0];
+    int n = nr == SYS_getgroups ? MIN((int)a[0], MAX_GROUPS) : (int)a[0];
     if (n < 0 || n > MAX_GROUPS)
-        return -EINVAL;
+        return user_host_syscall(t, nr, a[0], USER_BAD_POINTER, 0, 0, 0, 0);
     g_autofree uint32_t *wide = g_new0(uint32_t, (gsize)n + 1);
     g_autofree uint16_t *small = g_new0(uint16_t, (gsize)n + 1);
     if (nr == SYS_setgroups) {
         if (!user_get(t, small, a[1], (size_t)n * 2))
-            return -EFAULT;
+            return user_host_syscall(t, nr, a[0], USER_BAD_POINTER, 0, 0, 0, 0);
         for (int k = 0; k < n; k++)
             wide[k] = small[k];
     }
@@ -134,6 +134,38 @@ static int64_t groups(UserThread *t, long nr, const uint64_t *a)
 
 int64_t user_sys_small_getgroups(UserThread *t, const uint64_t *a) { return groups(t, SYS_getgroups, a); }
 int64_t user_sys_small_setgroups(UserThread *t, const uint64_t *a) { return groups(t, SYS_setgroups, a); }
+
+/* A mask of CPUs in words that are shorter than the kernel's. */
+int64_t user_sys_small_sched_getaffinity(UserThread *t, const uint64_t *a)
+{
+    uint64_t mask[128] = { 0 }, len = (uint32_t)a[1];
+    unsigned word = user_word(t->call_abi);
+    if (len & (word - 1))
+        return -EINVAL;
+    int64_t r = user_host_syscall(t, SYS_sched_getaffinity, a[0], MIN((len + 7) & ~7ull, sizeof(mask)), PTR(mask), 0, 0, 0);
+    r = r > 0 ? MIN(r, (int64_t)len) : r;
+    return r <= 0 || user_put(t, a[2], mask, (size_t)r) ? r : -EFAULT;
+}
+
+/* The size of the structure is the second argument. */
+static int64_t statfs64(UserThread *t, const uint64_t *a, unsigned sys)
+{
+    const UserCall call = { (uint16_t)sys, { { HOW_U, 0 }, { HOW_OUT, UST_statfs64 } } };
+    return a[1] != user_struct_guest_size(t->call_abi, UST_statfs64) ? -EINVAL : user_call_converted(t, &call, (const uint64_t[6]){ a[0], a[2] });
+}
+
+int64_t user_sys_small_statfs64(UserThread *t, const uint64_t *a) { return statfs64(t, a, USYS_statfs); }
+int64_t user_sys_small_fstatfs64(UserThread *t, const uint64_t *a) { return statfs64(t, a, USYS_fstatfs); }
+
+int64_t user_sys_small_stime(UserThread *t, const uint64_t *a)
+{
+    struct timeval tv = { 0 };
+    int32_t sec;
+    if (!user_get(t, &sec, a[0], 4))
+        return -EFAULT;
+    tv.tv_sec = sec;
+    return user_host_syscall(t, SYS_settimeofday, PTR(&tv), 0, 0, 0, 0, 0);
+}
 
 /* ---- signals of old ---- */
 int64_t user_sys_old_signal(UserThread *t, const uint64_t *a)
@@ -183,8 +215,10 @@ int64_t user_sys_small_get_robust_list(UserThread *t, const uint64_t *a)
 {
     unsigned word = user_word(t->call_abi);
     uint64_t len = 3 * word;
-    if (a[0] && (int)a[0] != t->tid)
-        return -EPERM;
+    if (a[0] && (int)a[0] != t->tid) {      /* of another: whether there is one, then no */
+        int64_t r = user_host_syscall(t, SYS_get_robust_list, a[0], PTR((uint64_t[1]){ 0 }), PTR((uint64_t[1]){ 0 }), 0, 0, 0);
+        return r < 0 ? r : -EPERM;
+    }
     return user_put(t, a[1], &t->robust, word) && user_put(t, a[2], &len, word) ? 0 : -EFAULT;
 }
 

@@ -115,6 +115,8 @@ static int64_t msg_in(UserThread *t, Msg *m, uint64_t at, bool send)
     int64_t r = user_struct_get(t, UST_msghdr, &m->guest, at);
     if (r)
         return r;
+    if (m->guest.name && (int32_t)m->guest.namelen < 0)
+        return -EINVAL;
     m->host = m->guest;
     r = user_iovec_get(t, m->guest.iov, (uint32_t)m->guest.iovlen, &m->iov);
     if (r)
@@ -144,11 +146,21 @@ static int64_t msg_out(UserThread *t, Msg *m, uint64_t at)
     return r ? r : user_struct_put(t, UST_msghdr, at, &g);
 }
 
+/* MSG_CMSG_COMPAT, which the kernel sets itself for 32-bit callers, whatever they say, and refuses from others. */
+static uint64_t msg_flags(uint64_t flags) { return flags & ~0x80000000ull; }
+
+/* A message that is none, error @e: what the kernel has to say of the socket comes first. */
+static int64_t bad_msg(UserThread *t, long nr, const uint64_t *a, int64_t e)
+{
+    int64_t r = user_host_syscall(t, nr, a[0], USER_BAD_POINTER, msg_flags(a[2]), 0, 0, 0);
+    return r == -EFAULT ? e : r;
+}
+
 int64_t user_sys_small_sendmsg(UserThread *t, const uint64_t *a)
 {
     Msg m;
     int64_t r = msg_in(t, &m, a[1], true);
-    r = r ? r : user_host_syscall(t, SYS_sendmsg, a[0], PTR(&m.host), a[2], 0, 0, 0);
+    r = r ? bad_msg(t, SYS_sendmsg, a, r) : user_host_syscall(t, SYS_sendmsg, a[0], PTR(&m.host), msg_flags(a[2]), 0, 0, 0);
     msg_free(&m);
     return r;
 }
@@ -157,7 +169,7 @@ int64_t user_sys_small_recvmsg(UserThread *t, const uint64_t *a)
 {
     Msg m;
     int64_t r = msg_in(t, &m, a[1], false);
-    r = r ? r : user_host_syscall(t, SYS_recvmsg, a[0], PTR(&m.host), a[2], 0, 0, 0);
+    r = r ? bad_msg(t, SYS_recvmsg, a, r) : user_host_syscall(t, SYS_recvmsg, a[0], PTR(&m.host), msg_flags(a[2]), 0, 0, 0);
     int64_t e = r >= 0 ? msg_out(t, &m, a[1]) : 0;
     msg_free(&m);
     return e ? e : r;

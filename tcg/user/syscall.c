@@ -97,6 +97,23 @@ bool user_cas32(UserThread *t, uint64_t at, uint32_t *expect, uint32_t want)
     return true;
 }
 
+int64_t user_get_extensible(UserThread *t, void *to, size_t len, uint64_t from, uint64_t size, size_t least)
+{
+    uint8_t more[USER_PAGE];
+    if (size < least)
+        return -EINVAL;
+    if (size > sizeof(more))
+        return -E2BIG;
+    if (!user_get(t, more, from, size))
+        return -EFAULT;
+    for (size_t n = len; n < size; n++)
+        if (more[n])
+            return -E2BIG;
+    memset(to, 0, len);
+    memcpy(to, more, MIN(len, size));
+    return 0;
+}
+
 char *user_string(UserThread *t, uint64_t at, size_t max)
 {
     GString *s = g_string_new(NULL);
@@ -123,6 +140,7 @@ static const SysDesc table[USYS_COUNT] = {
 #define SYS(name, args) [USYS_##name] = { #name, args, NULL, SYS_##name, !__builtin_strchr(args, 'B') && !__builtin_strchr(args, 'P') },
 #define SYSX(name, fn, args) [USYS_##name] = { #name, args, user_sys_##fn, SYS_##name },
 #define OWNX(name, fn, args) [USYS_##name] = { #name, args, user_sys_##fn, -1 },
+#define NEW(name, nr, args) [USYS_##name] = { #name, args, NULL, nr, !__builtin_strchr(args, 'B') && !__builtin_strchr(args, 'P') },
 #include "tcg/user/syscalls.def"
 #undef SYS
 #undef SYSX
@@ -130,20 +148,15 @@ static const SysDesc table[USYS_COUNT] = {
 
 enum { N_ARGS = 6, MAX_SHOWN = 32 };
 
-/* Before a call of the host: paths into the sysroot, buffers made writable. False: *ret is the result already. */
-static bool prepare(UserThread *t, const SysDesc *s, uint64_t a[N_ARGS], char *to_free[N_ARGS], int64_t *ret)
+/* Before a call of the host: paths into the sysroot, buffers made writable. */
+static void prepare(UserThread *t, const SysDesc *s, uint64_t a[N_ARGS], char *to_free[N_ARGS])
 {
     for (unsigned n = 0; n < N_ARGS && s->args[n]; n++) {
-        if (s->args[n] == 'B') {
+        if (s->args[n] == 'B')
             user_will_write(t, a[n], a[n + 1]);
-        } else if (s->args[n] == 'P' && t->proc->options.sysroot) {
-            const char *path = user_path(t, a[n], &to_free[n], ret);
-            if (!path)
-                return false;
-            a[n] = (uint64_t)(uintptr_t)path;
-        }
+        else if (s->args[n] == 'P' && t->proc->options.sysroot)
+            a[n] = user_path(t, a[n], &to_free[n]);
     }
-    return true;
 }
 
 static int64_t pass(UserThread *t, const SysDesc *s, const uint64_t *args)
@@ -158,11 +171,10 @@ static int64_t pass(UserThread *t, const SysDesc *s, const uint64_t *args)
         return r;
     }
     memcpy(a, args, sizeof(a));
-    if (prepare(t, s, a, to_free, &r)) {
+    prepare(t, s, a, to_free);
+    r = user_syscall_raw(&t->have_signal, s->host_nr, a);
+    if (r == -EFAULT && user_unprotect_code(t))
         r = user_syscall_raw(&t->have_signal, s->host_nr, a);
-        if (r == -EFAULT && user_unprotect_code(t))
-            r = user_syscall_raw(&t->have_signal, s->host_nr, a);
-    }
     for (unsigned n = 0; n < N_ARGS; n++)
         g_free(to_free[n]);
     return r;
@@ -173,6 +185,7 @@ static void show_arg(UserThread *t, GString *out, char kind, uint64_t v)
 {
     switch (kind) {
     case 'd': g_string_append_printf(out, "%lld", (long long)((int64_t)v == (int32_t)v || v >> 32 ? (int64_t)v : (int32_t)v)); break;
+    case 'u': g_string_append_printf(out, "%llu", (unsigned long long)v); break;
     case 'o': g_string_append_printf(out, "0%llo", (unsigned long long)v); break;
     case 'P': case 's': {
         g_autofree char *str = v ? user_string(t, v, 4096) : NULL;

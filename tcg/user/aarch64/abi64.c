@@ -256,5 +256,5 @@ const UserAbi user_abi_aarch64 = {
     .name = "aarch64", .uname = "aarch64", .platform = "aarch64", .elf_machine = EM_AARCH64, .elf_class = ELFCLASS64, .isa = &a64_isa,
     .sysreg_read = sysreg_read, .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .setup = setup, .start = start, .clone = clone_state, .sp = get_sp,
     .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception, .push_frame = push_frame, .pop_frame = pop_frame,
-    .put_stat = user_generic_put_stat, .open_flags = open_flags, .open_flags_back = open_flags_back, .auxv = more_auxv,
+    .min_altstack = 5120, .put_stat = user_generic_put_stat, .open_flags = open_flags, .open_flags_back = open_flags_back, .auxv = more_auxv,
 };

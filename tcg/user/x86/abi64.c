@@ -14,6 +14,7 @@
 static const uint16_t numbers[] = {
 #define SYS(name, args) [SYS_##name] = USYS_##name,
 #define SYSX(name, fn, args) [SYS_##name] = USYS_##name,
+#define NEW(name, nr, args) [nr] = USYS_##name,
 #include "tcg/user/syscalls.def"
 #undef SYS
 #undef SYSX

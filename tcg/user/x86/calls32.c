@@ -8,8 +8,8 @@
 #define IN(s) { HOW_IN, UST_##s }
 #define OUT(s) { HOW_OUT, UST_##s }
 #define IO(s) { HOW_IO, UST_##s }
+#define REST(s) { HOW_REST, UST_##s }
 #define PAIR { HOW_PAIR, 0 }
-#define SKIP { HOW_SKIP, 0 }
 #define K(v) { HOW_CONST, v }
 #define IOV { HOW_IOV, 0 }
 #define FDS { HOW_FDS, 0 }
@@ -25,13 +25,13 @@ const UserCall user_calls_i386[USER_CALLS_I386] = {
     SAME(read) SAME(write) SAME(open) SAME(close) SAME(creat) SAME(link) SAME(unlink) SAME(chdir) SAME(mknod) SAME(chmod) SAME(access) SAME(sync) SAME(rename) SAME(mkdir)
     SAME(rmdir) SAME(dup) SAME(pipe) SAME(acct) SAME(umount2) CALL(umount, umount2, U, K(0)) SAME(mount) SAME(open_tree) SAME(move_mount) SAME(fsopen) SAME(fsconfig) SAME(fsmount) SAME(fspick) SAME(mount_setattr) SAME(umask) SAME(chroot) SAME(dup2) SAME(symlink) SAME(readlink) SAME(swapon)
     SAME(swapoff) SAME(fchmod) SAME(fchdir) SAME(flock) SAME(fsync) SAME(fdatasync) SAME(getcwd) SAME(pivot_root) SAME(getdents64) SAME(poll) SAME(lseek) SAME(truncate) SAME(ftruncate)
-    CALL(truncate64, truncate, U, PAIR) CALL(ftruncate64, ftruncate, S, PAIR) NAME(_llseek, llseek) CALL(pread64, pread64, S, U, S, PAIR) CALL(pwrite64, pwrite64, S, U, S, PAIR)
+    CALL(truncate64, truncate, U, PAIR) CALL(ftruncate64, ftruncate, S, PAIR) NAME(_llseek, llseek) CALL(pread64, pread64, S, U, U, PAIR) CALL(pwrite64, pwrite64, S, U, U, PAIR)
     CALL(readv, readv, S, IOV, S) CALL(writev, writev, S, IOV, S) CALL(preadv, preadv, S, IOV, S, PAIR) CALL(pwritev, pwritev, S, IOV, S, PAIR)
     CALL(preadv2, preadv2, S, IOV, S, PAIR, K(0), U) CALL(pwritev2, pwritev2, S, IOV, S, PAIR, K(0), U) CALL(vmsplice, vmsplice, S, IOV, S, U)
     CALL(process_vm_readv, process_vm_readv, S, IOV, S, IOV, S, U) CALL(process_vm_writev, process_vm_writev, S, IOV, S, IOV, S, U)
     CALL(stat, stat, U, OUT(stat)) CALL(lstat, lstat, U, OUT(stat)) CALL(fstat, fstat, S, OUT(stat)) CALL(stat64, stat, U, OUT(stat64)) CALL(lstat64, lstat, U, OUT(stat64))
     CALL(fstat64, fstat, S, OUT(stat64)) CALL(fstatat64, newfstatat, S, U, OUT(stat64), S) CALL(statfs, statfs, U, OUT(statfs)) CALL(fstatfs, fstatfs, S, OUT(statfs))
-    CALL(statfs64, statfs, U, SKIP, OUT(statfs64)) CALL(fstatfs64, fstatfs, S, SKIP, OUT(statfs64)) SAME(statx)
+    NAME(statfs64, small_statfs64) NAME(fstatfs64, small_fstatfs64) SAME(statx)
     NAME(fcntl, small_fcntl) NAME(fcntl64, small_fcntl) NAME(ioctl, small_ioctl) NAME(getdents, small_getdents)
     CALL(sendfile, sendfile, S, S, IO(word), U) NAME(sendfile64, sendfile) SAME(splice) SAME(tee) SAME(copy_file_range)
     CALL(select, old_select, U) CALL(_newselect, select, S, FDS, FDS, FDS, IO(timeval)) CALL(pselect6, pselect6, S, FDS, FDS, FDS, IO(timespec), IN(sigset_arg))
@@ -68,7 +68,7 @@ const UserCall user_calls_i386[USER_CALLS_I386] = {
     CALL(ugetrlimit, getrlimit, S, OUT(rlimit)) CALL(setrlimit, setrlimit, S, IN(rlimit)) SAME(prlimit64) SAME(getpriority) SAME(setpriority) SAME(ioprio_set) SAME(ioprio_get)
     SAME(sched_setparam) SAME(sched_getparam) SAME(sched_setscheduler) SAME(sched_getscheduler) SAME(sched_get_priority_max) SAME(sched_get_priority_min) SAME(sched_setattr)
     SAME(sched_getattr) CALL(sched_rr_get_interval, sched_rr_get_interval, S, OUT(timespec)) NAME(sched_rr_get_interval_time64, sched_rr_get_interval) SAME(sched_setaffinity)
-    SAME(sched_getaffinity) SAME(getcpu) SAME(uname) NAME(sysinfo, small_sysinfo) CALL(times, times, OUT(tms)) SAME(sethostname) SAME(setdomainname) SAME(syslog) SAME(reboot) SAME(vhangup)
+    NAME(sched_getaffinity, small_sched_getaffinity) SAME(getcpu) NAME(stime, small_stime) SAME(uname) NAME(sysinfo, small_sysinfo) CALL(times, times, OUT(tms)) SAME(sethostname) SAME(setdomainname) SAME(syslog) SAME(reboot) SAME(vhangup)
     SAME(getrandom) SAME(init_module) SAME(finit_module) SAME(delete_module) SAME(add_key) SAME(request_key) SAME(keyctl)
     /* signals */
     CALL(rt_sigaction, rt_sigaction, S, IN(sigaction), OUT(sigaction), U) CALL(sigaction, rt_sigaction, S, IN(old_sigaction), OUT(old_sigaction), K(8)) SAME(rt_sigprocmask)
@@ -78,7 +78,7 @@ const UserCall user_calls_i386[USER_CALLS_I386] = {
     CALL(rt_sigqueueinfo, rt_sigqueueinfo, S, S, { HOW_INFO_IN, 0 }) CALL(rt_tgsigqueueinfo, rt_tgsigqueueinfo, S, S, S, { HOW_INFO_IN, 0 })
     CALL(sigaltstack, sigaltstack, IN(stack), OUT(stack)) SAME(kill) SAME(tkill) SAME(tgkill)
     /* time: words, and 64 bits under newer numbers */
-    CALL(nanosleep, nanosleep, IN(timespec), IO(timespec)) CALL(clock_nanosleep, clock_nanosleep, S, S, IN(timespec), IO(timespec)) CALL(clock_gettime, clock_gettime, S, OUT(timespec))
+    CALL(nanosleep, nanosleep, IN(timespec), REST(timespec)) CALL(clock_nanosleep, clock_nanosleep, S, S, IN(timespec), REST(timespec)) CALL(clock_gettime, clock_gettime, S, OUT(timespec))
     CALL(clock_settime, clock_settime, S, IN(timespec)) CALL(clock_getres, clock_getres, S, OUT(timespec)) CALL(clock_adjtime, clock_adjtime, S, IO(timex))
     NAME(clock_nanosleep_time64, clock_nanosleep) NAME(clock_gettime64, clock_gettime) NAME(clock_settime64, clock_settime) NAME(clock_getres_time64, clock_getres)
     NAME(clock_adjtime64, clock_adjtime) CALL(gettimeofday, gettimeofday, OUT(timeval), U) CALL(settimeofday, settimeofday, IN(timeval), U) CALL(time, time, OUT(word)) SAME(alarm)
@@ -92,6 +92,14 @@ const UserCall user_calls_i386[USER_CALLS_I386] = {
     SAME(msgget) NAME(msgsnd, small_msgsnd) NAME(msgrcv, small_msgrcv) NAME(msgctl, small_msgctl) NAME(semtimedop_time64, semtimedop)
     CALL(mq_open, mq_open, U, S, U, IN(mq_attr)) SAME(mq_unlink) CALL(mq_timedsend, mq_timedsend, S, U, U, U, IN(timespec)) CALL(mq_timedreceive, mq_timedreceive, S, U, U, U, IN(timespec))
     NAME(mq_timedsend_time64, mq_timedsend) NAME(mq_timedreceive_time64, mq_timedreceive) CALL(mq_notify, mq_notify, S, IN(sigevent)) CALL(mq_getsetattr, mq_getsetattr, S, IN(mq_attr), OUT(mq_attr))
+    /* of late */
+    SAME(futex_waitv) SAME(memfd_secret) SAME(process_mrelease) CALL(process_madvise, process_madvise, S, IOV, S, S, U) SAME(quotactl_fd) SAME(sysfs) SAME(set_mempolicy_home_node)
+#define SYS(name, args)
+#define SYSX(name, fn, args)
+#define NEW(name, nr, args) [nr] = { .sys = USYS_##name },
+#include "tcg/user/syscalls.def"
+#undef SYS
+#undef SYSX
     /* x86's own */
     SAME(arch_prctl) SAME(modify_ldt) SAME(iopl) SAME(ioperm) SAME(set_thread_area) SAME(get_thread_area)
 };

@@ -168,9 +168,9 @@ int64_t x86_user_set_tls(UserThread *t, uint64_t at, bool alloc)
 int64_t x86_user_get_tls(UserThread *t, uint64_t at)
 {
     struct user_desc u;
-    if (!user_get(t, &u, at, sizeof(u)))
+    unsigned n;
+    if (!user_get(t, &n, at, sizeof(n)))
         return -EFAULT;
-    unsigned n = u.entry_number;
     if (n < X86U_TLS_FIRST || n > X86U_TLS_LAST)
         return -EINVAL;
     uint64_t d = own(t)->gdt[n];
