@@ -230,13 +230,53 @@ bool rv_fcmp(RiscvTr *t, const RiscvArgs *a)
 
 bool rv_fclass(RiscvTr *t, const RiscvArgs *a)
 {
+    IrUnit *u = t->u;
+    bool dbl = is_double(a);
     if (!fp_on(t))
         return false;
-    rv_fp_slow(t, a);
+    if (!dbl)
+        need_boxed(t, a, a->rs1);
+    /* zeros and normal numbers; -infinity is bit 0 ... -normal 1, -0 3, +0 4, +normal 6 (unpriv table 11.5) */
+    IrType type = dbl ? IRT_I64 : IRT_I32;
+    unsigned bits = dbl ? 64 : 32, mant = dbl ? 52 : 23;
+    IrVal raw = ir_trunc(u, type, fraw(t, a->rs1)), one = ir_const(u, type, 1);
+    IrVal twice = ir_tri(u, IR_SHL, type, raw, ir_const(u, IRT_I8, 1), 0), exp = ir_tri(u, IR_SHR, type, twice, ir_const(u, IRT_I8, mant + 1), 0);
+    IrVal zero = ir_cmp(u, type, twice, ir_const(u, type, 0));
+    exp = ir_select(u, type, IRC_E, zero, one, exp);
+    IrVal fl = ir_cmp(u, type, ir_bin(u, IR_SUB, type, exp, one), ir_const(u, type, (1 << (bits - 1 - mant)) - 3));
+    ir_brcond(u, IRC_A, fl, rv_cold(t, RISCV_COLD_FP, a));
+    IrVal sign = ir_tri(u, IR_SAR, type, raw, ir_const(u, IRT_I8, bits - 1), 0);
+    zero = ir_cmp(u, type, twice, ir_const(u, type, 0));
+    IrVal pos = ir_select(u, type, IRC_E, zero, ir_const(u, type, 1 << 4), ir_const(u, type, 1 << 6));
+    IrVal both = ir_select(u, type, IRC_E, zero, ir_const(u, type, 1 << 4 | 1 << 3), ir_const(u, type, 1 << 6 | 1 << 1));
+    dirty(t);
+    IrVal r = ir_bin(u, IR_XOR, type, pos, ir_bin(u, IR_AND, type, sign, both));
+    rv_put(t, a->rd, dbl ? r : ir_zext(u, IRT_I64, IRT_I32, r));
     return true;
 }
 
 /* ---- conversions ---- */
+/* Go out of line unless 0 <= f[rs1] < 2^bits, not -0: such numbers are ordered as their bits are. */
+static void need_below(RiscvTr *t, const RiscvArgs *a, bool dbl, unsigned bits)
+{
+    IrType type = dbl ? IRT_I64 : IRT_I32;
+    int64_t most = dbl ? (int64_t)(1023 + bits) << 52 : (int64_t)(127 + bits) << 23;
+    IrVal fl = ir_cmp(t->u, type, ir_trunc(t->u, type, fraw(t, a->rs1)), ir_const(t->u, type, most));
+    ir_brcond(t->u, IRC_AE, fl, rv_cold(t, RISCV_COLD_FP, a));
+}
+
+/* To an unsigned integer, as a signed one of 64 bits. Just below 2^32 rounding may leave 32 bits: one less. */
+static void to_unsigned(RiscvTr *t, const RiscvArgs *a, bool dbl, bool trunc)
+{
+    bool wide = kind_of(a) == RVF_TO_LU;
+    IrVal x = operand(t, a, a->rs1, dbl);
+    need_below(t, a, dbl, wide ? 63 : trunc ? 32 : 31);
+    unsigned vop = dbl ? (trunc ? VOP_CVTTSD2SI : VOP_CVTSD2SI) : (trunc ? VOP_CVTTSS2SI : VOP_CVTSS2SI);
+    IrVal v = ir_vop(t->u, IRT_I64, vop, x, 0, 0, 0);
+    dirty(t);
+    rv_put(t, a->rd, wide ? v : ir_sext(t->u, IRT_I64, IRT_I32, ir_trunc(t->u, IRT_I32, v)));
+}
+
 /* To a signed integer: the host answers INT_MIN to all that does not fit; then the helper looks closer. */
 bool rv_ftoint(RiscvTr *t, const RiscvArgs *a)
 {
@@ -246,11 +286,21 @@ bool rv_ftoint(RiscvTr *t, const RiscvArgs *a)
     if (refused(t, a, &rm))
         return false;
     trunc = rm == RISCV_RTZ;
-    if ((!trunc && !host_rounds(t, rm)) || kind_of(a) == RVF_TO_WU || kind_of(a) == RVF_TO_LU) {
+    bool first = kind_of(a) == RVF_TO_L && !trunc && !host_rounds(t, rm) && rm != RISCV_RMM;
+    if (!trunc && !host_rounds(t, rm) && !first) {
         rv_fp_slow(t, a);
         return true;
     }
+    if (kind_of(a) == RVF_TO_WU || kind_of(a) == RVF_TO_LU) {
+        to_unsigned(t, a, dbl, trunc);
+        return true;
+    }
     IrVal x = operand(t, a, a->rs1, dbl);
+    if (first) {               /* floor, ceil: what 64 bits do not hold is an integer already, so that nothing is inexact */
+        static const uint8_t imm[] = { [RISCV_RNE] = 0, [RISCV_RDN] = 1, [RISCV_RUP] = 2 };
+        x = ir_vop(u, IRT_V64, dbl ? VOP_ROUNDSD : VOP_ROUNDSS, x, x, 0, imm[rm]);
+        trunc = true;
+    }
     unsigned vop = dbl ? (trunc ? VOP_CVTTSD2SI : VOP_CVTSD2SI) : (trunc ? VOP_CVTTSS2SI : VOP_CVTSS2SI);
     IrType type = wide ? IRT_I64 : IRT_I32;
     IrVal v = ir_vop(u, type, vop, x, 0, 0, 0);
@@ -268,11 +318,13 @@ bool rv_fromint(RiscvTr *t, const RiscvArgs *a)
     bool dbl = is_double(a), exact = dbl && (kind_of(a) == RVF_FROM_W || kind_of(a) == RVF_FROM_WU);
     if (refused(t, a, &rm))
         return false;
-    if ((!exact && !host_rounds(t, rm)) || kind_of(a) == RVF_FROM_LU) {
+    if (!exact && !host_rounds(t, rm)) {
         rv_fp_slow(t, a);
         return true;
     }
-    IrVal x = kind_of(a) == RVF_FROM_L ? rv_x(t, a->rs1) : kind_of(a) == RVF_FROM_W ? ir_sext(u, IRT_I64, IRT_I32, rv_w(t, a->rs1))
+    if (kind_of(a) == RVF_FROM_LU)
+        ir_brcond(u, IRC_S, ir_cmp(u, IRT_I64, rv_x(t, a->rs1), rv_k(t, 0)), rv_cold(t, RISCV_COLD_FP, a));
+    IrVal x = kind_of(a) == RVF_FROM_L || kind_of(a) == RVF_FROM_LU ? rv_x(t, a->rs1) : kind_of(a) == RVF_FROM_W ? ir_sext(u, IRT_I64, IRT_I32, rv_w(t, a->rs1))
                                                                                     : ir_zext(u, IRT_I64, IRT_I32, rv_w(t, a->rs1));
     IrVal v = ir_vop(u, IRT_V64, dbl ? VOP_CVTSI2SD : VOP_CVTSI2SS, box(t), x, 0, 0);
     fput(t, a->rd, v, !dbl);

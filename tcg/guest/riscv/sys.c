@@ -86,6 +86,43 @@ static bool irqs_off(RiscvTr *t, const RiscvArgs *a)
     return true;
 }
 
+/* One bit of @v, from place @from to place @to. */
+static IrVal bit_to(RiscvTr *t, IrVal v, unsigned from, unsigned to)
+{
+    IrUnit *u = t->u;
+    IrVal moved = ir_tri(u, from > to ? IR_SHR : IR_SHL, IRT_I32, v, ir_const(u, IRT_I8, from > to ? from - to : to - from), 0);
+    return ir_bin(u, IR_AND, IRT_I32, moved, ir_const(u, IRT_I32, 1 << to));
+}
+
+/* fflags (NX UF OF DZ NV from bit 0 up) from those of the host (invalid 0, denormal 1, division by zero 2, overflow 3, underflow 4, inexact 5), or back. */
+static IrVal fflags_bits(RiscvTr *t, IrVal v, bool from_host)
+{
+    static const uint8_t host[] = { 5, 4, 3, 2, 0 };
+    IrVal r = 0;
+    for (unsigned n = 0; n < sizeof(host); n++) {
+        IrVal b = from_host ? bit_to(t, v, host[n], n) : bit_to(t, v, n, host[n]);
+        r = r ? ir_bin(t->u, IR_OR, IRT_I32, r, b) : b;
+    }
+    return r;
+}
+
+/* fflags read (libm saves them), or written whole (and puts them back); not with what may make mstatus.FS dirty. */
+static bool fflags(RiscvTr *t, const RiscvArgs *a, bool write)
+{
+    enum { HOST_FLAGS = 0x3f };
+    IrUnit *u = t->u;
+    if (a->csr != 1 || !(t->mode & RVM_FS_ON) || (write && (a->k || !(t->mode & RVM_FS_DIRTY))))
+        return false;
+    IrVal v = rv_w(t, a->rs1), env = ir_emit(u, IR_FPENV, IRT_I32, 0, 0, 0, 0);
+    if (a->rd || !write)
+        rv_put(t, a->rd, ir_zext(u, IRT_I64, IRT_I32, fflags_bits(t, env, true)));
+    if (write) {
+        IrVal rest = ir_bin(u, IR_AND, IRT_I32, env, ir_const(u, IRT_I32, ~HOST_FLAGS));
+        ir_emit(u, IR_FPENVPUT, IRT_NONE, ir_bin(u, IR_OR, IRT_I32, rest, fflags_bits(t, v, false)), 0, 0, 0);
+    }
+    return true;
+}
+
 /* CSRRS and CSRRC with x0 (or 0) do not write (unpriv 6.1). What changes neither the mode nor what is due stays in the unit. */
 static bool csr(RiscvTr *t, const RiscvArgs *a, IrVal v, bool write)
 {
@@ -106,5 +143,11 @@ static bool csr(RiscvTr *t, const RiscvArgs *a, IrVal v, bool write)
     return true;
 }
 
-bool rv_csr(RiscvTr *t, const RiscvArgs *a) { return csr(t, a, rv_x(t, a->rs1), a->k == 0 || a->rs1); }
+bool rv_csr(RiscvTr *t, const RiscvArgs *a)
+{
+    bool write = a->k == 0 || a->rs1;
+    return fflags(t, a, write) || csr(t, a, rv_x(t, a->rs1), write);
+}
+
+
 bool rv_csri(RiscvTr *t, const RiscvArgs *a) { return irqs_off(t, a) || csr(t, a, rv_k(t, a->rs1), a->k == 0 || a->rs1); }

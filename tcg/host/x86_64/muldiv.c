@@ -59,27 +59,40 @@ static bool imul_two(Gen *g, IrInsn *i)
     return true;
 }
 
+static bool in_rdx(const Gen *g, IrVal v) { return g->loc[v].kind == L_TEMP && g->loc[v].reg == RDX; }
+
 /* MULX leaves EFLAGS alone and both halves where they are wanted. */
 static bool mulx(Gen *g, IrInsn *i)
 {
     if (i->op != IR_MULU || i->fl || !i->hi || i->type < IRT_I32)
         return false;
-    Loc at = g->loc[i->b];
-    if (at.kind == L_TEMP && at.reg == RDX && !gen_live_after(g, i->b)) {  /* where one factor must be */
+    enum { MULX = 0xf6 | M_38 | P_F2 };
+    if (in_rdx(g, i->b)) {                 /* where one factor must be, and it stays */
         IrVal t = i->a;
         i->a = i->b;
         i->b = t;
+    }
+    bool there = in_rdx(g, i->a), low = i->uses > 1;
+    if (there) {
         g->locked |= 1u << RDX;
     } else {
         gen_take(g, RDX);
         gen_reg_into(g, i->a, RDX, 8);
     }
-    unsigned b = i->b == i->a ? RDX : gen_reg(g, i->b), lo = gen_dst(g, 0);
-    g->locked |= 1u << lo;
+    Mem m;
+    bool mem = i->b != i->a && i->type == IRT_I64 && gen_in_mem(g, i->b, &m);
+    unsigned b = i->b == i->a ? RDX : mem ? NOREG : gen_reg(g, i->b), lo = low ? gen_dst(g, 0) : NOREG;
+    if (low)
+        g->locked |= 1u << lo;
     unsigned hi = gen_tmp(g);
-    asm_vrr(&g->a, 0xf6 | M_38 | P_F2 | w_of(i->type), hi, lo, b);
-    g->reg_val[RDX] = 0;
-    gen_def(g, lo);
+    if (mem)
+        asm_vrm(&g->a, MULX | w_of(i->type), hi, low ? lo : hi, m);
+    else
+        asm_vrr(&g->a, MULX | w_of(i->type), hi, low ? lo : hi, b);     /* one register for both: the high half */
+    if (!there)
+        g->reg_val[RDX] = 0;
+    if (low)
+        gen_def(g, lo);
     gen_def_val(g, i->hi, hi);
     return true;
 }
@@ -149,41 +162,16 @@ static uint64_t div_helper(void *state, uint64_t env, uint64_t bits, uint64_t is
     return 0;
 }
 
-/* lo in RAX, hi in RDX, divisor in RCX (all taken). Fast path inline where the quotient surely fits, else a call. */
-static void gen_div(Gen *g, IrInsn *i)
+/* The dividend is its lower half, sign-extended. */
+static bool extended(const Gen *g, const IrInsn *i)
 {
-    unsigned bytes = type_bytes(i->type), sz = asm_size_bits(bytes);
-    bool is_signed = i->op == IR_DIVS;
-    gen_clobber_flags(g);
-    gen_spill_temps(g);
-    gen_spill_vectors(g);
-    g->locked |= TEMPS;
-    gen_reg_into(g, i->c, RCX, 8);
-    gen_reg_into(g, i->a, RAX, 8);
-    gen_reg_into(g, i->b, RDX, 8);
-    uint8_t *slow[4];
-    unsigned n = 0;
-    if (bytes >= 4) {
-        if (is_signed) {
-            asm_mov_rr(&g->a, RSI, RAX, bytes == 8);
-            asm_rr(&g->a, 0xc1 | sz, 7, RSI);
-            a8(&g->a, 8 * bytes - 1);
-            asm_rr(&g->a, 0x3b | sz, RSI, RDX);
-            slow[n++] = asm_jcc(&g->a, IRC_NE);
-            asm_lea(&g->a, RSI, mem_bd(RCX, 1), bytes == 8);   /* 0 and -1 go the slow way */
-            asm_alu_ri(&g->a, CMP, RSI, 1, bytes);
-            slow[n++] = asm_jcc(&g->a, IRC_BE);
-        } else {
-            asm_rr(&g->a, 0x3b | sz, RDX, RCX);
-            slow[n++] = asm_jcc(&g->a, IRC_AE);
-        }
-        asm_rr(&g->a, 0xf7 | sz, is_signed ? 7 : 6, RCX);
-        asm_rr(&g->a, 0x33, RSI, RSI);
-        uint8_t *done = asm_jmp(&g->a);
-        while (n)
-            asm_patch(&g->a, slow[--n]);
-        slow[3] = done;
-    }
+    const IrInsn *hi = &g->u->insn[i->b];
+    int64_t n;
+    return i->op == IR_DIVS && hi->op == IR_SAR && hi->type == i->type && hi->a == i->a && ir_is_const(g->u, hi->b, &n) && n == 8 * type_bytes(i->type) - 1;
+}
+
+static void div_call(Gen *g, unsigned bytes, bool is_signed)
+{
     asm_store(&g->a, ENV(g, arg[0]), RAX, true);
     asm_store(&g->a, ENV(g, arg[1]), RDX, true);
     asm_store(&g->a, ENV(g, arg[2]), RCX, true);
@@ -198,6 +186,49 @@ static void gen_div(Gen *g, IrInsn *i)
     asm_load(&g->a, RAX, ENV(g, ret), true);
     asm_load(&g->a, RDX, ENV(g, ret2), true);
     asm_load(&g->a, RSI, ENV(g, arg[3]), true);
+}
+
+/* lo in RAX, hi in RDX, divisor in RCX (all taken). Fast path inline where the quotient surely fits, else a call. */
+static void gen_div(Gen *g, IrInsn *i)
+{
+    unsigned bytes = type_bytes(i->type), sz = asm_size_bits(bytes);
+    bool is_signed = i->op == IR_DIVS, sign = bytes >= 4 && extended(g, i);
+    gen_clobber_flags(g);
+    gen_spill_temps(g);
+    gen_spill_vectors(g);
+    g->locked |= TEMPS;
+    gen_reg_into(g, i->c, RCX, 8);
+    gen_reg_into(g, i->a, RAX, 8);
+    if (sign)
+        asm_prefixes(&g->a, 0x99 | sz, 0, NOREG, NOREG, false);     /* CDQ, CQO */
+    else
+        gen_reg_into(g, i->b, RDX, 8);
+    uint8_t *slow[4] = { 0 };
+    unsigned n = 0;
+    if (bytes >= 4) {
+        if (is_signed) {
+            if (!sign) {
+                asm_mov_rr(&g->a, RSI, RAX, bytes == 8);
+                asm_rr(&g->a, 0xc1 | sz, 7, RSI);
+                a8(&g->a, 8 * bytes - 1);
+                asm_rr(&g->a, 0x3b | sz, RSI, RDX);
+                slow[n++] = asm_jcc(&g->a, IRC_NE);
+            }
+            asm_lea(&g->a, RSI, mem_bd(RCX, 1), bytes == 8);   /* 0 and -1 go the slow way */
+            asm_alu_ri(&g->a, CMP, RSI, 1, bytes);
+            slow[n++] = asm_jcc(&g->a, IRC_BE);
+        } else {
+            asm_rr(&g->a, 0x3b | sz, RDX, RCX);
+            slow[n++] = asm_jcc(&g->a, IRC_AE);
+        }
+        asm_rr(&g->a, 0xf7 | sz, is_signed ? 7 : 6, RCX);
+        asm_rr(&g->a, 0x33, RSI, RSI);
+        uint8_t *done = asm_jmp(&g->a);
+        while (n)
+            asm_patch(&g->a, slow[--n]);
+        slow[3] = done;
+    }
+    div_call(g, bytes, is_signed);
     if (bytes >= 4)
         asm_patch(&g->a, slow[3]);
     gen_def(g, RAX);
