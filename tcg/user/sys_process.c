@@ -66,6 +66,24 @@ static int64_t get_list(UserThread *t, uint64_t at, GPtrArray *list)
     return 0;
 }
 
+static uint64_t all_bytes(const GPtrArray *list)
+{
+    uint64_t sum = 0;
+    for (guint n = 0; n < list->len; n++)
+        sum += strlen(list->pdata[n]) + 1 + sizeof(void *);
+    return sum;
+}
+
+/* As the kernel counts (execve(2), "Limits on size of arguments and environment"), who is not asked when the program is executed in this process. */
+static bool too_much(const char *path, const GPtrArray *args, const GPtrArray *env)
+{
+    struct rlimit stack;
+    uint64_t most = 6 << 20;
+    if (!getrlimit(RLIMIT_STACK, &stack))
+        most = MAX(MIN(most, stack.rlim_cur / 4), (uint64_t)STRING_MAX);
+    return strlen(path) + 1 + all_bytes(args) + all_bytes(env) > most;
+}
+
 /* What the kernel would say before it gives the old program up. */
 static int64_t check_program(const char *path)
 {
@@ -131,6 +149,8 @@ static int64_t exec_any(UserThread *t, char *own, uint64_t argv, uint64_t envp)
     int64_t r = check_program(path);
     r = r ? r : get_list(t, argv, args);
     r = r ? r : get_list(t, envp, env);
+    if (!r && too_much(path, args, env))
+        r = -E2BIG;
     return r ? r : exec_self(t, path, own, args, env);
 }
 
