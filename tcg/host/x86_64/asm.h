@@ -116,6 +116,9 @@ static inline Mem mem_bd(unsigned base, int32_t disp) { return (Mem){ (uint8_t)b
 static inline Mem mem_rip(const uint8_t *target, unsigned tail) { return (Mem){ RIPREG, NOREG, (uint8_t)tail, (int32_t)(uint32_t)(uintptr_t)target }; }
 static inline Mem mem_bid(unsigned base, unsigned index, unsigned scale, int32_t disp)
 {
+    /* RBP and R13 as base take a displacement, and LEA of three parts has the latency of two */
+    if (!scale && !disp && (base & 7) == RBP && (index & 7) != RBP && index != NOREG)
+        return (Mem){ (uint8_t)index, (uint8_t)base, 0, 0 };
     return (Mem){ (uint8_t)base, (uint8_t)index, (uint8_t)scale, disp };
 }
 
