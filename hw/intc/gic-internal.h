@@ -18,7 +18,7 @@ typedef struct GicCpu {
     uint32_t enable;            /* bit g: this CPU takes group g */
     uint32_t apr[2];            /* active priorities of each group, bit n: n << 3 */
     uint8_t pmr, bpr[2];
-    bool asleep;                /* GICR_WAKER.ProcessorSleep */
+    bool asleep;                /* GICR_WAKER.ProcessorSleep; not after reset: EDK II leaves it to the firmware below, which there is none of, to wake it */
 } GicCpu;
 
 /* LPIs (IHI 0069H 5.1): edges without an active state, always of group 1. A redistributor keeps which are pending; what the guest says of each is in its table. */

@@ -168,7 +168,7 @@ void gic_reset(Gic *g)
         bank_reset(&g->spi[i]);
     for (unsigned i = 0; i < GIC_CPUS; i++) {
         uint32_t level = g->cpu[i].own.level;
-        g->cpu[i] = (GicCpu){ .own = { .level = level, .edge = 0xffff }, .bpr = { GIC_MIN_BPR0, GIC_MIN_BPR1 }, .asleep = g->v3 };
+        g->cpu[i] = (GicCpu){ .own = { .level = level, .edge = 0xffff }, .bpr = { GIC_MIN_BPR0, GIC_MIN_BPR1 } };
     }
     memset(g->target, g->v3 || g->n_cpus == 1 ? 1 : 0, sizeof(g->target));
     memset(g->router, 0, sizeof(g->router));
