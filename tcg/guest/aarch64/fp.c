@@ -195,7 +195,7 @@ bool fp_bin(A64Tr *t, const A64Args *a)
     if (a64_fp_trapped(t))
         return true;
     if (log2 == 1 && av_half_in_line(t, (unsigned)a->k)) {
-        av_put_scalar(t, a->rd, av_half(t, (unsigned)a->k, true, false, av_get(t, a->rn), av_get(t, a->rm), a64_cold(t, slow_bin, a)), 1);
+        av_put_scalar(t, a->rd, av_half(t, (unsigned)a->k, true, false, av_get(t, a->rn), av_get(t, a->rm), 0, a64_cold(t, slow_bin, a)), 1);
         return true;
     }
     if (av_fp_exact(log2)) {
@@ -221,6 +221,8 @@ bool fp_un(A64Tr *t, const A64Args *a)
             av_put_zeroed(t, a->rd, av_op2(t, VOP_PAND, x, ir_vconst(t->u, sign - 1, 0)), log2);
         else
             av_put_scalar(t, a->rd, av_op2(t, VOP_PXOR, x, ir_vconst(t->u, sign, 0)), log2);
+    } else if (log2 == 1 && av_half_in_line(t, (unsigned)a->k)) {
+        av_put_scalar(t, a->rd, av_half(t, (unsigned)a->k, true, false, av_get(t, a->rn), 0, 0, a64_cold(t, slow_bin, a)), 1);
     } else if (av_fp_exact(log2)) {
         slow_bin(t, a);
     } else {
@@ -248,12 +250,16 @@ bool fp_fma(A64Tr *t, const A64Args *a)
     bool dbl = log2 == 3;
     if (a64_fp_trapped(t))
         return true;
-    if (av_fp_exact(log2)) {
+    if (log2 == 1 && !av_half_in_line(t, (unsigned)a->k)) {
         slow_fma(t, a);
         return true;
     }
     unsigned slow = a64_cold(t, slow_fma, a);
     IrVal d = av_get(t, a->ra), n = av_get(t, a->rn), m = av_get(t, a->rm);
+    if (log2 == 1) {
+        av_put_scalar(t, a->rd, av_half(t, (unsigned)a->k, true, false, n, m, d, slow), 1);
+        return true;
+    }
     av_fz_before(t, A64FZ_MUL, dbl, true, n, m, d, slow);
     IrVal r = av_op3(t, vop[a->k - FPO_MADD][dbl], d, n, m);
     av_check(t, r, dbl, true, slow);
@@ -343,13 +349,16 @@ static void slow_compare(A64Tr *t, const A64Args *a)
 
 static void compare(A64Tr *t, const A64Args *a)
 {
-    bool dbl = log2_of(a) == 3;
-    if (av_fp_exact(log2_of(a))) {
+    bool dbl = log2_of(a) == 3, half = log2_of(a) == 1;
+    if (half && t->mode & A64M_FZ16) {
         slow_compare(t, a);
         return;
     }
     IrVal n = av_get(t, a->rn), m = a->k & 2 ? 0 : av_get(t, a->rm);
-    if (t->mode & A64M_FZ)
+    if (half) {
+        n = av_half_to_single(t, n);
+        m = m ? av_half_to_single(t, m) : 0;
+    } else if (t->mode & A64M_FZ)
         av_fz_before(t, A64FZ_PLAIN, dbl, true, n, m, 0, a64_cold(t, slow_compare, a));
     a64_put_flags_fcmp(t, n, m ? m : av_zero(t), dbl, a->k & 1);
 }

@@ -16,14 +16,16 @@ bool fp_cvt(A64Tr *t, const A64Args *a)
     bool dbl = a->k == 1;
     if (a64_fp_trapped(t))
         return true;
-    if (a->k == 3 && log2_of(a) == 2 && !(t->mode & (A64M_FZ | A64M_AHP))) {
+    /* FZ16 is not for conversions between formats */
+    if (a->k == 3 && log2_of(a) == 2 && !(t->mode & A64M_AHP)) {
         unsigned slow = a64_cold(t, slow_cvt, a);
         IrVal x = av_low_elem(t, av_get(t, a->rn), 2);
+        av_fz_before(t, A64FZ_PLAIN, false, true, x, 0, 0, slow);
         av_check(t, x, false, false, slow);
         av_put_zeroed(t, a->rd, av_to_halves(t, x, slow), 1);
         return true;
     }
-    if (a->k == 0 && log2_of(a) == 1 && !(t->mode & (A64M_FZ | A64M_AHP))) {
+    if (a->k == 0 && log2_of(a) == 1 && !(t->mode & A64M_AHP)) {
         IrVal x = av_op1(t, VOP_VCVTPH2PS, av_low_elem(t, av_get(t, a->rn), 1), 0);
         av_check(t, x, false, false, a64_cold(t, slow_cvt, a));
         av_put_zeroed(t, a->rd, x, 2);
@@ -97,10 +99,12 @@ bool fp_toint(A64Tr *t, const A64Args *a)
     unsigned log2 = log2_of(a);
     if (a64_fp_trapped(t))
         return true;
-    if (av_fp_exact(log2))
+    if (log2 == 1 && t->mode & A64M_FZ16) {
         slow_toint(t, a);
-    else
-        a64_put_r(t, a->sf, a->rd, av_to_int(t, (unsigned)a->k, log2 == 3, a->sf, av_get(t, a->rn), a64_cold(t, slow_toint, a)));
+        return true;
+    }
+    IrVal x = log2 == 1 ? av_half_to_single(t, av_get(t, a->rn)) : av_get(t, a->rn);
+    a64_put_r(t, a->sf, a->rd, av_to_int(t, (unsigned)a->k, log2 == 3, a->sf, x, a64_cold(t, slow_toint, a)));
     return true;
 }
 
@@ -164,10 +168,11 @@ bool fp_fromint(A64Tr *t, const A64Args *a)
     unsigned log2 = log2_of(a);
     if (a64_fp_trapped(t))
         return true;
-    if (log2 == 1)
-        slow_fromint(t, a);
-    else
-        av_put_zeroed(t, a->rd, av_from_int(t, a->k == A64V_SCVTF, log2 == 3, a->sf, a64_r(t, a->sf, a->rn), a64_cold(t, slow_fromint, a)), log2);
+    unsigned slow = a64_cold(t, slow_fromint, a);
+    IrVal r = av_from_int(t, a->k == A64V_SCVTF, log2 == 3, a->sf, a64_r(t, a->sf, a->rn), slow);
+    if (log2 == 1)             /* what a single has not exactly is too large for a half */
+        r = av_to_halves(t, r, slow);
+    av_put_zeroed(t, a->rd, r, log2);
     return true;
 }
 

@@ -168,9 +168,11 @@ void av_fz_before(A64Tr *t, A64Fz how, bool dbl, bool scalar, IrVal n, IrVal m, 
 void av_fz_after(A64Tr *t, bool dbl, bool scalar, IrVal r, unsigned slow);
 /* @x times 2^@power, exact: for conversions of fixed-point numbers. @power > 0: to @slow if the result is too large for any integer. */
 IrVal av_times_power(A64Tr *t, bool dbl, bool scalar, IrVal x, int power, unsigned slow);
-/* simd_half.c. Whether FPO_ @op on halves has code in line; that, of vectors (128 bits with @q) or of the low element; what lies above is anything. */
+/* simd_half.c. Whether FPO_ @op on halves has code in line; that, of vectors (128 bits with @q) or of the low element; what lies above is anything.
+ * @d: of fused ones. The low half as a single, 0 above. */
 bool av_half_in_line(const A64Tr *t, unsigned op);
-IrVal av_half(A64Tr *t, unsigned op, bool scalar, bool q, IrVal n, IrVal m, unsigned slow);
+IrVal av_half(A64Tr *t, unsigned op, bool scalar, bool q, IrVal n, IrVal m, IrVal d, unsigned slow);
+IrVal av_half_to_single(A64Tr *t, IrVal x);
 IrVal av_to_halves(A64Tr *t, IrVal x, unsigned slow);
 /* Not by the host's instructions: halves. @log2: of the format. */
 static inline bool av_fp_exact(unsigned log2) { return log2 == 1; }

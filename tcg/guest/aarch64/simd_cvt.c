@@ -11,14 +11,30 @@ static void slow_v(A64Tr *t, const A64Args *a) { av_cvt_helper(t, a, 0, 0); }
 static void slow_s(A64Tr *t, const A64Args *a) { av_cvt_helper(t, a, AVD_SCALAR, 0); }
 
 /* ---- float and integer, four or two singles ---- */
+static const uint8_t round_mode[] = { [FPR_NEAREST] = 0, [FPR_UP] = 2, [FPR_DOWN] = 1, [FPR_ZERO] = 3, [FPR_AWAY] = 3 };
+enum { QUIETLY = 8 };
+static unsigned how_of(unsigned op) { return (op - A64V_FCVTNS) / 2; }
+static bool is_signed(unsigned op) { return !((op - A64V_FCVTNS) & 1); }
+
+static IrVal whole(A64Tr *t, unsigned how, IrVal x)
+{
+    return how == FPR_ZERO ? x : how == FPR_AWAY ? av_nearest_away(t, false, false, x) : av_op1(t, VOP_ROUNDPS, x, round_mode[how] | QUIETLY);
+}
+
+/* The conversion of what was rounded is exact. */
+static void note_inexact(A64Tr *t, unsigned how, IrVal x)
+{
+    if (how != FPR_ZERO)
+        av_op1(t, VOP_ROUNDPS, x, round_mode[how]);
+}
+
 static IrVal singles_to_int(A64Tr *t, unsigned op, IrVal x, unsigned slow)
 {
-    static const uint8_t mode[] = { [FPR_NEAREST] = 0, [FPR_UP] = 2, [FPR_DOWN] = 1, [FPR_ZERO] = 3, [FPR_AWAY] = 3 };
     enum { GE = 13, ORDERED = 7 };
-    unsigned how = (op - A64V_FCVTNS) / 2;
-    bool sign = !((op - A64V_FCVTNS) & 1);
+    unsigned how = how_of(op);
+    bool sign = is_signed(op);
     av_fz_before(t, A64FZ_PLAIN, false, false, x, 0, 0, slow);
-    IrVal r = how == FPR_ZERO ? x : how == FPR_AWAY ? av_nearest_away(t, false, false, x) : av_op1(t, VOP_ROUNDPS, x, mode[how] | 8);
+    IrVal r = whole(t, how, x);
     if (!sign) {               /* 0 <= x < 2^31, by the encoding */
         IrVal k = ir_vconst(t->u, 0x4f0000004f000000ull, 0x4f0000004f000000ull);
         av_any_to(t, av_op2(t, VOP_PCMPEQD, av_op2(t, VOP_PMAXUD, r, k), r), slow);
@@ -28,9 +44,31 @@ static IrVal singles_to_int(A64Tr *t, unsigned op, IrVal x, unsigned slow)
         v = av_op2(t, VOP_PXOR, v, av_op2i(t, VOP_CMPPS, x, av_splat(t, 2, 0x4f000000), GE));
         v = av_op2(t, VOP_PAND, v, av_op2i(t, VOP_CMPPS, x, x, ORDERED));
     }
-    if (how != FPR_ZERO)
-        av_op1(t, VOP_ROUNDPS, x, mode[how]);      /* only for the inexact flag */
+    note_inexact(t, how, x);
     return v;
+}
+
+/* ---- halves, which are singles on the way; out of line what does not fit into 16 bits ---- */
+static IrVal halves_to_int(A64Tr *t, unsigned op, IrVal x, bool high, unsigned slow)
+{
+    IrVal s = av_op1(t, VOP_VCVTPH2PS, high ? av_op1(t, VOP_PSHUFD, x, 0xee) : x, 0);
+    IrVal v = av_op1(t, VOP_CVTTPS2DQ, whole(t, how_of(op), s), 0);
+    av_any_to(t, av_op1(t, VOP_PSRLDI, is_signed(op) ? av_op2(t, VOP_PADDD, v, av_splat(t, 2, 1 << 15)) : v, 16), slow);
+    note_inexact(t, how_of(op), s);
+    return v;
+}
+
+static IrVal halves(const Av *v, unsigned op, IrVal x, unsigned slow)
+{
+    enum { MXCSR_ROUNDING = 4 };
+    A64Tr *t = v->t;
+    bool sign = op >= A64V_SCVTF ? op == A64V_SCVTF : is_signed(op);
+    IrVal part[2] = { 0, 0 };
+    for (unsigned n = 0; n <= v->q; n++)
+        part[n] = op < A64V_SCVTF ? halves_to_int(t, op, x, n, slow) : av_op1(t, VOP_VCVTPS2PH, av_op1(t, VOP_CVTDQ2PS, av_extend(v, x, sign, n), 0), MXCSR_ROUNDING);
+    if (op < A64V_SCVTF)
+        return av_op2(t, sign ? VOP_PACKSSDW : VOP_PACKUSDW, part[0], v->q ? part[1] : part[0]);
+    return v->q ? av_op2(t, VOP_PUNPCKLQDQ, part[0], part[1]) : part[0];
 }
 
 static IrVal singles_from_int(A64Tr *t, bool sign, IrVal x, unsigned slow)
@@ -63,7 +101,7 @@ bool v_fcvt(A64Tr *t, const A64Args *in)
         return ret;
     unsigned op = av_op(&a);
     bool q = av_q(&a);
-    if (av_fp_exact(av_log2(&a))) {
+    if (av_log2(&a) == 1 && t->mode & A64M_FZ16) {
         slow_v(t, &a);
         return true;
     }
@@ -71,7 +109,8 @@ bool v_fcvt(A64Tr *t, const A64Args *in)
     IrVal x = av_get(t, a.rn);
     if (!q)
         x = av_low(t, x);
-    IrVal r = av_log2(&a) == 3 ? doubles(t, op, x, slow) : op >= A64V_SCVTF ? singles_from_int(t, op == A64V_SCVTF, x, slow) : singles_to_int(t, op, x, slow);
+    Av v = { t, &a, av_log2(&a), q };
+    IrVal r = v.log2 == 1 ? halves(&v, op, x, slow) : v.log2 == 3 ? doubles(t, op, x, slow) : op >= A64V_SCVTF ? singles_from_int(t, op == A64V_SCVTF, x, slow) : singles_to_int(t, op, x, slow);
     av_put_q(t, a.rd, r, q);
     return true;
 }
@@ -152,13 +191,14 @@ bool v_fcvtn(A64Tr *t, const A64Args *a)
 {
     if (a64_fp_trapped(t))
         return true;
-    if (!a->size2 && t->mode & (A64M_FZ | A64M_AHP)) {
+    if (!a->size2 && t->mode & A64M_AHP) {
         slow_narrow(t, a);
         return true;
     }
     unsigned slow = a64_cold(t, slow_narrow, a);
     IrVal x = av_get(t, a->rn);
     if (!a->size2) {
+        av_fz_before(t, A64FZ_PLAIN, false, false, x, 0, 0, slow);
         av_check_all(t, x, false, false, slow);
         IrVal h = av_to_halves(t, x, slow);
         av_put(t, a->rd, a->q ? av_op2(t, VOP_PUNPCKLQDQ, av_get(t, a->rd), h) : h);
@@ -177,7 +217,7 @@ bool v_fcvtl(A64Tr *t, const A64Args *a)
 {
     if (a64_fp_trapped(t))
         return true;
-    if (!a->size2 && t->mode & (A64M_FZ | A64M_AHP)) {
+    if (!a->size2 && t->mode & A64M_AHP) {
         slow_long(t, a);
         return true;
     }

@@ -69,7 +69,7 @@ static void half(A64Tr *t, const A64Args *a, Operands how)
     IrVal n = av_get(t, a->rn), m = base == ONE ? 0 : base == WITH_ZERO ? av_zero(t) : av_get(t, (int)reg);
     if (base == ELEM)
         m = av_dup(t, m, 1, index);
-    IrVal r = av_half(t, av_op(a), scalar, q, n, m, a64_cold(t, slow_fn[how], a));
+    IrVal r = av_half(t, av_op(a), scalar, q, n, m, fused(av_op(a)) ? av_get(t, a->rd) : 0, a64_cold(t, slow_fn[how], a));
     if (scalar)
         av_put_scalar(t, a->rd, r, 1);
     else
@@ -185,23 +185,63 @@ bool v_fp_across(A64Tr *t, const A64Args *in)
     return true;
 }
 
-/* ---- complex numbers ---- */
-static bool complex_op(A64Tr *t, const A64Args *in, bool add, bool elem)
+/* ---- complex numbers: pairs of real and imaginary part. k 0 FCMLA, 1 FCADD, 2 FCMLA by element ---- */
+typedef enum Complex { CMLA, CADD, CMLA_ELEM } Complex;
+
+/* Turns of 90 degrees; the pair of rm that is one. */
+static unsigned turns(const A64Args *a, Complex how) { return how != CADD ? (unsigned)a->rot : a->rot ? 3 : 1; }
+static unsigned pair_of(const A64Args *a) { return av_log2(a) == 1 ? (unsigned)a->hlm >> 1 : (unsigned)a->hlm >> 2; }
+
+static void complex_helper(A64Tr *t, const A64Args *a, Complex how)
 {
+    bool elem = how == CMLA_ELEM;
+    av_know(t, a->rd, false, false);
+    a64_call(t, A64H_fcmla, a64_k(t, av_what(turns(a, how), how == CADD ? AVS_PAIR : AVS_SAME, (unsigned)a->arr, elem ? AVD_ELEM : 0)),
+             a64_k(t, av_regs(a, (unsigned)a->rm & 31, elem ? pair_of(a) : 0, 0)), 0, 0);
+}
+
+static void slow_cmla(A64Tr *t, const A64Args *a) { complex_helper(t, a, CMLA); }
+static void slow_cadd(A64Tr *t, const A64Args *a) { complex_helper(t, a, CADD); }
+static void slow_cmla_elem(A64Tr *t, const A64Args *a) { complex_helper(t, a, CMLA_ELEM); }
+
+/* The factor or summand @m: its parts exchanged by odd turns, the signs of those that are subtracted changed. */
+static IrVal turned(A64Tr *t, IrVal m, bool dbl, unsigned n)
+{
+    uint64_t one = dbl ? 1ull << 63 : 1ull << 31, re = n == 1 || n == 2 ? one : 0, im = n >= 2 ? one : 0;
+    if (n & 1)
+        m = av_op1(t, VOP_PSHUFD, m, dbl ? 0x4e : 0xb1);
+    if (!n)
+        return m;
+    return av_op2(t, VOP_PXOR, m, dbl ? ir_vconst(t->u, re, im) : ir_vconst(t->u, im << 32 | re, im << 32 | re));
+}
+
+static bool complex_op(A64Tr *t, const A64Args *in, Complex how)
+{
+    static A64ColdFn *const slow_of[] = { slow_cmla, slow_cadd, slow_cmla_elem };
     A64Args a;
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
-    unsigned rm = (unsigned)a.rm, index = 0, rot = add ? (a.rot ? 3 : 1) : (unsigned)a.rot;
-    if (elem) {                /* H:L for halves, H for singles: of pairs */
-        index = av_log2(&a) == 1 ? (unsigned)a.hlm >> 1 : (unsigned)a.hlm >> 2;
-        rm = (unsigned)a.rm & 31;
+    if (av_fp_exact(av_log2(&a))) {
+        slow_of[how](t, &a);
+        return true;
     }
-    av_know(t, a.rd, false, false);
-    a64_call(t, A64H_fcmla, a64_k(t, av_what(rot, add ? AVS_PAIR : AVS_SAME, (unsigned)a.arr, elem ? AVD_ELEM : 0)), a64_k(t, av_regs(&a, rm, index, 0)), 0, 0);
+    unsigned slow = a64_cold(t, slow_of[how], &a), n_turns = turns(&a, how);
+    bool q = av_q(&a), dbl = av_log2(&a) == 3;
+    IrVal n = operand(t, a.rn, q), m = av_get(t, a.rm & 31), r;
+    if (how == CMLA_ELEM)
+        m = av_dup(t, m, 3, pair_of(&a));
+    m = turned(t, q ? m : av_low(t, m), dbl, n_turns);
+    if (how == CADD) {
+        r = av_fp_binary(t, FPO_ADD, dbl, false, n, m, slow);
+    } else {
+        n = av_op1(t, VOP_PSHUFD, n, dbl ? (n_turns & 1 ? 0xee : 0x44) : (n_turns & 1 ? 0xf5 : 0xa0));
+        r = fuse(t, FPO_MADD, dbl, false, operand(t, a.rd, q), n, m, slow);
+    }
+    av_put_q(t, a.rd, r, q);
     return true;
 }
 
-bool v_fcmla(A64Tr *t, const A64Args *a) { return complex_op(t, a, false, false); }
-bool v_fcadd(A64Tr *t, const A64Args *a) { return complex_op(t, a, true, false); }
-bool v_fcmla_elem(A64Tr *t, const A64Args *a) { return complex_op(t, a, false, true); }
+bool v_fcmla(A64Tr *t, const A64Args *a) { return complex_op(t, a, CMLA); }
+bool v_fcadd(A64Tr *t, const A64Args *a) { return complex_op(t, a, CADD); }
+bool v_fcmla_elem(A64Tr *t, const A64Args *a) { return complex_op(t, a, CMLA_ELEM); }
