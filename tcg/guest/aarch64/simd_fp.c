@@ -137,15 +137,19 @@ bool v_fp_pair(A64Tr *t, const A64Args *in)
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
-    if (!in_line(&a)) {
+    Av v = { t, &a, av_log2(&a), av_q(&a) };
+    bool half = v.log2 == 1 && av_half_in_line(t, av_op(&a));
+    if (!half && !in_line(&a)) {
         slow_pairs(t, &a);
         return true;
     }
-    Av v = { t, &a, av_log2(&a), av_q(&a) };
     IrVal n = av_get(t, a.rn), m = av_get(t, a.rm);
     if (!v.q)
         n = m = av_op2(t, VOP_PUNPCKLQDQ, n, m);   /* computed twice */
-    av_put_q(t, a.rd, compute(t, &a, false, av_unzip(&v, n, m, false), av_unzip(&v, n, m, true), a64_cold(t, slow_pairs, &a)), v.q);
+    if (half)
+        av_put_q(t, a.rd, av_half(t, av_op(&a), false, v.q, av_unzip(&v, n, m, false), av_unzip(&v, n, m, true), 0, a64_cold(t, slow_pairs, &a)), v.q);
+    else
+        av_put_q(t, a.rd, compute(t, &a, false, av_unzip(&v, n, m, false), av_unzip(&v, n, m, true), a64_cold(t, slow_pairs, &a)), v.q);
     return true;
 }
 
@@ -155,6 +159,11 @@ bool s_fp_pair(A64Tr *t, const A64Args *in)
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
+    if (av_log2(&a) == 1 && av_half_in_line(t, av_op(&a))) {
+        IrVal n = av_get(t, a.rn);
+        av_put_scalar(t, a.rd, av_half(t, av_op(&a), true, false, n, av_op1(t, VOP_PSRLDI, n, 16), 0, a64_cold(t, slow_spair, &a)), 1);
+        return true;
+    }
     if (!in_line(&a)) {
         slow_spair(t, &a);
         return true;
@@ -172,16 +181,23 @@ bool v_fp_across(A64Tr *t, const A64Args *in)
     int ret = av_begin(t, in, &a);
     if (ret >= 0)
         return ret;
-    if (!in_line(&a)) {
+    Av v = { t, &a, av_log2(&a), true };
+    bool half = v.log2 == 1 && av_half_in_line(t, av_op(&a));
+    if (!half && !in_line(&a)) {
         slow_across(t, &a);
         return true;
     }
-    Av v = { t, &a, 2, true };
-    unsigned slow = a64_cold(t, slow_across, &a);
+    unsigned slow = a64_cold(t, slow_across, &a), folds = half && av_q(&a) ? 3 : 2;
     IrVal n = av_get(t, a.rn);
-    for (unsigned k = 0; k < 2; k++)
-        n = compute(t, &a, false, av_unzip(&v, n, n, false), av_unzip(&v, n, n, true), slow);
-    av_put_scalar(t, a.rd, n, 2);
+    if (half && !av_q(&a))
+        n = av_op2(t, VOP_PUNPCKLQDQ, n, n);
+    for (unsigned k = 0; k < folds; k++) {
+        IrVal even = av_unzip(&v, n, n, false), odd = av_unzip(&v, n, n, true);
+        n = !half ? compute(t, &a, false, even, odd, slow) : av_half(t, av_op(&a), false, false, even, odd, 0, slow);
+        if (half)
+            n = av_op2(t, VOP_PUNPCKLQDQ, n, n);
+    }
+    av_put_scalar(t, a.rd, n, v.log2);
     return true;
 }
 

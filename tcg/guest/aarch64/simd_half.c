@@ -14,7 +14,7 @@ static bool is_fused(unsigned op) { return op >= FPO_MADD && op <= FPO_NMSUB; }
 bool av_half_in_line(const A64Tr *t, unsigned op)
 {
     return !(t->mode & A64M_FZ16) && (op <= FPO_MUL || op == FPO_DIV || op == FPO_NMUL || op == FPO_SQRT || (op >= FPO_MAX && op <= FPO_ABD) ||
-                                      (op >= FPO_CMEQ && op <= FPO_ACGT) || is_fused(op));
+                                      (op >= FPO_CMEQ && op <= FPO_ACGT) || is_fused(op) || (op >= FPO_RINTN && op <= FPO_RINTI));
 }
 
 static IrVal to_singles(A64Tr *t, IrVal x, bool high) { return av_op1(t, VOP_VCVTPH2PS, high ? av_op1(t, VOP_PSHUFD, x, 0xee) : x, 0); }

@@ -114,6 +114,22 @@ static IrVal halving(const Av *v, IrVal n, IrVal m, bool sign, bool round)
     return sign ? av_op2(t, VOP_PXOR, r, bias) : r;
 }
 
+/* Rounded down: of small elements the mean of the one and the other's complement, which is half the range too much. */
+static IrVal halved_difference(const Av *v, IrVal n, IrVal m, bool sign)
+{
+    static const uint16_t pavg[] = { VOP_PAVGB, VOP_PAVGW };
+    A64Tr *t = v->t;
+    unsigned half = sign ? VOP_PSRADI : VOP_PSRLDI;
+    if (v->log2 == 2) {
+        IrVal borrow = av_op2(t, VOP_PAND, av_op2(t, VOP_PANDN, n, m), av_splat(t, 2, 1));
+        return av_op2(t, VOP_PSUBD, av_op2(t, VOP_PSUBD, av_op1(t, half, n, 1), av_op1(t, half, m, 1)), borrow);
+    }
+    uint64_t top = 0x80ull << (v->log2 ? 8 : 0), low = top - 1;
+    IrVal bias = av_splat(t, v->log2, top);
+    IrVal x = sign ? av_op2(t, VOP_PXOR, n, bias) : n, y = av_op2(t, VOP_PXOR, m, av_splat(t, v->log2, sign ? low : top | low));
+    return av_op2(t, VOP_PXOR, av_op2(t, pavg[v->log2], x, y), bias);
+}
+
 /* 32 and 64 bits: overflow where the result's sign is wrong; then the other end of the range. */
 static IrVal wide_saturating(const Av *v, bool subtract, IrVal n, IrVal m)
 {
@@ -295,6 +311,7 @@ IrVal av_inline(const Av *v, unsigned op, IrVal n, IrVal m, IrVal d)
     case A64V_MUL: return mul(v, n, m);
     case A64V_MLA: return av_vop(v, av_padd, d, mul(v, n, m));
     case A64V_MLS: return av_vop(v, av_psub, d, mul(v, n, m));
+    case A64V_SHSUB: case A64V_UHSUB: return halved_difference(v, n, m, op == A64V_SHSUB);
     case A64V_SHADD: case A64V_UHADD: case A64V_SRHADD: case A64V_URHADD:
         return halving(v, n, m, op == A64V_SHADD || op == A64V_SRHADD, op >= A64V_SRHADD);
     case A64V_SQADD: case A64V_UQADD: case A64V_SQSUB: case A64V_UQSUB: return saturating(v, op, n, m);
