@@ -57,17 +57,21 @@ static void on_signal(int sig, siginfo_t *si, void *ucontext)
 {
     UserThread *t = user_self();
     ucontext_t *uc = ucontext;
+    uint64_t all = user_host_mask(~0ull);
     if (!t)
         return;
     if (is_fault(sig) && si->si_code > 0) {
-        if (t->guard) {        /* not by the way back from here: the mask of before is ours to restore */
-            syscall(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, NULL, 8);
+        /* Most ways on leave this handler by longjmp. What comes here now is noted; then the interrupted code does not go on with an open mask. */
+        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, NULL, 8);
+        if (t->guard)
             siglongjmp(*t->guard, 1);
-        }
         t->fault_signal = sig;
         t->fault_general = sig == SIGSEGV && si->si_code == SI_KERNEL;
-        if (tcg_host_signal(sig, si, ucontext))
+        if (tcg_host_signal(sig, si, ucontext)) {
+            if (t->have_signal)
+                memcpy(&uc->uc_sigmask, &all, sizeof(all));
             return;
+        }
         KernelSigaction dfl = { .handler = SIG_DFL, .flags = FLAG_RESTORER, .restorer = user_sigreturn };
         syscall(SYS_rt_sigaction, sig, &dfl, NULL, 8);   /* our own defect: die of it when the instruction runs again */
         return;
@@ -77,7 +81,6 @@ static void on_signal(int sig, siginfo_t *si, void *ucontext)
     t->caught = *si;
     t->have_signal = 1;
     user_rewind_syscall(ucontext);
-    uint64_t all = user_host_mask(~0ull);
     memcpy(&uc->uc_sigmask, &all, sizeof(all));
     tcg_cpu_kick(t->cpu);
 }
@@ -106,6 +109,21 @@ void user_signal_init(UserProc *p)
     UserThread *t = p->threads->pdata[0];
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
     user_set_mask(t, mask);
+}
+
+void user_signal_exec(UserThread *t)
+{
+    pthread_mutex_lock(&t->proc->signal_lock);
+    for (int sig = 1; sig <= USER_SIGNALS; sig++) {
+        UserSigaction *a = &t->action[sig];
+        bool caught = a->handler > 1;
+        *a = (UserSigaction){ .handler = a->handler == 1 };
+        if (caught)
+            host_action(sig, 0, 0);
+    }
+    pthread_mutex_unlock(&t->proc->signal_lock);
+    t->altstack = (stack_t){ .ss_flags = SS_DISABLE };
+    t->suspended = false;
 }
 
 /* ---- system calls ---- */
