@@ -95,6 +95,13 @@ void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
     ctx->fork_seen = ctx->fork_notes ? MIN(ctx->fork_notes->n, (uint32_t)MAX_NOTES) : 0;
 }
 
+void tcg_program_replaced(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void *opaque, bool by_itself)
+{
+    tcg_jumps_keep(cpu, stays, opaque);
+    if (!by_itself)            /* what it translates is nothing that the parent will need */
+        cpu->ctx->fork_young = 0;
+}
+
 void tcg_fork_free(TcgContext *ctx)
 {
     if (ctx->fork_notes)

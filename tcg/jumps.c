@@ -88,3 +88,17 @@ void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host)
     }
     t->e[at] = (JumpEntry){ va, host };
 }
+
+void tcg_jumps_keep(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void *opaque)
+{
+    for (unsigned k = 0; k < JC_TABLES; k++) {
+        JumpTable *t = cpu->jumps[k].table;
+        if (t && t->n_filled > JC_FILLED)
+            table_clear(t);
+        for (unsigned n = 0; t && n < t->n_filled; n++) {
+            JumpEntry *e = &t->e[t->filled[n]];
+            if (e->va != nothing(t->filled[n]).va && !stays(opaque, e->va))
+                *e = nothing(t->filled[n]);
+        }
+    }
+}

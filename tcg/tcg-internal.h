@@ -363,6 +363,7 @@ void tcg_leave_dead(TcgCpu *cpu, unsigned index, uint64_t generation);
 JumpTable *tcg_jumps_new(void);
 void tcg_jumps_free(TcgCpu *cpu);
 void tcg_jumps_forget(TcgCpu *cpu);
+void tcg_jumps_keep(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void *opaque);
 void tcg_jumps_select(TcgCpu *cpu, uint32_t id);     /* context @id runs from now on; 0: nothing is found */
 void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host);
 /* spaces.c */

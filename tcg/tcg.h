@@ -230,6 +230,10 @@ void tcg_nest_end(TcgCpu *cpu, const void *saved, bool was_killed);
 void tcg_fork_begin(TcgContext *ctx, TcgCpu *cpu);
 void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child);
 
+/* The process executes another program now, on this vCPU, its only one: indirect jumps are known only to where @stays says that code is still what it was.
+ * @by_itself: it is the same program. Outside tcg_cpu_run or in a callback that is followed by a kick. */
+void tcg_program_replaced(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void *opaque, bool by_itself);
+
 /* Guest-physical memory was remapped, or a page got new tracking clients: drop what was cached of it. Only while all vCPUs are at a safe point. */
 void tcg_flush_mappings(TcgContext *ctx);
 /* The same after a change that leaves pages as they were: translations stay if @same says so of every page that they were made of, @gpa page aligned. */

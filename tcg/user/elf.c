@@ -133,6 +133,7 @@ static bool map_all(Load *l)
     void *at = user_map_raw(l->p, hint, hi - lo, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED_NOREPLACE : 0), -1, 0);
     if (at == MAP_FAILED || (fixed && (at != g2h(lo) || hi > l->p->limit)))
         return fail(l, "its addresses are in use (try it as a position-independent program)");
+    user_map_add(l->p, (uint64_t)(uintptr_t)at, (uint64_t)(uintptr_t)at + (hi - lo), PROT_NONE, false, 0, -1, NULL);
     l->im->bias = (uint64_t)(uintptr_t)at - lo;
     l->im->base = (uint64_t)(uintptr_t)at;
     l->im->end = l->im->base + (hi - lo);
@@ -141,6 +142,14 @@ static bool map_all(Load *l)
         if (l->ph[n].type == PT_LOAD && l->ph[n].memsz && !map_segment(l, &l->ph[n]))
             return false;
     return true;
+}
+
+static bool interp_name(Load *l, const Phdr *ph)
+{
+    if (ph->filesz < 2 || ph->filesz > MAX_INTERP)
+        return fail(l, "the name of its interpreter is damaged");
+    l->im->interp = g_malloc0(ph->filesz + 1);
+    return read_at(l->fd, l->im->interp, ph->filesz, ph->off) || fail(l, "the name of its interpreter is damaged");
 }
 
 static bool other_headers(Load *l)
@@ -155,14 +164,39 @@ static bool other_headers(Load *l)
             im->phdr = ph->va + im->bias + (l->phoff - ph->off);
         if (ph->type == PT_GNU_STACK)
             im->exec_stack = ph->flags & PF_X;
-        if (ph->type != PT_INTERP || im->interp)
-            continue;
-        if (ph->filesz < 2 || ph->filesz > MAX_INTERP)
-            return fail(l, "the name of its interpreter is damaged");
-        im->interp = g_malloc0(ph->filesz + 1);
-        if (!read_at(l->fd, im->interp, ph->filesz, ph->off))
-            return fail(l, "the name of its interpreter is damaged");
+        if (ph->type == PT_INTERP && !im->interp && !interp_name(l, ph))
+            return false;
     }
+    return true;
+}
+
+static bool read_headers(Load *l)
+{
+    UserImage *im = l->im;
+    struct stat st;
+    memset(im, 0, sizeof(*im));
+    if (!user_elf_peek(l->fd, &im->machine, &im->elf_class) || fstat(l->fd, &st) || !S_ISREG(st.st_mode))
+        return fail(l, "it is no ELF program of a little-endian CPU");
+    l->file_size = (uint64_t)st.st_size;
+    return im->elf_class == ELFCLASS64 ? read_headers64(l) : im->elf_class == ELFCLASS32 ? read_headers32(l) : fail(l, "unknown ELF class");
+}
+
+bool user_elf_interp(int fd, char **ret)
+{
+    g_autofree Load *l = g_new0(Load, 1);
+    g_autoptr(GError) err = NULL;
+    UserImage im;
+    int status;
+    uint64_t lo, hi;
+    *l = (Load){ .fd = fd, .path = "", .program = true, .im = &im, .status = &status, .err = &err };
+    if (!read_headers(l) || (l->type != ET_EXEC && l->type != ET_DYN) || !extent(l, &lo, &hi))
+        return false;
+    for (unsigned n = 0; n < l->n; n++)
+        if (l->ph[n].type == PT_INTERP && !im.interp && !interp_name(l, &l->ph[n])) {
+            user_elf_close(&im);
+            return false;
+        }
+    *ret = im.interp;
     return true;
 }
 
@@ -170,12 +204,7 @@ bool user_elf_load(UserProc *p, int fd, const char *path, bool program, UserImag
 {
     g_autofree Load *l = g_new0(Load, 1);
     *l = (Load){ .p = p, .fd = fd, .path = path, .program = program, .im = ret, .status = ret_status, .err = err };
-    struct stat st;
-    memset(ret, 0, sizeof(*ret));
-    if (!user_elf_peek(fd, &ret->machine, &ret->elf_class) || fstat(fd, &st) || !S_ISREG(st.st_mode))
-        return fail(l, "it is no ELF program of a little-endian CPU");
-    l->file_size = (uint64_t)st.st_size;
-    if (!(ret->elf_class == ELFCLASS64 ? read_headers64(l) : ret->elf_class == ELFCLASS32 ? read_headers32(l) : fail(l, "unknown ELF class")))
+    if (!read_headers(l))
         return false;
     if (l->type != ET_EXEC && l->type != ET_DYN)
         return fail(l, "it is an object file or a core dump, no program");

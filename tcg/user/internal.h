@@ -14,7 +14,8 @@ typedef struct UserRseq UserRseq;
 typedef struct UserCpus UserCpus;
 
 /* ---- memory map: what the guest has mapped, ascending, not overlapping ---- */
-typedef struct UserRegion { uint64_t start, end, offset, dev, ino; int prot; bool shared, grows; char *name; } UserRegion;
+/* stable: what is executed there are the bytes of the file as it was of that size and changed last then; nobody could write there. */
+typedef struct UserRegion { uint64_t start, end, offset, dev, ino, size; int64_t changed_ns; int prot; bool shared, grows, stable; char *name; } UserRegion;
 enum { USER_PAGE = 4096, USER_SIGNALS = 64 };
 
 /* A guest's struct sigaction in the host's words. */
@@ -30,11 +31,13 @@ struct UserProc {
     char **argv;               /* for /proc/self/cmdline */
     pthread_rwlock_t map_lock;
     GArray *map;               /* UserRegion */
+    GArray *kept, *stale;      /* kept.c: the same, of translations that wait for the return of what they were made of, or are to be dropped; NULL: none. map_lock */
     uint64_t limit;            /* end of the guest's addresses */
     uint64_t top_gap;          /* left free below it for randomness */
+    bool lasting;              /* did something that only the kernel's exec undoes */
     bool choose;               /* addresses are ours to choose: the host's kernel would take higher ones */
     uint64_t brk_start, brk, brk_mapped;
-    uint64_t stack_top, vdso, trampoline;
+    uint64_t stack_top, stack_guard, vdso, trampoline;
     uint64_t auxv[64];         /* as the guest got it, for /proc/self/auxv */
     unsigned n_auxv;
     pthread_mutex_t signal_lock;
@@ -149,6 +152,15 @@ void user_page_code(UserProc *p, uint64_t addr, bool armed);
 /* The kernel is about to write [addr, addr+len) for a system call: no page of it is write-protected for the translator's sake. */
 void user_will_write(UserThread *t, uint64_t addr, uint64_t len);
 char *user_maps_text(UserProc *p);
+/* For exec in this process: everything unmapped but the vDSO, which is not in the table any more either. Its thread is alone. */
+void user_map_clear(UserProc *p);
+bool user_map_vdso_stands(UserProc *p);
+
+/* ---- kept.c: p->map_lock is held for writing ---- */
+void user_kept_add(UserProc *p, const UserRegion *r);
+void user_kept_not(UserProc *p, const UserRegion *r);       /* its translations are to be dropped */
+/* @r can be executed from now on: translations of what was there before stay only if it is the same. */
+void user_kept_meet(UserProc *p, const UserRegion *r);
 
 /* ---- elf.c ---- */
 typedef struct UserImage { uint64_t entry, base, bias, phdr, end; unsigned phnum; char *interp; bool exec_stack; unsigned machine, elf_class; } UserImage;
@@ -156,9 +168,20 @@ typedef struct UserImage { uint64_t entry, base, bias, phdr, end; unsigned phnum
 bool user_elf_load(UserProc *p, int fd, const char *path, bool program, UserImage *ret, int *ret_status, GError **err);
 bool user_elf_peek(int fd, unsigned *machine, unsigned *elf_class);
 void user_elf_close(UserImage *im);
+/* The interpreter that the program asks for, NULL: none; the caller frees it. False: it is damaged. */
+bool user_elf_interp(int fd, char **ret);
 
 /* ---- start.c: what translated code asks; its opaque is the UserThread ---- */
 extern const TcgCallbacks user_callbacks;
+/* exec in this process (exec.c). False: it cannot be, and nothing happened. True: the registers are the new program's. */
+bool user_exec_here(UserThread *t, const char *path, char **argv, char **envp);
+
+/* ---- exec.c ---- */
+bool user_exec_may(UserThread *t);
+/* Files to be closed then, @but stays; NULL: they are not known. */
+GArray *user_exec_files(int but);
+/* What exec undoes of @t's and its process's: files, signals, the memory. All signals are blocked. */
+void user_exec_undo(UserThread *t, const GArray *files);
 
 /* ---- thread.c ---- */
 UserThread *user_self(void);
@@ -185,6 +208,7 @@ enum { USER_RSEQ_FEATURES = 24, USER_RSEQ_ALIGN = 32 };   /* auxv: up to node_id
 
 /* ---- signal.c ---- */
 void user_signal_init(UserProc *p);
+void user_signal_exec(UserThread *t);     /* no handlers any more */
 int64_t user_sigaction(UserThread *t, int sig, const UserSigaction *set, UserSigaction *old);
 int64_t user_sigprocmask(UserThread *t, int how, const uint64_t *set, uint64_t *old);
 int64_t user_sigaltstack(UserThread *t, const stack_t *set, stack_t *old);

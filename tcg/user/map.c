@@ -186,7 +186,7 @@ static bool cut(UserProc *p, uint64_t start, uint64_t end)
 
 static bool same_kind(const UserRegion *a, const UserRegion *b)
 {
-    return a->end == b->start && a->prot == b->prot && a->shared == b->shared && a->ino == b->ino && a->dev == b->dev &&
+    return a->end == b->start && a->prot == b->prot && a->shared == b->shared && a->ino == b->ino && a->dev == b->dev && a->stable == b->stable &&
            (!a->ino || a->offset + (a->end - a->start) == b->offset) && !g_strcmp0(a->name, b->name);
 }
 
@@ -202,6 +202,8 @@ static bool put(UserProc *p, UserRegion r)
 {
     bool exec = cut(p, r.start, r.end);
     guint n = find(p, r.start);
+    if (r.prot & PROT_EXEC)
+        user_kept_meet(p, &r);
     g_array_insert_val(p->map, n, r);
     join_at(p, n);
     if (n)
@@ -214,15 +216,36 @@ static void drop_code(UserProc *p, bool exec, uint64_t start, uint64_t end)
 {
     if (exec && p->tcg)
         tcg_invalidate_range(p->tcg, start, end - start);
+    if (!p->stale)
+        return;
+    lock_write(p);
+    GArray *stale = p->stale;
+    p->stale = NULL;
+    unlock(p);
+    for (guint n = 0; stale && n < stale->len; n++)
+        tcg_invalidate_range(p->tcg, g_array_index(stale, UserRegion, n).start, g_array_index(stale, UserRegion, n).end - g_array_index(stale, UserRegion, n).start);
+    if (stale)
+        g_array_free(stale, TRUE);
 }
+
+/* A file that changed just now may change once more without another time of change. */
+static bool long_ago(int64_t changed_ns)
+{
+    return g_get_real_time() * 1000 - changed_ns > 2000000000ll;
+}
+
+static bool is_vdso(const char *name) { return name && !strcmp(name, "[vdso]"); }
 
 static UserRegion describe(uint64_t start, uint64_t end, int prot, bool shared, uint64_t offset, int fd, const char *name)
 {
-    UserRegion r = { .start = start, .end = end, .prot = prot, .shared = shared, .offset = offset, .name = g_strdup(name) };
+    UserRegion r = { .start = start, .end = end, .prot = prot, .shared = shared, .offset = offset, .name = g_strdup(name), .stable = is_vdso(name) };
     struct stat st;
     if (fd >= 0 && !fstat(fd, &st)) {
         r.dev = st.st_dev;
         r.ino = st.st_ino;
+        r.size = (uint64_t)st.st_size;
+        r.changed_ns = st.st_ctim.tv_sec * 1000000000ll + st.st_ctim.tv_nsec;
+        r.stable = prot & PROT_EXEC && !(prot & PROT_WRITE) && !shared && S_ISREG(st.st_mode) && long_ago(r.changed_ns);
         if (!name) {
             char link[64], path[4096];
             g_snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -240,6 +263,45 @@ void user_map_add(UserProc *p, uint64_t start, uint64_t end, int prot, bool shar
     bool exec = put(p, r);
     unlock(p);
     drop_code(p, exec, start, r.end);
+}
+
+bool user_map_vdso_stands(UserProc *p)
+{
+    bool stands = false;
+    lock_read(p);
+    for (guint n = 0; n < p->map->len && !stands; n++)
+        stands = is_vdso(region(p, n)->name) && region(p, n)->stable;
+    unlock(p);
+    return stands;
+}
+
+/* Direct jumps go from the code of a file to its own code only: what is there is there as a whole or not. */
+static bool only_code_of_its_file(const UserProc *p, const UserRegion *r)
+{
+    for (guint n = 0; n < p->map->len; n++)
+        if (region(p, n) != r && region(p, n)->prot & PROT_EXEC && region(p, n)->ino == r->ino && region(p, n)->dev == r->dev)
+            return false;
+    return true;
+}
+
+void user_map_clear(UserProc *p)
+{
+    lock_write(p);
+    for (guint n = 0; n < p->map->len; n++) {
+        const UserRegion *r = region(p, n);
+        bool vdso = is_vdso(r->name) && r->stable;
+        if (r->prot & PROT_EXEC) {
+            if (vdso || (r->stable && only_code_of_its_file(p, r)))
+                user_kept_add(p, r);
+            else
+                user_kept_not(p, r);
+        }
+        if (!vdso)
+            munmap(g2h(r->start), r->end - r->start);
+    }
+    g_array_set_size(p->map, 0);
+    unlock(p);
+    drop_code(p, false, 0, 0);
 }
 
 /* ---- where the kernel's choice of an address would not do: the highest hole under p->limit that has room ---- */
@@ -386,6 +448,9 @@ int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
         else {
             exec |= r->prot & PROT_EXEC;
             r->prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+            r->stable &= !(prot & PROT_WRITE);
+            if (prot & PROT_EXEC)
+                user_kept_meet(p, r);
         }
         at = r->end;
     }

@@ -5,11 +5,13 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tcg/user/internal.h"
+#include "util/random.h"
 
 #ifndef AT_RSEQ_FEATURE_SIZE
 enum { AT_RSEQ_FEATURE_SIZE = 27, AT_RSEQ_ALIGN = 28 };   /* linux/auxvec.h since 6.3 */
@@ -123,18 +125,24 @@ static bool program_open(Program *g, const char *program, const char *argv0, cha
 /* ---- the first stack ---- */
 typedef struct Stack { uint64_t low, sp; } Stack;
 
-static bool map_stack(UserProc *p, bool exec, Stack *s, GError **err)
+static uint64_t stack_size(void)
 {
     struct rlimit lim;
-    uint64_t size = STACK_DEFAULT;
-    if (!getrlimit(RLIMIT_STACK, &lim) && lim.rlim_cur != RLIM_INFINITY)
-        size = CLAMP(lim.rlim_cur, 128 << 10, STACK_MAX) & ~(uint64_t)(USER_PAGE - 1);
+    if (getrlimit(RLIMIT_STACK, &lim) || lim.rlim_cur == RLIM_INFINITY)
+        return STACK_DEFAULT;
+    return CLAMP(lim.rlim_cur, 128 << 10, STACK_MAX) & ~(uint64_t)(USER_PAGE - 1);
+}
+
+static bool map_stack(UserProc *p, bool exec, Stack *s, GError **err)
+{
+    uint64_t size = stack_size();
     uint8_t *at = user_map_raw(p, 0, size + USER_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED || mprotect(at + USER_PAGE, size, PROT_READ | PROT_WRITE)) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for a stack of %llu KiB: %s", (unsigned long long)size >> 10, g_strerror(errno));
         return false;
     }
-    s->low = (uint64_t)(uintptr_t)at + USER_PAGE;
+    p->stack_guard = (uint64_t)(uintptr_t)at;
+    s->low = p->stack_guard + USER_PAGE;
     s->sp = p->stack_top = s->low + size;
     user_map_add(p, s->low, s->sp, PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0), false, 0, -1, "[stack]");
     return true;
@@ -162,7 +170,7 @@ static void make_auxv(UserProc *p, Stack *s, const UserImage *exe, const UserIma
 {
     const UserAbi *abi = p->abi;
     uint8_t random[16];
-    memcpy(random, g2h(getauxval(AT_RANDOM)), sizeof(random));
+    random_bytes(random, sizeof(random));
     uint64_t platform = abi->platform ? push_string(s, abi->platform) : 0, name = push_string(s, p->exe);
     s->sp &= ~15ull;
     uint64_t rnd = push(s, random, sizeof(random));
@@ -203,12 +211,12 @@ static uint64_t *push_list(Stack *s, char **list, unsigned n, uint64_t *at)
     return at;
 }
 
-static bool build_stack(UserProc *p, Stack *s, const Program *g, char **envp, const UserImage *exe, const UserImage *interp, GError **err)
+static bool build_stack(UserProc *p, Stack *s, char **envp, const UserImage *exe, const UserImage *interp, GError **err)
 {
-    unsigned argc = g->argv->len, envc = g_strv_length(envp), word = p->abi->elf_class == ELFCLASS64 ? 8 : 4;
+    unsigned argc = g_strv_length(p->argv), envc = g_strv_length(envp), word = p->abi->elf_class == ELFCLASS64 ? 8 : 4;
     g_autofree uint64_t *args = g_new(uint64_t, argc + 1), *envs = g_new(uint64_t, envc + 1);
     push_list(s, envp, envc, envs);
-    push_list(s, (char **)g->argv->pdata, argc, args);
+    push_list(s, p->argv, argc, args);
     make_auxv(p, s, exe, interp);
     uint64_t words = 1 + argc + 1 + envc + 1 + p->n_auxv;
     s->sp = ((s->sp & ~15ull) - words * word) & ~15ull;
@@ -232,15 +240,27 @@ static bool cb_exec_ok(void *opaque, uint64_t va) { return user_can_exec(((UserT
 static bool cb_write_ok(void *opaque, uint64_t va) { return user_can_write(((UserThread *)opaque)->proc, va); }
 static void cb_page_code(void *opaque, uint64_t va, bool armed) { user_page_code(((UserThread *)opaque)->proc, va, armed); }
 
-static UserProc *proc_new(const UserOptions *o, const UserAbi *abi, const Program *g, GError **err)
+/* What the process is called, to itself (/proc/self) and to others; @g's arguments are the process's then. */
+static void set_names(UserProc *p, Program *g)
+{
+    g_autofree char *name = g_path_get_basename(g->path);
+    g_free(p->exe);
+    g_strfreev(p->argv);
+    char *real = realpath(g->path, NULL);
+    p->exe = g_strdup(real ? real : g->path);
+    free(real);
+    g_ptr_array_add(g->argv, NULL);
+    p->argv = (char **)g_ptr_array_free(g->argv, FALSE);
+    g->argv = NULL;
+    prctl(PR_SET_NAME, name);
+}
+
+static UserProc *proc_new(const UserOptions *o, const UserAbi *abi, Program *g, GError **err)
 {
     UserProc *p = g_new0(UserProc, 1);
     p->options = *o;
     p->abi = abi;
-    p->exe = realpath(g->path, NULL);
-    if (!p->exe)
-        p->exe = g_strdup(g->path);
-    p->argv = (char **)g->argv->pdata;
+    set_names(p, g);
     p->threads = g_ptr_array_new();
     pthread_mutex_init(&p->signal_lock, NULL);
     pthread_mutex_init(&p->thread_lock, NULL);
@@ -286,31 +306,29 @@ static bool load_interp(UserProc *p, const UserImage *exe, UserImage *interp, in
     return ok;
 }
 
-static bool start(UserProc *p, const Program *g, char **envp, int *ret_status, GError **err)
+/* The program's image and first stack. */
+static bool load(UserProc *p, const Program *g, char **envp, uint64_t *ret_pc, uint64_t *ret_sp, int *ret_status, GError **err)
 {
     UserImage exe, interp = { 0 };
     Stack stack;
     if (!user_elf_load(p, g->fd, p->exe, true, &exe, ret_status, err) || (exe.interp && !load_interp(p, &exe, &interp, ret_status, err)))
         return false;
     p->brk_start = p->brk = p->brk_mapped = exe.end;
-    if (!map_stack(p, exe.exec_stack, &stack, err) || !build_stack(p, &stack, g, envp, &exe, &interp, err))
+    if (!map_stack(p, exe.exec_stack, &stack, err) || !build_stack(p, &stack, envp, &exe, &interp, err))
         return set_status(ret_status, EXIT_CANNOT);
     close(g->fd);
-    UserThread *t = user_thread_new(p);
-    p->abi->start(t, exe.interp ? interp.entry : exe.entry, stack.sp);
+    *ret_pc = exe.interp ? interp.entry : exe.entry;
+    *ret_sp = stack.sp;
     user_elf_close(&exe);
-    user_signal_init(p);
-    user_thread_bind(t);
-    user_thread_loop(t);
+    return true;
 }
 
 bool user_run(const UserOptions *o, const char *program, char **argv, char **envp, int *ret_status, GError **err)
 {
     Program g = { 0 };
+    uint64_t pc, sp;
     if (!program_open(&g, program, o->argv0, argv, ret_status, err))
         return false;
-    g_ptr_array_add(g.argv, NULL);
-    g.argv->len--;
     const UserAbi *abi = find_abi(g.machine, g.elf_class);
     *ret_status = EXIT_CANNOT;
     if (!abi) {
@@ -319,7 +337,96 @@ bool user_run(const UserOptions *o, const char *program, char **argv, char **env
         return false;
     }
     UserProc *p = proc_new(o, abi, &g, err);
-    return p && start(p, &g, envp, ret_status, err);
+    if (!p || !load(p, &g, envp, &pc, &sp, ret_status, err))
+        return false;
+    UserThread *t = user_thread_new(p);
+    p->abi->start(t, pc, sp);
+    user_signal_init(p);
+    user_thread_bind(t);
+    user_thread_loop(t);
+}
+
+/* ---- exec in this process ---- */
+static void program_close(Program *g)
+{
+    if (g->fd >= 0)
+        close(g->fd);
+    if (g->argv)
+        g_ptr_array_unref(g->argv);
+    g_free(g->path);
+}
+
+/* For the same CPU, with an interpreter that is there; who gains rights by it does not here. */
+static bool can_be_here(const UserProc *p, const Program *g)
+{
+    struct stat st;
+    unsigned machine, elf_class;
+    g_autofree char *interp = NULL, *path = NULL;
+    if (find_abi(g->machine, g->elf_class) != p->abi || fstat(g->fd, &st) || st.st_mode & (S_ISUID | S_ISGID) || !user_elf_interp(g->fd, &interp))
+        return false;
+    if (!interp)
+        return true;
+    path = interp_path(p, interp);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && user_elf_peek(fd, &machine, &elf_class) && find_abi(machine, elf_class) == p->abi;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* On the first stack beside everything else. */
+static bool there_is_room(char **argv, char **envp)
+{
+    uint64_t bytes = 0;
+    for (; *argv; argv++)
+        bytes += strlen(*argv) + 1 + sizeof(*argv);
+    for (; *envp; envp++)
+        bytes += strlen(*envp) + 1 + sizeof(*envp);
+    return bytes < stack_size() / 4;
+}
+
+static bool stays(void *opaque, uint64_t va) { return user_can_exec(opaque, va); }
+
+/* Nobody is left who could be told of an error. */
+static void replace(UserThread *t, Program *g, char **envp)
+{
+    UserProc *p = t->proc;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *was = g_strdup(p->exe);
+    uint64_t pc, sp;
+    int status;
+    set_names(p, g);
+    if (p->vdso)
+        user_map_add(p, p->vdso, p->vdso + USER_PAGE, PROT_READ | PROT_EXEC, false, 0, -1, "[vdso]");
+    if (!load(p, g, envp, &pc, &sp, &status, &err))
+        user_die(t, SIGKILL);
+    g->fd = -1;
+    p->abi->start(t, pc, sp);
+    tcg_program_replaced(t->cpu, stays, p, !strcmp(was, p->exe));
+}
+
+bool user_exec_here(UserThread *t, const char *path, char **argv, char **envp)
+{
+    Program g = { .fd = -1 };
+    g_autoptr(GError) err = NULL;
+    GArray *files = NULL;
+    int status;
+    bool done = false;
+    uint64_t mask = t->mask;
+    if (user_exec_may(t) && there_is_room(argv, envp) && program_open(&g, path, NULL, argv, &status, &err) && can_be_here(t->proc, &g) && (files = user_exec_files(g.fd))) {
+        user_set_mask(t, ~0ull);
+        if (!t->have_signal) {
+            user_exec_undo(t, files);
+            replace(t, &g, envp);
+            t->keep_registers = done = true;
+            tcg_cpu_kick(t->cpu);          /* nothing of this run is as it was */
+        }
+        user_set_mask(t, mask);
+    }
+    if (files)
+        g_array_free(files, TRUE);
+    program_close(&g);
+    return done;
 }
 
 /* What translated code asks; the thread is its opaque. */

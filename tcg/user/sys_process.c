@@ -117,6 +117,11 @@ static int64_t exec_self(UserThread *t, const char *path, char *own, GPtrArray *
     const UserOptions *o = &t->proc->options;
     g_autoptr(GPtrArray) all = g_ptr_array_new();
     int64_t r;
+    g_ptr_array_add(args, NULL);
+    g_ptr_array_add(env, NULL);
+    if (user_exec_here(t, path, (char **)args->pdata, (char **)env->pdata))
+        return 0;
+    g_ptr_array_set_size(args, (int)args->len - 1);
     g_ptr_array_add(all, (char *)o->self);
     for (char *const *s = o->self_args; s && *s; s++)
         g_ptr_array_add(all, *s);
@@ -126,7 +131,6 @@ static int64_t exec_self(UserThread *t, const char *path, char *own, GPtrArray *
     for (guint n = 1; n < args->len; n++)
         g_ptr_array_add(all, args->pdata[n]);
     g_ptr_array_add(all, NULL);
-    g_ptr_array_add(env, NULL);
     UserExec exec = { args, env, all, own };
     t->exec = &exec;
     t->leaving = true;
@@ -215,7 +219,10 @@ int64_t user_sys_prctl(UserThread *t, const uint64_t *a)
     switch ((int)a[0]) {
     case PR_SET_SECCOMP: case PR_SET_MM: case PR_SET_SYSCALL_USER_DISPATCH:
         return -EINVAL;        /* would hit the translator, whose system calls are others */
+    case PR_SET_NAME: case PR_GET_NAME: case PR_SET_PDEATHSIG: case PR_GET_PDEATHSIG: case PR_GET_DUMPABLE: case PR_CAPBSET_READ: case PR_SET_CHILD_SUBREAPER:
+        return user_host_syscall(t, SYS_prctl, a[0], a[1], a[2], a[3], a[4], 0);
     default:
+        t->proc->lasting = true;
         return user_host_syscall(t, SYS_prctl, a[0], a[1], a[2], a[3], a[4], 0);
     }
 }
