@@ -136,12 +136,12 @@ class Native:
             raise Missing('no process any more')
         return line
 
-    def measure(self, w, n, timeout):
+    def measure(self, w, n, times, timeout):
         if w.needs in ('guest', 'disk'):
             raise Missing('needs a machine')
         if w.needs == 'smp' and not self.ok:
             raise Missing('needs %d CPUs' % self.cpus)
-        self.child.stdin.write(('%s %d\n' % (w.name, n)).encode())
+        self.child.stdin.write(('%s %d %d\n' % (w.name, n, times)).encode())
         self.child.stdin.flush()
         words = self._line(timeout).split()
         if not words or words[0] != 'BENCH':
@@ -169,9 +169,9 @@ class Machine:
             raise Missing(str(e).splitlines()[0].split(':')[0]) from None
         self.boot_cpu = self.console.cpu()
 
-    def measure(self, w, n, timeout):
+    def measure(self, w, n, times, timeout):
         cpu, wall = self.console.cpu(), time.monotonic()
-        self.console.send('%s %d\n' % (w.name, n))
+        self.console.send('%s %d %d\n' % (w.name, n, times))
         try:
             m = self.console.expect(_RESULT, timeout)
         except console.ConsoleError as e:

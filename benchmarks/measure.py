@@ -15,12 +15,12 @@ def say(text):
 
 def common_options(p, name=None):
     """Options of both programs. @name: files of the result, without their ends; None: the caller sets them."""
-    p.add_argument('--quick', action='store_true', help='a third of the work, two rounds, what fails is given up early; under 2 minutes')
+    p.add_argument('--quick', action='store_true', help='short runs, two rounds, what fails is given up early; under 2 minutes')
     p.add_argument('--only', action='append', default=[], metavar='NAME,...', help='workloads and classes')
     p.add_argument('--skip', action='append', default=[], metavar='NAME,...', help='workloads and classes to leave out')
     p.add_argument('--list', action='store_true', help='print the workloads and stop')
     p.add_argument('--rounds', type=int, help='default 5; 2 when quick')
-    p.add_argument('--scale', type=float, help='work of each run, default 1; 1/3 when quick')
+    p.add_argument('--scale', type=float, help='units of each run, as part of what --list says; default: found by a first run, so that none is too short or too long')
     p.add_argument('--json', default=name and name + '.json', help='default %s.json' % (name or 'build/bench/foreign-ARCH'))
     p.add_argument('--html', default=name and name + '.html', help='default %s.html' % (name or 'build/bench/foreign-ARCH'))
     p.add_argument('--check', action='store_true', help='fail if a ratio is worse than the baseline allows')
@@ -30,12 +30,27 @@ def common_options(p, name=None):
     p.add_argument('--timeout', type=float, help='wall seconds for a workload; default 120, 20 when quick')
 
 
-def finish_options(o):
+def finish_options(p, o):
+    for name in ('rounds', 'scale', 'boot_timeout', 'timeout'):
+        value = getattr(o, name)
+        if value is not None and not 0 < value < float('inf'):
+            p.error('--%s has to be more than 0' % name.replace('_', '-'))
+    o.calibrated = o.scale is None
     o.rounds = o.rounds or (2 if o.quick else 5)
-    o.scale = o.scale or (1 / 3 if o.quick else 1)
+    o.scale = o.scale or 1
     o.boot_timeout = o.boot_timeout or 120
     o.timeout = o.timeout or (20 if o.quick else 120)
     o.only, o.skip = ([w for part in given for w in part.split(',') if w] for given in (o.only, o.skip))
+    if not o.engines:
+        p.error('no engine')
+    for path in (o.json, o.html):
+        folder = os.path.dirname(os.path.abspath(path))
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as e:
+            p.error('%s: %s' % (folder, e.strerror))
+        if os.path.isdir(path) or not os.access(path if os.path.exists(path) else folder, os.W_OK):
+            p.error('cannot write %s' % path)
 
 
 def choose(p, options, everything, extras):
@@ -64,71 +79,147 @@ class Results:
         self.figures.setdefault(w, {})[engine] = {'missing': why}
 
 
-def start(options, group, smp, scratch, results):
-    """The competitors of one group, started one after the other; @group.start(name, smp, scratch) makes one or raises Missing."""
-    live = {}
-    for name in options.engines:
-        if name in results.engine_missing:
-            continue
-        say('starting %s%s' % (name, '' if smp == 1 else ', %d CPUs' % smp))
+RESTARTS = 3
+# CPU seconds of a run: all do fewer units where the slowest competitor would take more; a fast one's are repeated until they take as much.
+MOST, LEAST = {False: 2.0, True: 0.12}, {False: 0.2, True: 0.05}
+# Part of the units that the first run does, which knows nothing yet; most repetitions.
+TRIAL, MOST_TIMES = 6, 200
+NOTHING = competitors.Workload('nothing\tbase\t1\t\t')
+
+
+class Session:
+    """Competitors with one number of CPUs. @group.start(name, smp, scratch) starts one or raises Missing."""
+
+    def __init__(self, options, group, smp, scratch, results):
+        self.options, self.results, self.smp = options, results, smp
+        self._start = lambda name: group.start(name, smp, scratch)
+        self.live, self._restarts, self._overhead, self._units, self._plan, self._sums = {}, {}, {}, {}, {}, {}
+
+    def start(self):
+        for name in self.options.engines:
+            if name in self.results.engine_missing:
+                continue
+            say('starting %s%s' % (name, '' if self.smp == 1 else ', %d CPUs' % self.smp))
+            try:
+                self.live[name] = self._start(name)
+            except Missing as e:
+                self.results.engine_missing[name] = str(e)
+                say('%s left out: %s' % (name, e))
+
+    def close(self):
+        for c in self.live.values():
+            c.close()
+
+    def begin_turn(self):
+        """What a command and its answer cost depends on the host's load, and is measured beside what it is taken from."""
+        for name, c in list(self.live.items()):
+            if not c.outside:
+                self._overhead[name] = 0
+                continue
+            try:
+                self._overhead[name] = stats.median([c.measure(NOTHING, 1, 1, 30)['cpu'] for _ in range(5)])
+            except Missing as e:
+                say('%s: no answer: %s' % (name, e))
+                self._again(name)
+
+    def _again(self, name):
+        """It still works on what it gave no answer to: of no further use. Another one does the rest, a few times."""
+        self.live.pop(name).close()
+        self._restarts[name] = self._restarts.get(name, 0) + 1
+        if self._restarts[name] <= RESTARTS:
+            try:
+                self.live[name] = self._start(name)
+            except Missing as e:
+                say('%s does not start again: %s' % (name, e))
+
+    def _run(self, w, name, n, times):
+        """(CPU seconds, wall seconds, sum) of one run, or None: then the cell says why."""
+        if name not in self.live or 'missing' in self.results.cell(w.name, name):
+            return None
         try:
-            live[name] = group.start(name, smp, scratch)
+            r = self.live[name].measure(w, n, times, self.options.timeout)
         except Missing as e:
-            results.engine_missing[name] = str(e)
-            say('%s left out: %s' % (name, e))
-    return live
+            self.results.miss(w.name, name, str(e))
+            if str(e).startswith('no '):
+                say('%s: %s: %s; given up' % (name, w.name, e))
+                self._again(name)
+            return None
+        if r['sum'] == '0':
+            self.results.miss(w.name, name, 'fails')
+            return None
+        return max(r['cpu'] - self._overhead.get(name, 0), 1e-7), r['wall'], r['sum']
+
+    def calibrate(self, w):
+        """
+        Warms everybody up, and finds how many units and repetitions make runs that last long enough for noise to be small. The sums
+        of the first runs, which have the same units everywhere, are those that compare_sums compares.
+        """
+        full, costs = w.n * self.options.scale, {}
+        trial = max(1, round(full / TRIAL))
+        most = MOST[self.options.quick] if self.options.calibrated else float('inf')
+
+        def units(cost):
+            return max(1, round(min(full, max(trial, trial * most / cost))))
+        for name in list(self.live):
+            r = self._run(w, name, trial, 1)
+            if r:
+                self.results.cell(w.name, name).update(first=round(r[0], 6), sum=r[2])
+                costs[name] = r[0]
+        if not costs:
+            return
+        # What a run does once it does for the same number of units everywhere; only a kvm that leaves for each system call (PVM) is not waited for.
+        self._units[w.name] = shared = units(max([c for n, c in costs.items() if 'kvm' not in n] or costs.values()))
+        for name, cost in costs.items():
+            n = min(shared, units(cost)) if 'kvm' in name else shared
+            times = self._repeat(w, name, n)
+            if times:
+                self._plan[w.name, name] = (n, times)
+                self.results.cell(w.name, name).update(units=n, times=times)
+
+    def _repeat(self, w, name, n):
+        """Repetitions that take competitor @name long enough, or None. A first run translates: it is asked twice at least."""
+        least, times = LEAST[self.options.quick], 1
+        for _ in range(4):
+            r = self._run(w, name, n, times)
+            if not r:
+                return None
+            if r[0] >= least * 0.7 or times == MOST_TIMES:
+                break
+            times = min(MOST_TIMES, max(times + 1, round(times * least / max(r[0], least / 16))))
+        return times
+
+    def one(self, w, name):
+        if (w.name, name) not in self._plan:
+            return
+        n, times = self._plan[w.name, name]
+        r = self._run(w, name, n, times)
+        if not r:
+            return
+        cell, part = self.results.cell(w.name, name), self._units[w.name] / n / times
+        if self._sums.setdefault((w.name, n), r[2]) != r[2]:
+            say('%s under %s: checksum %s, not %s' % (w.name, name, r[2], self._sums[w.name, n]))
+            self.results.miss(w.name, name, 'WRONG RESULT')
+            return
+        cell['cpu'].append(r[0] * part)
+        cell['wall'].append(r[1] * part)
 
 
 def measure_group(options, group, chosen, results, smp, scratch):
-    nothing = competitors.Workload('nothing\tbase\t1\t\t')
-    live, restarts = start(options, group, smp, scratch, results), {}
+    session = Session(options, group, smp, scratch, results)
     try:
-        overhead = {name: stats.median([c.measure(nothing, 1, 30)['cpu'] for _ in range(5)]) if c.outside else 0 for name, c in live.items()}
-        for turn in range(options.rounds + 1):
-            say('warming up' if turn == 0 else 'round %d of %d' % (turn, options.rounds))
+        session.start()
+        session.begin_turn()
+        say('warming up, finding how long to run')
+        for w in chosen:
+            session.calibrate(w)
+        for turn in range(options.rounds):
+            say('round %d of %d' % (turn + 1, options.rounds))
+            session.begin_turn()
             for w in chosen:
-                for name, c in list(live.items()):
-                    one(options, w, name, c, overhead[name], turn, results, live, restarts, lambda n: group.start(n, smp, scratch))
+                for name in list(session.live):
+                    session.one(w, name)
     finally:
-        for c in live.values():
-            c.close()
-
-
-RESTARTS = 3
-
-
-def again(name, live, restarts, restart):
-    """It still works on what it gave no answer to: of no further use. Another one does the rest, a few times."""
-    live.pop(name).close()
-    restarts[name] = restarts.get(name, 0) + 1
-    if restarts[name] <= RESTARTS:
-        try:
-            live[name] = restart(name)
-        except Missing as e:
-            say('%s does not start again: %s' % (name, e))
-
-
-def one(options, w, name, c, overhead, turn, results, live, restarts, restart):
-    cell = results.cell(w.name, name)
-    if 'missing' in cell:
-        return
-    try:
-        r = c.measure(w, max(1, round(w.n * options.scale)), options.timeout)
-    except Missing as e:
-        results.miss(w.name, name, str(e))
-        if str(e).startswith('no '):
-            say('%s: %s: %s; given up' % (name, w.name, e))
-            again(name, live, restarts, restart)
-        return
-    cpu = max(r['cpu'] - overhead, 1e-7)
-    cell.setdefault('sum', r['sum'])
-    if r['sum'] != cell['sum'] or r['sum'] == '0':
-        results.miss(w.name, name, 'fails' if r['sum'] == '0' else 'WRONG RESULT')
-    elif turn == 0:
-        cell['first'] = round(cpu, 6)
-    else:
-        cell['cpu'].append(cpu)
-        cell['wall'].append(r['wall'])
+        session.close()
 
 
 def compare_sums(figures):

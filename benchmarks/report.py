@@ -29,26 +29,33 @@ GOALS = {
 PAIRS = (('tcg', 'qemu'), ('kvm', 'qemu-kvm'), ('user', 'qemu-user'))
 MEMBER = 1.6
 TOLERANCE = 0.15
-# Medians of fewer or shorter runs than those of the baseline wander more.
-QUICK_TOLERANCE = 0.5
+# What says whether a baseline is of this host.
+BASELINE_FACTS = ('CPU', 'kernel', 'compiler of the suite', 'QEMU')
+
+
+def half_range(values):
+    """Half of what lies between the extremes, as part of the median: the noise that is shown."""
+    med = statistics.median(values)
+    return round((max(values) - min(values)) / 2 / med, 3) if med else 0
 
 
 def cell_summary(cell):
     if 'missing' in cell or not cell['cpu']:
         return {'missing': cell.get('missing', 'not measured')}
-    med = statistics.median(cell['cpu'])
-    out = {'seconds': round(med, 6), 'spread': round((max(cell['cpu']) - min(cell['cpu'])) / 2 / med, 3) if med else 0,
-           'runs': [round(v, 6) for v in cell['cpu']]}
-    if 'first' in cell:
-        out['first'] = cell['first']
+    out = {'seconds': round(statistics.median(cell['cpu']), 8), 'spread': half_range(cell['cpu']), 'runs': [round(v, 8) for v in cell['cpu']]}
+    out.update((k, cell[k]) for k in ('first', 'units', 'times') if k in cell)
     return out
 
 
-def ratio(cells, ours, theirs):
+def paired(cells, ours, theirs):
+    """Ratios round by round, which ran next to each other and so under the same load."""
     if ours not in cells or theirs not in cells or 'missing' in cells[ours] or 'missing' in cells[theirs]:
-        return None
-    # rounds ran next to each other and so under the same load
-    pairs = [a / b for a, b in zip(cells[ours]['runs'], cells[theirs]['runs']) if b]
+        return []
+    return [a / b for a, b in zip(cells[ours]['runs'], cells[theirs]['runs']) if b]
+
+
+def ratio(cells, ours, theirs):
+    pairs = paired(cells, ours, theirs)
     return round(statistics.median(pairs), 3) if pairs else None
 
 
@@ -71,8 +78,10 @@ def summarise(everything, results, more, facts, options, goals):
                 row[ours + '_of_qemu'] = r
         row['misses'] = verdict(row, goals)
         rows.append(row)
+    classes = list(dict.fromkeys(r['class'] for r in rows))
+    rows.sort(key=lambda r: classes.index(r['class']))
     return {'benchmark': 'suite', 'host': facts, 'engines': options.engines, 'missing': results.engine_missing, 'quick': options.quick,
-            'rounds': options.rounds, 'scale': round(options.scale, 4), 'rows': rows, 'classes': class_means(rows, options.engines), 'goals': goals,
+            'rounds': options.rounds, 'rows': rows, 'classes': class_means(rows, options.engines), 'goals': goals,
             'footprint_mib': more.get('footprint_mib', {}), 'vcpus': more.get('vcpus', {})}
 
 
@@ -156,38 +165,66 @@ def show(result, baseline):
 
 
 def regressions(result, path):
-    if not os.path.exists(path):
+    """
+    Prints what has become slower than the baseline at @path says; True if anything. A regression of ours shows in the same measure against
+    every reference of the run; where only one ratio has moved, the reference has (another host, another QEMU), and that is no regression.
+    """
+    base, worse = load_baseline(path), []
+    if not base:
         return False
-    with open(path, encoding='utf-8') as f:
-        base = json.load(f)
-    worse = []
     for r in result['rows']:
         was = base['rows'].get(r['name'], {})
-        for key, now in _tracked(r).items():
-            noise = max((c.get('spread', 0) for c in r['engines'].values()), default=0)
-            allowed = was.get(key, math.inf) * (1 + max(QUICK_TOLERANCE if result['quick'] else TOLERANCE, 2 * noise))
-            if now > allowed:
-                worse.append('REGRESSION: %s: %s %.2f, was %.2f' % (r['name'], key, now, was[key]))
-    print('\n'.join(worse) if worse else 'no ratio is worse than %s allows' % os.path.relpath(path))
+        moved = [(k, now[0], was[k][0], now[0] / was[k][0] / (1 + allowance(now[1], was[k][1]))) for k, now in _tracked(r).items() if k in was]
+        if moved and min(m[3] for m in moved) > 1:
+            worse.append('REGRESSION: %s: %s' % (r['name'], ', '.join('%s %.2f, was %.2f' % m[:3] for m in moved)))
+    print('\n'.join(worse) if worse else 'nothing is slower than %s allows' % os.path.relpath(path))
+    here = {k: str(result['host'][k]) for k in BASELINE_FACTS}
+    if here != base['host']:
+        print('that baseline is of another host: %s' % ', '.join('%s %s' % (k, v) for k, v in base['host'].items() if v != here.get(k)))
     return bool(worse)
 
 
+def load_baseline(path):
+    """What save_baseline wrote, or None."""
+    try:
+        with open(path, encoding='utf-8') as f:
+            base = json.load(f)
+        if all(len(v) == 2 for row in base['rows'].values() for v in row.values()) and set(base['host']) == set(BASELINE_FACTS):
+            return base
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    print('%s is no baseline of this version: not compared' % os.path.relpath(path))
+    return None
+
+
+def allowance(now, was):
+    """How much a ratio may grow: more than a tolerance, and more than twice the noise of either measurement."""
+    return max(TOLERANCE, 2 * math.hypot(now, was))
+
+
 def _tracked(row):
-    """The ratios that a baseline holds: they depend on the host far less than seconds do."""
-    own, other = translated(row)
-    return {k: v for k, v in (('tcg/native', own), ('tcg/QEMU', other)) if v is not None}
+    """{ratio's name: (median, noise)} of the ratios that a baseline holds: they depend on the host far less than seconds do."""
+    cells = row['engines']
+    ours = 'tcg' if 'tcg' in cells else 'user'
+    found = {}
+    for name, theirs in (('native', ['native']), ('QEMU', [q for o, q in PAIRS if o == ours])):
+        pairs = [p for t in theirs for p in paired(cells, ours, t)]
+        if pairs and statistics.median(pairs) > 0:
+            found['%s/%s' % (ours, name)] = (round(statistics.median(pairs), 4), half_range(pairs))
+    return found
 
 
 def save_baseline(result, path):
-    """Rows that were not measured this time keep what they have."""
-    rows = {}
-    if os.path.exists(path):
-        with open(path, encoding='utf-8') as f:
-            rows = json.load(f)['rows']
+    """Rows that were not measured this time keep what they have, if they are of this host; a partial result of another one is not mixed in."""
+    rows, host, old = {}, {k: str(result['host'][k]) for k in BASELINE_FACTS}, load_baseline(path)
+    if old and old['host'] == host:
+        rows = old['rows']
     rows.update({r['name']: _tracked(r) for r in result['rows'] if _tracked(r)})
     text = ',\n'.join('  %s: %s' % (json.dumps(n), json.dumps(v)) for n, v in rows.items())
     with open(path, 'w', encoding='utf-8') as f:
-        f.write('{\n "host": %s,\n "rows": {\n%s\n }\n}\n' % (json.dumps(result['host']['CPU']), text))
+        f.write('{\n "host": %s,\n "rows": {\n%s\n }\n}\n' % (json.dumps(host), text))
 
 
 # ---- the page ----

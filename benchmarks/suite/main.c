@@ -1,8 +1,8 @@
 /*
  * The driver of the workloads.
  *   suite list                 name, class, n, needs, what; tab separated
- *   suite run NAME [N]         one workload: "BENCH name n wall-seconds CPU-seconds checksum"
- *   suite serve                the same for each line "NAME N" of the standard input, in a process each, after "BENCH-READY"
+ *   suite run NAME [N [TIMES]] one workload, TIMES over: "BENCH name n wall-seconds CPU-seconds checksum"
+ *   suite serve                the same for each line "NAME N TIMES" of the standard input, in a process each, after "BENCH-READY"
  *   suite true                 nothing: what forkexec runs
  * CPU seconds are those of this process and its children; benchmarks/run takes its own for a machine.
  */
@@ -60,7 +60,8 @@ static int list(void)
     return 0;
 }
 
-static int run(const char *name, uint64_t n)
+/* Each of the @times has to give the same sum. */
+static int run(const char *name, uint64_t n, uint64_t times)
 {
     const Workload *w = find(name);
     if (!w) {
@@ -71,6 +72,11 @@ static int run(const char *name, uint64_t n)
         n = w->n;
     double wall = clock_s(CLOCK_MONOTONIC), cpu = cpu_s();
     uint64_t sum = w->run(n);
+    for (uint64_t i = 1; i < times; i++)
+        if (w->run(n) != sum) {
+            fprintf(stderr, "suite: %s: another result the %" PRIu64 ". time\n", name, i + 1);
+            return 1;
+        }
     cpu = cpu_s() - cpu;
     wall = clock_s(CLOCK_MONOTONIC) - wall;
     printf("BENCH %s %" PRIu64 " %.6f %.6f %" PRIx64 "\n", name, n, wall, cpu, sum);
@@ -78,12 +84,12 @@ static int run(const char *name, uint64_t n)
 }
 
 /* In a process of its own: what a workload leaves behind (a bigger heap to fork, say) is not the next one's. */
-static void run_apart(const char *name, uint64_t n)
+static void run_apart(const char *name, uint64_t n, uint64_t times)
 {
     int status = 0;
     pid_t child = fork();
     if (child == 0) {
-        status = run(name, n);
+        status = run(name, n, times);
         fflush(stdout);
         _exit(status);
     }
@@ -103,12 +109,12 @@ static int serve(void)
     printf("BENCH-READY\n");
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin)) {
-        uint64_t n = 0;
-        if (sscanf(line, "%63s %" SCNu64, name, &n) < 1)
+        uint64_t n = 0, times = 1;
+        if (sscanf(line, "%63s %" SCNu64 " %" SCNu64, name, &n, &times) < 1)
             continue;
         if (!strcmp(name, "end"))
             break;
-        run_apart(name, n);
+        run_apart(name, n, times);
     }
     return 0;
 }
@@ -121,8 +127,8 @@ int main(int argc, char **argv)
         return list();
     if (argc == 2 && !strcmp(argv[1], "serve"))
         return serve();
-    if ((argc == 3 || argc == 4) && !strcmp(argv[1], "run"))
-        return run(argv[2], argc == 4 ? strtoull(argv[3], NULL, 0) : 0);
-    fprintf(stderr, "usage: suite list | run NAME [N] | serve\n");
+    if (argc >= 3 && argc <= 5 && !strcmp(argv[1], "run"))
+        return run(argv[2], argc > 3 ? strtoull(argv[3], NULL, 0) : 0, argc > 4 ? strtoull(argv[4], NULL, 0) : 1);
+    fprintf(stderr, "usage: suite list | run NAME [N [TIMES]] | serve\n");
     return 2;
 }
