@@ -247,15 +247,31 @@ uint64_t x86_h_rep_stos(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_
 
 /* ---- LODS: only the last element stays, but each is accessed ---- */
 
+/* Host memory for up to *io_n elements in the direction of DF, or NULL: do one the slow way. */
+static uint8_t *host_ahead(const Rep *r, unsigned seg, uint64_t off, uint64_t *io_n)
+{
+    if (*io_n == 1)
+        return NULL;
+    return r->down ? host_span_down(r, seg, off, TCG_READ, io_n) : host_span(r, seg, off, TCG_READ, io_n);
+}
+
+static int64_t stride(const Rep *r) { return r->down ? -(int64_t)r->size : r->size; }
+
 uint64_t x86_h_rep_lods(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     Rep r = rep_begin(state, a);
-    for (; r.budget && remaining(&r); spend(&r, 1)) {
-        uint64_t v = tcg_load(r.cpu, checked(&r, r.seg, reg(&r, X86_RSI), false), r.log2, r.regime);
-        uint64_t keep = r.log2 < 2 ? ~bits_mask(8 * r.size) : 0;
+    for (uint64_t n; r.budget && (n = MIN(remaining(&r), r.budget)); spend(&r, n)) {
+        uint64_t keep = r.log2 < 2 ? ~bits_mask(8 * r.size) : 0, v;
+        const uint8_t *p = host_ahead(&r, r.seg, reg(&r, X86_RSI), &n);
+        if (p) {
+            v = load_le(p + (int64_t)(n - 1) * stride(&r), r.size);
+        } else {
+            n = 1;
+            v = tcg_load(r.cpu, checked(&r, r.seg, reg(&r, X86_RSI), false), r.log2, r.regime);
+        }
         r.s->gpr[X86_RAX] = (r.s->gpr[X86_RAX] & keep) | v;
-        advance(&r, X86_RSI, 1);
-        count_down(&r, 1);
+        advance(&r, X86_RSI, n);
+        count_down(&r, n);
     }
     return remaining(&r) == 0;
 }
@@ -286,15 +302,16 @@ static bool compared(Rep *r, uint64_t x, uint64_t y)
     return equal != r->repe;
 }
 
-/* As scan_host, of two strings: x at p with y at q. */
+/* As scan_host, of two strings: x at p with y at q. At most page lengths: indices are small. */
 static uint64_t compare_host(Rep *r, const uint8_t *p, const uint8_t *q, uint64_t n, bool *ret_stop)
 {
     uint64_t i = 0, x = 0, y = 0;
-    while (r->repe && i + (8u >> r->log2) < n && load_le(p + (i << r->log2), 8) == load_le(q + (i << r->log2), 8))
+    int64_t step = stride(r);
+    while (r->repe && !r->down && i + (8u >> r->log2) < n && load_le(p + (i << r->log2), 8) == load_le(q + (i << r->log2), 8))
         i += 8u >> r->log2;
     while (i < n && !*ret_stop) {
-        x = load_le(p + (i << r->log2), r->size);
-        y = load_le(q + (i << r->log2), r->size);
+        x = load_le(p + (int64_t)i * step, r->size);
+        y = load_le(q + (int64_t)i * step, r->size);
         *ret_stop = (x == y) != r->repe;
         i++;
     }
@@ -305,8 +322,8 @@ static uint64_t compare_host(Rep *r, const uint8_t *p, const uint8_t *q, uint64_
 /* Elements of both strings in plain RAM. 0: one the slow way. */
 static uint64_t cmps_some(Rep *r, uint64_t n, bool *ret_stop)
 {
-    uint8_t *p = r->down || n == 1 ? NULL : host_span(r, r->seg, reg(r, X86_RSI), TCG_READ, &n);
-    uint8_t *q = p ? host_span(r, X86_ES, reg(r, X86_RDI), TCG_READ, &n) : NULL;
+    uint8_t *p = host_ahead(r, r->seg, reg(r, X86_RSI), &n);
+    uint8_t *q = p ? r->down ? host_span_down(r, X86_ES, reg(r, X86_RDI), TCG_READ, &n) : host_span(r, X86_ES, reg(r, X86_RDI), TCG_READ, &n) : NULL;
     if (!q)
         return 0;
     n = compare_host(r, p, q, n, ret_stop);
@@ -338,12 +355,13 @@ uint64_t x86_h_rep_cmps(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_
 static uint64_t scan_host(Rep *r, const uint8_t *p, uint64_t n, bool *ret_stop)
 {
     uint64_t want = r->s->gpr[X86_RAX] & bits_mask(8 * r->size), v = 0, i = 0;
-    if (r->size == 1 && !r->repe && n > 1) {   /* all but the last, which is looked at below in any case */
+    int64_t step = stride(r);
+    if (r->size == 1 && !r->repe && !r->down && n > 1) {   /* all but the last, which is looked at below in any case */
         const uint8_t *hit = memchr(p, (int)want, n - 1);
         i = hit ? (uint64_t)(hit - p) : n - 1;
     }
     for (; i < n; i++) {
-        v = load_le(p + (i << r->log2), r->size);
+        v = load_le(p + (int64_t)i * step, r->size);
         if ((v == want) != r->repe) {
             r->s->cc = cmp_flags(want, v, r->size);
             *ret_stop = true;
@@ -359,7 +377,7 @@ uint64_t x86_h_rep_scas(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_
     Rep r = rep_begin(state, a);
     bool stop = false;
     for (uint64_t n; !stop && r.budget && (n = MIN(remaining(&r), r.budget)); spend(&r, n)) {
-        uint8_t *p = r.down || n == 1 ? NULL : host_span(&r, X86_ES, reg(&r, X86_RDI), TCG_READ, &n);
+        uint8_t *p = host_ahead(&r, X86_ES, reg(&r, X86_RDI), &n);
         if (p) {
             n = scan_host(&r, p, n, &stop);
         } else {
