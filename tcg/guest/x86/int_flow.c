@@ -18,10 +18,18 @@ static IrVal rel_target(X86Tr *t)
     return t->in.opsize == 1 ? ir_extract(t->u, IRT_I64, rip, 0, 16) : rip;
 }
 
+/* The target needs no check here. */
+static bool sure(X86Tr *t) { return x86_64bit(t) || x86_flat(t) || x86_sure_target(t, t->next + t->in.imm); }
+
+static void check_rel(X86Tr *t)
+{
+    if (!sure(t))
+        check_target(t, rel_target(t));
+}
+
 static void leave_rel(X86Tr *t)
 {
-    if (!x86_64bit(t) && !x86_flat(t))
-        check_target(t, rel_target(t));
+    check_rel(t);
     x86_leave_rel(t, t->in.imm);
 }
 
@@ -29,7 +37,7 @@ void x86_e_jcc(X86Tr *t)
 {
     IrCond cc = (IrCond)(t->in.opcode & 15);
     IrVal fl = ir_get(t->u, IRT_FL, X86S_FL);
-    if (x86_follow(t, t->in.imm, cc, fl) || x86_skip(t, t->in.imm, cc, fl))
+    if (sure(t) && (x86_follow(t, t->in.imm, cc, fl) || x86_skip(t, t->in.imm, cc, fl)))
         return;
     unsigned taken = ir_label_new(t->u);
     ir_brcond(t->u, cc, ir_get(t->u, IRT_FL, X86S_FL), taken);
@@ -40,7 +48,7 @@ void x86_e_jcc(X86Tr *t)
 
 void x86_e_jmp_rel(X86Tr *t)
 {
-    if (x86_follow(t, t->in.imm, 0, 0))
+    if (sure(t) && x86_follow(t, t->in.imm, 0, 0))
         return;
     leave_rel(t);
 }
@@ -52,11 +60,10 @@ static IrVal return_address(X86Tr *t)
 
 void x86_e_call_rel(X86Tr *t)
 {
-    if (!x86_64bit(t) && !x86_flat(t))
-        check_target(t, rel_target(t));
+    check_rel(t);
     IrVal ret = return_address(t);
     x86_sp_put(t, x86_push_at(t, t->in.opsize, x86_sp(t), ret));
-    if (!x86_follow_call(t, t->in.imm, ret))
+    if (!sure(t) || !x86_follow_call(t, t->in.imm, ret))
         x86_leave_rel(t, t->in.imm);
 }
 
@@ -96,8 +103,7 @@ void x86_e_loop(X86Tr *t)
     IrType ty = x86_type(log2);
     IrVal n = ir_bin(u, IR_SUB, ty, x86_gpr(t, log2, X86_RCX), ir_const(u, ty, 1));
     IrVal fl = ir_get(u, IRT_FL, X86S_FL);
-    if (!x86_64bit(t) && !x86_flat(t))
-        check_target(t, rel_target(t));
+    check_rel(t);
     x86_gpr_put(t, log2, X86_RCX, n);
     ir_brz(u, ty, n, done);
     if (t->in.op->arg)

@@ -82,6 +82,11 @@ unsigned x86_cold_slow(X86Tr *t)
     return cold_add(t, X86_COLD_SLOW, 0);
 }
 
+unsigned x86_cold_fetch(X86Tr *t)
+{
+    return cold_add(t, X86_COLD_FETCH, 0);
+}
+
 /* ---- leaving ---- */
 
 /* TF, debug registers or the interrupt shadow: no direct links, the run loop looks after each instruction. */
@@ -99,6 +104,21 @@ IrVal x86_rip(X86Tr *t, int64_t off)
     if (!x86_flat(t))
         v = ir_bin(t->u, IR_SUB, IRT_I32, v, ir_get(t->u, IRT_I32, X86S_CS_BASE));
     return ir_zext(t->u, IRT_I64, IRT_I32, v);
+}
+
+bool x86_sure(const X86Tr *t)
+{
+    return t->fetch_high && !t->slow && t->in.opsize == (X86M_CODE(t->mode) == X86M_CODE16 ? 1 : 2);
+}
+
+bool x86_sure_target(X86Tr *t, int64_t off)
+{
+    enum { FAR = 1 << 20 };    /* as x86_leave_rel */
+    if (!x86_sure(t) || off - t->next < -FAR || off - t->next >= FAR)
+        return false;
+    t->lowest = MIN(t->lowest, off);
+    t->highest = MAX(t->highest, off);
+    return true;
 }
 
 static void trap_if_stepping(X86Tr *t)
@@ -132,9 +152,12 @@ void x86_leave_goto(X86Tr *t, int64_t off)
     t->end = true;
 }
 
+/* Whether relative jumps are by page offset, wherever the code lies. */
+static bool direct(const X86Tr *t) { return x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t)) || x86_sure(t); }
+
 static bool may_follow(const X86Tr *t)
 {
-    return t->t->region && !t->slow && (x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t)));
+    return t->t->region && !t->slow && direct(t);
 }
 
 /* Whether the region may go on at @to behind this instruction. */
@@ -207,9 +230,8 @@ bool x86_skip(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
 {
     enum { SKIP_BYTES = 24 };
     int64_t to = t->next + disp;
-    bool direct = x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t));
     unsigned n = 0;
-    if (!t->skips || t->slow || !direct || disp <= 0 || disp > SKIP_BYTES || to >= TCG_PAGE_SIZE - 16)
+    if (!t->skips || t->slow || !direct(t) || disp <= 0 || disp > SKIP_BYTES || to >= TCG_PAGE_SIZE - 16)
         return false;
     while (n < t->n_join && t->join[n].off != to)
         n++;
@@ -271,7 +293,7 @@ void x86_leave_rel(X86Tr *t, int64_t disp)
 {
     int64_t off = t->next + disp;
     bool near_by = disp >= -(1 << 20) && disp < 1 << 20;
-    if (x86_64bit(t) || (t->in.opsize == 2 && x86_flat(t) && near_by)) {
+    if (x86_64bit(t) || (direct(t) && near_by)) {
         x86_leave_goto(t, off);
         return;
     }
@@ -394,8 +416,8 @@ static void emit_op(X86Tr *t)
 static void emit_one(X86Tr *t, int64_t off)
 {
     begin_insn(t, off);
-    if (!x86_64bit(t) && !x86_flat(t) && !t->slow)
-        x86_check_fetch(t);
+    if (!x86_64bit(t) && !x86_flat(t) && !t->slow && !t->fetch_high)
+        x86_check_unit(t);
     if (t->mode & X86M_DR && !t->slow)
         x86_call(t, X86H_db_insn, ir_pc(t->u, off), 0, 0, 0);
     if (t->mode & X86M_XM)     /* all state in its place: the host may trap anywhere in this instruction (fpe_fault) */
@@ -424,8 +446,12 @@ static void emit_cold(X86Tr *t)
         if (x86_decode(code, avail, t->mode, &t->in) != X86D_OK)
             continue;
         x86_label(t, c.label);
-        if (c.kind == X86_COLD_SLOW) {
+        if (c.kind == X86_COLD_SLOW || c.kind == X86_COLD_FETCH) {
             t->slow = true;
+            if (c.kind == X86_COLD_FETCH) {
+                begin_insn(t, c.off);
+                x86_check_fetch(t);
+            }
             emit_one(t, c.off);
             if (!t->end)
                 x86_leave_goto(t, t->next);
@@ -493,6 +519,10 @@ void x86_translate(TcgUnitDesc *d)
     }
     if (!t->end)
         x86_leave_goto(t, d->page_off + pos);
+    if (t->fetch_high) {
+        ir_at(t->u, t->fetch_low)->imm = MIN(t->lowest - d->page_off, 0);
+        ir_at(t->u, t->fetch_high)->imm = MAX(t->highest - d->page_off, (int64_t)d->len - 1);
+    }
     leave_skips(t);
     emit_cold(t);
 }

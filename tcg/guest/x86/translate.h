@@ -27,7 +27,7 @@ typedef struct X86Cold {
     int64_t off;               /* page offset of the instruction */
     int64_t to;                /* GOTO: where */
 } X86Cold;
-enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW, X86_COLD_GOTO, X86_COLD_RET };
+enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW, X86_COLD_GOTO, X86_COLD_RET, X86_COLD_FETCH /* SLOW, and x86_check_fetch first */ };
 
 /* Regions: calls that were followed, whose return is too. ret: the address pushed, while values of @epoch live. */
 enum { X86_MAX_CALLS = 12 };
@@ -49,6 +49,8 @@ typedef struct X86Tr {
     TcgGo go;                  /* can_go's answer */
     unsigned go_page;
     int64_t follow;            /* region: the translation goes on at this page offset; X86_NO_FOLLOW: behind this instruction */
+    IrVal fetch_low, fetch_high; /* code with segments: what is compared with CS's limit for the whole unit (x86_check_unit), 0: not done */
+    int64_t lowest, highest;   /* page offsets that it jumps to */
     bool slow;                 /* cold copy of an instruction: segment checks by helper */
     uint8_t mem_flags;         /* IrMem bits for every access (alignment checks at CPL 3) */
     bool mmx_ready;            /* x87 state is known to be in the slots (MMX works there) */
@@ -130,6 +132,13 @@ unsigned x86_cold_raise(X86Tr *t, unsigned vector);
 unsigned x86_cold_slow(X86Tr *t);
 /* Outside flat segments: #GP(0) if the instruction's bytes go beyond CS.limit. */
 void x86_check_fetch(X86Tr *t);
+/* The same for all of the unit at its start; where that does not hold instructions are looked at one by one. x86_translate fills in how far it goes. */
+void x86_check_unit(X86Tr *t);
+/* Relative jumps of the code's own size are by page offset: their targets are looked at there, too. */
+bool x86_sure(const X86Tr *t);
+/* A jump to @off is one of these. */
+bool x86_sure_target(X86Tr *t, int64_t off);
+unsigned x86_cold_fetch(X86Tr *t);
 /* RIP (not linear) of page offset @off, I64. */
 IrVal x86_rip(X86Tr *t, int64_t off);
 /* Guest continues at page offset @off. */

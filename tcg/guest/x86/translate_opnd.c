@@ -122,6 +122,19 @@ void x86_check_fetch(X86Tr *t)
     ir_brcond(u, IRC_A, ir_cmp(u, IRT_I64, last, limit), x86_cold_raise(t, X86_GP));
 }
 
+void x86_check_unit(X86Tr *t)
+{
+    IrUnit *u = t->u;
+    IrVal rip = x86_rip(t, t->off), limit = ir_zext(u, IRT_I64, IRT_I32, ir_get(u, IRT_I32, X86S_CS_LIMIT));
+    t->fetch_high = ir_lea(u, IRT_I64, rip, 0, 0, 1);
+    t->fetch_low = ir_lea(u, IRT_I64, rip, 0, 0, -1);       /* below 0: huge */
+    ir_brcond(u, IRC_A, ir_cmp(u, IRT_I64, t->fetch_high, limit), x86_cold_fetch(t));
+    ir_brcond(u, IRC_A, ir_cmp(u, IRT_I64, t->fetch_low, limit), x86_cold_fetch(t));
+    if (X86M_CODE(t->mode) == X86M_CODE16)     /* so that what is inside the limit is inside IP's 16 bits */
+        ir_brcond(u, IRC_A, ir_cmp(u, IRT_I64, limit, x86_k(t, 0xffff)), x86_cold_fetch(t));
+    t->lowest = t->highest = t->off;
+}
+
 static IrVal seg_linear(X86Tr *t, unsigned seg, IrVal off, unsigned bytes, bool write)
 {
     IrUnit *u = t->u;

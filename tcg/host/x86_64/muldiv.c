@@ -188,6 +188,48 @@ static void div_call(Gen *g, unsigned bytes, bool is_signed)
     asm_load(&g->a, RSI, ENV(g, arg[3]), true);
 }
 
+static void emit(Gen *g, const char *bytes, unsigned n)
+{
+    while (n--)
+        a8(&g->a, (uint8_t)*bytes++);
+}
+
+/* 8 and 16 bits by a wider division, which cannot trap; where the divisor is 0 or the quotient too wide, V and zeros. Operands as in gen_div. */
+static void narrow_div(Gen *g, bool byte, bool is_signed)
+{
+    uint8_t *over[2];
+    if (byte)
+        emit(g, "\x0f\xb6\xc0\xc1\xe2\x08\x09\xd0", 8);          /* movzx eax, al; shl edx, 8; or eax, edx */
+    else
+        emit(g, "\x0f\xb7\xc0\xc1\xe2\x10\x09\xd0", 8);          /* movzx eax, ax; shl edx, 16; or eax, edx */
+    if (is_signed) {
+        emit(g, byte ? "\x48\x0f\xbf\xc0" : "\x48\x63\xc0", byte ? 4 : 3);      /* movsx rax, ax; movsxd rax, eax */
+        emit(g, byte ? "\x48\x0f\xbe\xc9" : "\x48\x0f\xbf\xc9", 4);           /* movsx rcx, cl; movsx rcx, cx */
+    } else {
+        if (byte)
+            emit(g, "\x0f\xb7\xc0", 3);                             /* movzx eax, ax */
+        emit(g, byte ? "\x0f\xb6\xc9" : "\x0f\xb7\xc9", 3);        /* movzx ecx, cl; movzx ecx, cx */
+    }
+    emit(g, "\x85\xc9", 2);                                          /* test ecx, ecx */
+    over[0] = asm_jcc(&g->a, IRC_E);
+    if (is_signed) {
+        emit(g, "\x48\x99\x48\xf7\xf9", 5);                         /* cqo; idiv rcx */
+        emit(g, byte ? "\x48\x0f\xbe\xf0" : "\x48\x0f\xbf\xf0", 4);           /* movsx rsi, al; movsx rsi, ax */
+        emit(g, "\x48\x39\xc6", 3);                                  /* cmp rsi, rax */
+    } else {
+        emit(g, "\x31\xd2\xf7\xf1", 4);                              /* xor edx, edx; div ecx */
+        asm_alu_ri(&g->a, CMP, RAX, byte ? 0xff : 0xffff, 4);
+    }
+    over[1] = asm_jcc(&g->a, is_signed ? IRC_NE : IRC_A);
+    emit(g, "\x31\xf6", 2);                                          /* xor esi, esi */
+    uint8_t *done = asm_jmp(&g->a);
+    asm_patch(&g->a, over[0]);
+    asm_patch(&g->a, over[1]);
+    emit(g, "\x31\xc0\x31\xd2", 4);                                  /* xor eax, eax; xor edx, edx */
+    asm_mov_imm(&g->a, RSI, IRFL_V);
+    asm_patch(&g->a, done);
+}
+
 /* lo in RAX, hi in RDX, divisor in RCX (all taken). Fast path inline where the quotient surely fits, else a call. */
 static void gen_div(Gen *g, IrInsn *i)
 {
@@ -228,9 +270,12 @@ static void gen_div(Gen *g, IrInsn *i)
             asm_patch(&g->a, slow[--n]);
         slow[3] = done;
     }
-    div_call(g, bytes, is_signed);
-    if (bytes >= 4)
+    if (bytes >= 4) {
+        div_call(g, bytes, is_signed);
         asm_patch(&g->a, slow[3]);
+    } else {
+        narrow_div(g, bytes == 1, is_signed);
+    }
     gen_def(g, RAX);
     if (i->hi)
         gen_def_val(g, i->hi, RDX);
