@@ -89,6 +89,41 @@ main:
 1:  addw %cx, %ax
     loop 1b
     check_eq 18, $15, %ax
+    /* Jumps whose IP wraps, forwards and backwards, from and to the page that the segment begins in: 0x1000:0xfff2 is linear 0x1fff2. Often, so that
+     * it gets hot. What lies where a jump by linear address would lead gives 0. */
+    movw $0x1000, %ax
+    movw %ax, %es
+    movw $0xe0eb, %es:0x10      /* 10: jmp 0xfff2 */
+    movl $0xcbcf73f8, %es:0x20  /* 20: clc; jnc 0xfff2 */
+    movl $0xcbff96e8, %es:0x60  /* 60: call 0xfff9; lret */
+    movl $0xcb32b0, %es:0x18    /* 18: mov $0x32, %al; lret */
+    movl $0xcb31b0, %es:0xfff2  /* mov $0x31, %al; lret */
+    movw $0x20eb, %es:0xfff6    /* jmp 0x18 */
+    movl $0xc334b0, %es:0xfff9  /* mov $0x34, %al; ret */
+    movl $0x400003b9, %es:0x70  /* 70: mov $3, %cx; inc %ax; loop 0x73; lret */
+    movl $0xcbfde2, %es:0x74
+    movl $0xcb00b0, 0xfff2
+    movw $0x2000, %ax
+    movw %ax, %es
+    movl $0xcb00b0, %es:0x18
+    movw $600, %di
+1:  lcallw $0x1000, $0x10
+    check_eq 19, $0x31, %al
+    lcallw $0x1001, $0          /* the same bytes, a segment that begins there */
+    check_eq 20, $0x31, %al
+    lcallw $0x1000, $0xfff6
+    check_eq 21, $0x32, %al
+    lcallw $0x1000, $0x20
+    check_eq 22, $0x31, %al
+    lcallw $0x1000, $0x60
+    check_eq 23, $0x34, %al
+    xorw %ax, %ax
+    lcallw $0x1001, $0x60
+    check_eq 24, $3, %ax
+    decw %di
+    jnz 1b
+    xorw %ax, %ax
+    movw %ax, %es
     jmp passed
 handler:
     incw %cx
