@@ -117,9 +117,9 @@ static uint8_t *host_span_down(const Rep *r, unsigned seg, uint64_t off, TcgAcce
 {
     unsigned len;
     uint64_t va = linear(r, seg, off), in_page = va & (TCG_PAGE_SIZE - 1);
-    if (!r->in64 || ~r->mask || in_page + r->size > TCG_PAGE_SIZE)
+    if (!span(r, seg, off, access == TCG_WRITE) || in_page + r->size > TCG_PAGE_SIZE)
         return NULL;
-    *io_n = MIN(*io_n, (in_page >> r->log2) + 1);
+    *io_n = MIN(*io_n, (MIN(in_page, off) >> r->log2) + 1);
     return tcg_host(r->cpu, va, access, r->regime, &len);
 }
 
