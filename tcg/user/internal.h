@@ -28,7 +28,8 @@ struct UserProc {
     void *model;               /* the ABI's CPU model */
     char *exe;                 /* path of the program, absolute */
     char *comm;
-    char **argv;               /* for /proc/self/cmdline */
+    char **argv;               /* for /proc/self/cmdline when strings_shown is false: the kernel does not know them */
+    bool strings_shown;
     pthread_rwlock_t map_lock;
     GArray *map;               /* UserRegion */
     GArray *kept, *stale;      /* kept.c: the same, of translations that wait for the return of what they were made of, or are to be dropped; NULL: none. map_lock */

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tcg/user/internal.h"
@@ -203,20 +204,46 @@ static void make_auxv(UserProc *p, Stack *s, const UserImage *exe, const UserIma
     aux(p, AT_NULL, 0);
 }
 
-static uint64_t *push_list(Stack *s, char **list, unsigned n, uint64_t *at)
+/* The first string lowest, the next one behind it. */
+static void push_list(Stack *s, char **list, unsigned n, uint64_t *at)
 {
-    for (unsigned k = 0; k < n; k++)
-        at[k] = push_string(s, list[k]);
     at[n] = 0;
-    return at;
+    for (unsigned k = n; k-- > 0;)
+        at[k] = push_string(s, list[k]);
+}
+
+/* /proc/PID/cmdline and environ, for ps and pkill, are the guest's from now on, where it may write over them as it does natively (prctl(2), PR_SET_MM_MAP;
+ * proc_pid_stat(5)). Where the kernel does not allow it they stay those of tandem-user. */
+static bool show_strings(uint64_t args, uint64_t envs, uint64_t end)
+{
+    char text[1024], *word = NULL;
+    uint64_t v[53] = { 0 };
+    int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (got > 0) {
+        text[got] = 0;
+        word = strrchr(text, ')');
+    }
+    for (unsigned n = 3; word && n < G_N_ELEMENTS(v) && (word = strchr(word, ' ')); n++)
+        v[n] = g_ascii_strtoull(++word, NULL, 10);
+    if (!word)
+        return false;
+    struct prctl_mm_map map = { .start_code = v[26], .end_code = v[27], .start_stack = v[28], .start_data = v[45], .end_data = v[46], .start_brk = v[47],
+                                .brk = (uint64_t)syscall(SYS_brk, 0), .arg_start = args, .arg_end = envs, .env_start = envs, .env_end = end, .exe_fd = (uint32_t)-1 };
+    return !prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0);
 }
 
 static bool build_stack(UserProc *p, Stack *s, char **envp, const UserImage *exe, const UserImage *interp, GError **err)
 {
     unsigned argc = g_strv_length(p->argv), envc = g_strv_length(envp), word = p->abi->elf_class == ELFCLASS64 ? 8 : 4;
     g_autofree uint64_t *args = g_new(uint64_t, argc + 1), *envs = g_new(uint64_t, envc + 1);
+    uint64_t end = s->sp;
     push_list(s, envp, envc, envs);
+    uint64_t middle = s->sp;
     push_list(s, p->argv, argc, args);
+    p->strings_shown = show_strings((uint64_t)(uintptr_t)g2h(s->sp), (uint64_t)(uintptr_t)g2h(middle), (uint64_t)(uintptr_t)g2h(end));
     make_auxv(p, s, exe, interp);
     uint64_t words = 1 + argc + 1 + envc + 1 + p->n_auxv;
     s->sp = ((s->sp & ~15ull) - words * word) & ~15ull;

@@ -97,7 +97,7 @@ int user_proc_open(UserThread *t, const char *path, int flags)
         fd = made_up(text, strlen(text));
     } else if (!strcmp(name, "auxv")) {
         fd = made_up_auxv(t->proc);
-    } else if (!strcmp(name, "cmdline")) {
+    } else if (!strcmp(name, "cmdline") && !t->proc->strings_shown) {
         fd = made_up_cmdline(t->proc);
     } else if (!strcmp(name, "exe")) {
         fd = open(t->proc->exe, flags);

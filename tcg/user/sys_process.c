@@ -60,7 +60,7 @@ static int64_t get_list(UserThread *t, uint64_t at, GPtrArray *list)
             return user_get(t, &last, p + STRING_MAX - 1, 1) ? -E2BIG : -EFAULT;
         g_ptr_array_add(list, s);
         bytes += strlen(s) + 1 + sizeof(p);
-        if (bytes > ALL_MAX)
+        if (bytes > ALL_MAX || strlen(s) >= STRING_MAX)
             return -E2BIG;
     }
     return 0;

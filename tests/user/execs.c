@@ -209,6 +209,70 @@ static void attached(void)
     result(pid);
 }
 
+static int strings_of(pid_t pid, const char *which, char *buf, int size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, which);
+    int fd = open(path, O_RDONLY), n = (int)read(fd, buf, size - 1);
+    close(fd);
+    for (int k = 0; k < n - 1; k++)
+        if (!buf[k])
+            buf[k] = ' ';
+    buf[n > 0 ? n : 0] = 0;
+    return n;
+}
+
+/* What others see of a program: the last one's arguments and environment, whole. */
+static void seen(void)
+{
+    static char args[8192], envs[8192];
+    char text[16], c, *env[] = { "ONE=1", "TWO=2", NULL };
+    int end[2], ready[2];
+    if (pipe(end) || pipe2(ready, O_CLOEXEC))
+        return;
+    pid_t pid = fork();
+    if (!pid) {
+        close(end[1]);
+        snprintf(text, sizeof(text), "%d", end[0]);
+        execle(me, "another-name", "wait", text, "and a third argument that is longer than the others", NULL, env);
+        _exit(9);
+    }
+    close(ready[1]);
+    close(end[0]);
+    int got = (int)read(ready[0], &c, 1), n_args = 0, n_envs = 0;
+    for (int n = 0; n < 2000 && (n_args <= 0 || n_envs <= 0); n++) {            /* files are closed before there is a stack */
+        usleep(5000);
+        n_args = strings_of(pid, "cmdline", args, sizeof(args));
+        n_envs = strings_of(pid, "environ", envs, sizeof(envs));
+    }
+    printf("seen (%d): %d bytes %s, %d bytes %s\n", got, n_args, args, n_envs, envs);
+    close(end[1]);
+    result(pid);
+}
+
+/* As many arguments and as long ones as the kernel takes, and more. */
+static void limits(void)
+{
+    static const int lengths[] = { 131071, 131072 }, counts[] = { 15, 40, 60, 70 }, empties[] = { 180000, 300000 };
+    static char text[131073], *args[300010], *env[] = { NULL };
+    for (int n = 0; n < 8; n++) {
+        int k = 2, length = n < 2 ? lengths[n] : n < 6 ? 130000 : 0, count = n < 2 ? 1 : n < 6 ? counts[n - 2] : empties[n - 6];
+        fflush(stdout);
+        pid_t pid = fork();
+        if (!pid) {
+            memset(text, 'a', length);
+            text[length] = 0;
+            args[0] = me;
+            args[1] = "nothing";
+            while (k < count + 2)
+                args[k++] = text;
+            execve(me, args, env);
+            _exit(errno);
+        }
+        printf("%d arguments of %d bytes: %d\n", count, length, result(pid));
+    }
+}
+
 static void *idle(void *arg) { return arg; }
 
 /* Programs that do a little of everything, each of which starts the next one. */
@@ -279,12 +343,16 @@ int main(int argc, char **argv)
         char c;
         return (int)read(atoi(argv[2]), &c, 1) + 5;
     }
+    if (argc > 2 && !strcmp(argv[1], "nothing"))
+        return 77;
     for (int fd = 3; fd < 1024; fd++)
         close(fd);             /* of whoever started us */
     setvbuf(stdout, NULL, _IOLBF, 0);
     looks();
     held_mutex();
     attached();
+    seen();
+    limits();
     char text[16];
     snprintf(text, sizeof(text), "%d", CHAIN);
     pid_t pid = fork();
