@@ -201,27 +201,11 @@ static void gen_brz(Gen *g, IrInsn *i)
     gen_branch(g, i->op == IR_BRZ ? IRC_E : IRC_NE, i->imm);
 }
 
-/* Leave for the run loop with cur_off = @off: THUNK_EXIT stores it. */
-static void emit_leave(Gen *g, int64_t off, unsigned link)
-{
-    asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
-    a32(&g->a, (uint32_t)off);
-    asm_rm(&g->a, 0xc7, 0, ENV(g, link));
-    a32(&g->a, link);
-    uint8_t *j = asm_jmp(&g->a);
-    asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_EXIT] + (g->ctx->rw - g->ctx->rx));
-}
+/* Leave for the run loop with cur_off = @off. */
+static void emit_leave(Gen *g, int64_t off, unsigned link) { gen_leave(&g->a, g->ctx, THUNK_LEAVE, (uint32_t)off, link); }
 
 /* Look the target up in the jump cache, leave as link @link if it is not there. */
-static void emit_probe(Gen *g, int64_t off, unsigned link)
-{
-    asm_load(&g->a, RAX, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), true);
-    asm_alu_ri(&g->a, 0, RAX, (int32_t)off, 8);
-    asm_rm(&g->a, 0xc7, 0, ENV(g, link));
-    a32(&g->a, link);
-    uint8_t *j = asm_jmp(&g->a);
-    asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_PROBE] + (g->ctx->rw - g->ctx->rx));
-}
+static void emit_probe(Gen *g, int64_t off, unsigned link) { gen_leave(&g->a, g->ctx, THUNK_PROBE, (uint32_t)off, link); }
 
 static TcgLink *new_link(Gen *g, int64_t off, bool cross)
 {
@@ -298,9 +282,7 @@ static void emit_way_out(Gen *g, const Leave *r)
         emit_leave(g, r->to, r->link);
     if (r->hot) {
         asm_patch(&g->a, r->hot);
-        asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, leave));
-        a32(&g->a, LEAVE_HOT);
-        emit_leave(g, r->to, r->link);
+        gen_leave(&g->a, g->ctx, THUNK_HOT, (uint32_t)r->to, r->link);
     }
 }
 

@@ -22,7 +22,7 @@ static const uint8_t home_reg[N_HOMES] = { RBX, R12, R13, R14, RDI, R8, R9, R10,
 typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, L_VSPILL, L_XHOME, L_ADDR, L_VCONST, L_PC } LocKind;   /* ADDR: an LEA not emitted yet; PC: the page base and a constant, not added yet */
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
-enum { THUNK_EXIT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST,
+enum { THUNK_LEAVE, THUNK_HOT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST,
        THUNK_VLOAD, THUNK_VSAVE, THUNK_FILL };
 
 /* To where @reg (not RCX, RDX) says, which becomes the page base, if the jump cache knows the way; the returned place is patched to where it does not. */
@@ -221,6 +221,8 @@ void gen_native_slow(Gen *g, const SlowPath *s);
 /* Host operand of @size bytes at guest address value @v; *ret_slow: to be filled, NULL with direct memory. What it emits clobbers EFLAGS. */
 Mem gen_guest_mem(Gen *g, const IrInsn *i, IrVal v, unsigned size, bool write, SlowPath **ret_slow);
 SlowPath *gen_slow_new(Gen *g);
+/* Out of translated code by THUNK_LEAVE, HOT or PROBE: 15 bytes. Nothing lives in temporaries any more. */
+void gen_leave(Asm *a, const TcgContext *ctx, unsigned thunk, uint32_t off, uint32_t link);
 void gen_slow_head(Gen *g, const SlowPath *s);
 void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk);
 void gen_slow_paths(Gen *g);

@@ -27,7 +27,7 @@ static Mem env_mem(const Thunks *t, size_t off) { return state_mem((uint32_t)(t-
 static void thunk_begin(Thunks *t, unsigned n)
 {
     while ((uintptr_t)t->a.p & 15)
-        a8(&t->a, 0xcc);
+        a8(&t->a, 0x90);                  /* one may go on in the next */
     t->ctx->thunks[n] = t->a.p - (t->ctx->rw - t->ctx->rx);
 }
 
@@ -139,7 +139,10 @@ static void thunk_enter(Thunks *t)
 
 static void thunk_exit(Thunks *t)
 {
-    thunk_begin(t, THUNK_PROBE);          /* RAX: target; env link is set */
+    thunk_begin(t, THUNK_PROBE);          /* EAX: target's page offset, ECX: link */
+    asm_store(&t->a, TENV(t, link), RCX, false);
+    asm_rr(&t->a, 0x63 | O_W, RAX, RAX);
+    asm_rm(&t->a, 0x03 | O_W, RAX, state_mem(t->isa->pc_base_offset));
     uint8_t *miss = asm_jump_probe(&t->a, RAX, TENV(t, jc), state_mem(t->isa->pc_base_offset));
     asm_patch(&t->a, miss);
     asm_store(&t->a, TENV(t, arg[0]), RAX, true);
@@ -153,7 +156,12 @@ static void thunk_exit(Thunks *t)
     asm_rm(&t->a, 0xc7, 0, TENV(t, link));
     a32(&t->a, 0);
     uint8_t *j = asm_jmp(&t->a);
-    thunk_begin(t, THUNK_EXIT);
+    thunk_begin(t, THUNK_HOT);            /* as THUNK_LEAVE */
+    asm_rm(&t->a, 0xc7 | O_W, 0, TENV(t, leave));
+    a32(&t->a, LEAVE_HOT);
+    thunk_begin(t, THUNK_LEAVE);          /* EAX: cur_off, ECX: link */
+    asm_store(&t->a, TENV(t, cur_off), RAX, false);
+    asm_store(&t->a, TENV(t, link), RCX, false);
     asm_patch(&t->a, j);
     asm_patch(&t->a, leave);
     homes(&t->a, t->isa, true);
@@ -182,12 +190,19 @@ static void thunk_call(Thunks *t)
     a8(&t->a, 0xc3);
 }
 
-static void thunk_slow(Thunks *t, unsigned n, void (*fn)(TcgCpu *))
+/* @pushed: the instruction's page offset and the access's info are on the stack, and taken off it. */
+static void thunk_slow(Thunks *t, unsigned n, void (*fn)(TcgCpu *), bool pushed)
 {
     static const uint8_t temps[] = { RAX, RCX, RDX, RSI };
     thunk_begin(t, n);
     for (unsigned k = 0; k < 4; k++)
         asm_store(&t->a, env_mem(t, offsetof(TcgEnv, save) + 8 * k), temps[k], true);
+    if (pushed) {
+        asm_load(&t->a, RAX, mem_bd(RSP, 16), false);
+        asm_load(&t->a, RCX, mem_bd(RSP, 8), true);
+        asm_store(&t->a, TENV(t, cur_off), RAX, false);
+        asm_store(&t->a, TENV(t, arg[3]), RCX, true);
+    }
     homes(&t->a, t->isa, true);
     asm_load(&t->a, RAX, TENV(t, vec_live), false);
     push_pop(&t->a, RAX, true);
@@ -203,7 +218,23 @@ static void thunk_slow(Thunks *t, unsigned n, void (*fn)(TcgCpu *))
     homes(&t->a, t->isa, false);
     for (unsigned k = 0; k < 4; k++)
         asm_load(&t->a, temps[k], env_mem(t, offsetof(TcgEnv, save) + 8 * k), true);
-    a8(&t->a, 0xc3);
+    if (pushed) {
+        a8(&t->a, 0xc2);                  /* ret 16 */
+        a8(&t->a, 16);
+        a8(&t->a, 0);
+    } else {
+        a8(&t->a, 0xc3);
+    }
+}
+
+void gen_leave(Asm *a, const TcgContext *ctx, unsigned thunk, uint32_t off, uint32_t link)
+{
+    a8(a, 0xb8 | RAX);
+    a32(a, off);
+    a8(a, 0xb8 | RCX);
+    a32(a, link);
+    uint8_t *j = asm_jmp(a);
+    asm_patch_to(a, j, (uint8_t *)ctx->thunks[thunk] + (ctx->rw - ctx->rx));
 }
 
 static bool host_init(TcgContext *ctx, const GuestIsa *isa)
@@ -218,14 +249,14 @@ static bool host_init(TcgContext *ctx, const GuestIsa *isa)
     thunk_enter(&t);
     thunk_exit(&t);
     thunk_call(&t);
-    thunk_slow(&t, THUNK_LD, tcg_slow_ld);
-    thunk_slow(&t, THUNK_ST, tcg_slow_st);
-    thunk_slow(&t, THUNK_RMW, tcg_slow_rmw);
-    thunk_slow(&t, THUNK_FILL, tcg_slow_fill);
-    thunk_slow(&t, THUNK_NLOAD, tcg_slow_native_load);
-    thunk_slow(&t, THUNK_NLD, tcg_slow_native_ld);
-    thunk_slow(&t, THUNK_NCHECK, tcg_slow_native_check);
-    thunk_slow(&t, THUNK_NST, tcg_slow_native_st);
+    thunk_slow(&t, THUNK_LD, tcg_slow_ld, true);
+    thunk_slow(&t, THUNK_ST, tcg_slow_st, true);
+    thunk_slow(&t, THUNK_RMW, tcg_slow_rmw, true);
+    thunk_slow(&t, THUNK_FILL, tcg_slow_fill, true);
+    thunk_slow(&t, THUNK_NLOAD, tcg_slow_native_load, false);
+    thunk_slow(&t, THUNK_NLD, tcg_slow_native_ld, false);
+    thunk_slow(&t, THUNK_NCHECK, tcg_slow_native_check, false);
+    thunk_slow(&t, THUNK_NST, tcg_slow_native_st, false);
     ctx->used = ctx->start = (size_t)(t.a.p - ctx->rw + 63) & ~(size_t)63;
     return true;
 }
@@ -272,12 +303,7 @@ static void fix_labels(Gen *g)
 /* Where a killed block sends whoever still enters it: to the run loop, at its own start. */
 static void emit_dead_stub(Gen *g, unsigned page_off)
 {
-    asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
-    a32(&g->a, page_off);
-    asm_rm(&g->a, 0xc7, 0, ENV(g, link));
-    a32(&g->a, LINK_DEAD | g->b->index);
-    uint8_t *j = asm_jmp(&g->a);
-    asm_patch_to(&g->a, j, (uint8_t *)g->ctx->thunks[THUNK_EXIT] + (g->ctx->rw - g->ctx->rx));
+    gen_leave(&g->a, g->ctx, THUNK_LEAVE, page_off, LINK_DEAD | g->b->index);
 }
 
 static void emit_vconsts(Gen *g)
@@ -425,14 +451,7 @@ static void *host_count(TcgContext *ctx, TcgBlock *b)
     asm_alu_mi(&t.a, 5, mem_bd(RAX, 0), 1, 4);
     uint8_t *on = asm_jcc(&t.a, IRC_NS);
     asm_patch_to(&t.a, on, (uint8_t *)b->host + rw);
-    asm_rm(&t.a, 0xc7 | O_W, 0, TENV(&t, leave));
-    a32(&t.a, LEAVE_HOT);
-    asm_rm(&t.a, 0xc7, 0, TENV(&t, cur_off));
-    a32(&t.a, (uint32_t)b->gpa & (TCG_PAGE_SIZE - 1));
-    asm_rm(&t.a, 0xc7, 0, TENV(&t, link));
-    a32(&t.a, 0);
-    uint8_t *j = asm_jmp(&t.a);
-    asm_patch_to(&t.a, j, (uint8_t *)ctx->thunks[THUNK_EXIT] + rw);
+    gen_leave(&t.a, ctx, THUNK_HOT, (uint32_t)b->gpa & (TCG_PAGE_SIZE - 1), 0);
     if (asm_full(&t.a))
         return NULL;
     ctx->used = (size_t)(t.a.p - ctx->rw + 7) & ~(size_t)7;

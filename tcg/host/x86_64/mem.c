@@ -526,13 +526,27 @@ void gen_slow_call(Gen *g, const SlowPath *s, unsigned thunk)
     slow_vectors(g, s, false);
 }
 
-void gen_slow_head(Gen *g, const SlowPath *s)
+static void slow_address(Gen *g, const SlowPath *s)
 {
     asm_lea(&g->a, s->addr_tmp, s->addr, true);
     asm_store(&g->a, ENV(g, arg[0]), s->addr_tmp, true);
+}
+
+void gen_slow_head(Gen *g, const SlowPath *s)
+{
+    slow_address(g, s);
     asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
     a32(&g->a, (uint32_t)s->off);
     asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, arg[3]));
+    a32(&g->a, s->info);
+}
+
+/* For the thunks that take them off the stack again (thunk_slow): in 10 bytes, where stores to env take 21. */
+static void push_info(Gen *g, const SlowPath *s)
+{
+    a8(&g->a, 0x68);
+    a32(&g->a, (uint32_t)s->off);
+    a8(&g->a, 0x68);
     a32(&g->a, s->info);
 }
 
@@ -649,14 +663,6 @@ static void store_to(Gen *g, const SlowPath *s, const IrInsn *i, Mem m)
         store_reg(g, i->mem & IRM_SIZE, s->dst, m);
 }
 
-static void slow_info(Gen *g, const SlowPath *s)
-{
-    asm_rm(&g->a, 0xc7, 0, ENV(g, cur_off));
-    a32(&g->a, (uint32_t)s->off);
-    asm_rm(&g->a, 0xc7 | O_W, 0, ENV(g, arg[3]));
-    a32(&g->a, s->info);
-}
-
 static void slow_retry(Gen *g, const SlowPath *s)
 {
     const IrInsn *i = &g->u->insn[s->at];
@@ -673,7 +679,7 @@ static void slow_retry(Gen *g, const SlowPath *s)
         int_load(g, i, s->dst, mem_bd(r.a, 0));
     uint8_t *done = asm_jmp(&g->a);
     asm_patch(&g->a, miss);
-    slow_info(g, s);
+    push_info(g, s);
     if (ld)
         slow_ld_c(g, s);
     else
@@ -718,7 +724,7 @@ static void slow_span(Gen *g, const SlowPath *s)
     scratch_save(g, r, true, NOREG);
     retry_address(g, s, r);
     uint8_t *crosses = span_crosses(g, p, r);
-    slow_info(g, s);
+    push_info(g, s);
     gen_slow_call(g, s, THUNK_FILL);
     uint8_t *miss = span_lookup(g, p, r);
     if (s->host != r.a)
@@ -733,19 +739,22 @@ static void slow_span(Gen *g, const SlowPath *s)
 
 static void slow_ld(Gen *g, const SlowPath *s)
 {
-    gen_slow_head(g, s);
+    slow_address(g, s);
+    push_info(g, s);
     slow_ld_c(g, s);
 }
 
 static void slow_st(Gen *g, const SlowPath *s)
 {
-    gen_slow_head(g, s);
+    slow_address(g, s);
+    push_info(g, s);
     slow_st_c(g, s);
 }
 
 static void slow_rmw(Gen *g, const SlowPath *s)
 {
-    gen_slow_head(g, s);
+    slow_address(g, s);
+    push_info(g, s);
     if (s->type != NOREG)
         asm_store(&g->a, ENV(g, arg[1]), s->type, true);
     gen_slow_call(g, s, THUNK_RMW);
