@@ -790,7 +790,7 @@ int main(int argc, char **argv)
         return 77;
     }
     T.rng = seed * 0x9e3779b97f4a7c15ull | 1;
-    T.ram = mmap((void *)(uintptr_t)BASE, RAM_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    T.ram = mmap((void *)(uintptr_t)BASE, RAM_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
     if (T.ram == MAP_FAILED)
         return 77;
     T.image = malloc(RAM_SIZE);
