@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 
 #include "tcg/user/user.h"
 
@@ -30,6 +31,7 @@ struct UserProc {
     char *comm;
     char **argv;               /* for /proc/self/cmdline when strings_shown is false: the kernel does not know them */
     bool strings_shown;
+    struct prctl_mm_map layout;   /* the process's own, for start.c */
     pthread_rwlock_t map_lock;
     GArray *map;               /* UserRegion */
     GArray *kept, *stale;      /* kept.c: the same, of translations that wait for the return of what they were made of, or are to be dropped; NULL: none. map_lock */

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -212,12 +211,11 @@ static void push_list(Stack *s, char **list, unsigned n, uint64_t *at)
         at[k] = push_string(s, list[k]);
 }
 
-/* /proc/PID/cmdline and environ, for ps and pkill, are the guest's from now on, where it may write over them as it does natively (prctl(2), PR_SET_MM_MAP;
- * proc_pid_stat(5)). Where the kernel does not allow it they stay those of tandem-user. */
-static bool show_strings(uint64_t args, uint64_t envs, uint64_t end)
+/* Where the kernel thinks the parts of this process are (proc_pid_stat(5)): they stay where they are. */
+static bool learn_layout(struct prctl_mm_map *ret)
 {
     char text[1024], *word = NULL;
-    uint64_t v[53] = { 0 };
+    uint64_t v[48] = { 0 };
     int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
     ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (fd >= 0)
@@ -228,10 +226,22 @@ static bool show_strings(uint64_t args, uint64_t envs, uint64_t end)
     }
     for (unsigned n = 3; word && n < G_N_ELEMENTS(v) && (word = strchr(word, ' ')); n++)
         v[n] = g_ascii_strtoull(++word, NULL, 10);
-    if (!word)
+    *ret = (struct prctl_mm_map){ .start_code = v[26], .end_code = v[27], .start_stack = v[28], .start_data = v[45], .end_data = v[46], .start_brk = v[47] };
+    return word;
+}
+
+/* /proc/PID/cmdline and environ, for ps and pkill, are the guest's from now on, where it may write over them as it does natively (prctl(2), PR_SET_MM_MAP).
+ * Where the kernel does not allow it they stay those of tandem-user. */
+static bool show_strings(UserProc *p, uint64_t args, uint64_t envs, uint64_t end)
+{
+    if (!p->layout.end_code && !learn_layout(&p->layout))
         return false;
-    struct prctl_mm_map map = { .start_code = v[26], .end_code = v[27], .start_stack = v[28], .start_data = v[45], .end_data = v[46], .start_brk = v[47],
-                                .brk = (uint64_t)syscall(SYS_brk, 0), .arg_start = args, .arg_end = envs, .env_start = envs, .env_end = end, .exe_fd = (uint32_t)-1 };
+    struct prctl_mm_map map = p->layout;
+    map.brk = (uint64_t)syscall(SYS_brk, 0);
+    map.arg_start = args;
+    map.arg_end = map.env_start = envs;
+    map.env_end = end;
+    map.exe_fd = (uint32_t)-1;
     return !prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0);
 }
 
@@ -243,7 +253,7 @@ static bool build_stack(UserProc *p, Stack *s, char **envp, const UserImage *exe
     push_list(s, envp, envc, envs);
     uint64_t middle = s->sp;
     push_list(s, p->argv, argc, args);
-    p->strings_shown = show_strings((uint64_t)(uintptr_t)g2h(s->sp), (uint64_t)(uintptr_t)g2h(middle), (uint64_t)(uintptr_t)g2h(end));
+    p->strings_shown = show_strings(p, (uint64_t)(uintptr_t)g2h(s->sp), (uint64_t)(uintptr_t)g2h(middle), (uint64_t)(uintptr_t)g2h(end));
     make_auxv(p, s, exe, interp);
     uint64_t words = 1 + argc + 1 + envc + 1 + p->n_auxv;
     s->sp = ((s->sp & ~15ull) - words * word) & ~15ull;
