@@ -129,7 +129,7 @@ static bool map_all(Load *l)
         return false;
     bool fixed = l->type == ET_EXEC;
     /* Programs that may lie anywhere get a place with room for the break above; interpreters go where the kernel likes. */
-    uint64_t hint = fixed ? lo : l->program ? pie_base(l->im->elf_class) : 0;
+    uint64_t hint = fixed ? lo : l->program ? pie_base(l->im->elf_class) : user_kept_home(l->p, l->fd);
     void *at = user_map_raw(l->p, hint, hi - lo, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED_NOREPLACE : 0), -1, 0);
     if (at == MAP_FAILED || (fixed && (at != g2h(lo) || hi > l->p->limit)))
         return fail(l, "its addresses are in use (try it as a position-independent program)");

@@ -164,6 +164,8 @@ void user_kept_add(UserProc *p, const UserRegion *r);
 void user_kept_not(UserProc *p, const UserRegion *r);       /* its translations are to be dropped */
 /* @r can be executed from now on: translations of what was there before stay only if it is the same. */
 void user_kept_meet(UserProc *p, const UserRegion *r);
+/* Where the beginning of the file @fd would have to be for its translations to count again, 0: anywhere. */
+uint64_t user_kept_home(const UserProc *p, int fd);
 
 /* ---- elf.c ---- */
 typedef struct UserImage { uint64_t entry, base, bias, phdr, end; unsigned phnum; char *interp; bool exec_stack; unsigned machine, elf_class; } UserImage;

@@ -2,7 +2,7 @@
  * What exec leaves of the code that was mapped before: regions of files that nobody could write. Their translations stay, and nobody can get there, until
  * the new program maps the same file there again, which most do with their interpreter and libraries, and a program that executes itself with all of it.
  */
-#include <string.h>
+#include <sys/stat.h>
 
 #include "tcg/user/internal.h"
 
@@ -57,4 +57,15 @@ void user_kept_meet(UserProc *p, const UserRegion *r)
         else
             forget(p, n);
     }
+}
+
+uint64_t user_kept_home(const UserProc *p, int fd)
+{
+    struct stat st;
+    if (!p->kept || !p->kept->len || fstat(fd, &st))
+        return 0;
+    for (guint n = 0; n < p->kept->len; n++)
+        if (kept(p, n)->ino && kept(p, n)->ino == st.st_ino && kept(p, n)->dev == st.st_dev && kept(p, n)->start > kept(p, n)->offset)
+            return kept(p, n)->start - kept(p, n)->offset;
+    return 0;
 }

@@ -382,6 +382,8 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && addr > p->limit - len)
         return -ENOMEM;
     lock_write(p);
+    if (!addr && !off && fd >= 0 && (flags & (MAP_TYPE | MAP_ANONYMOUS | MAP_FIXED)) == MAP_PRIVATE)
+        addr = user_kept_home(p, fd);
     bool fixed = flags & MAP_FIXED && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE;
     bool free_for_us = !fixed || take_holes(p, addr, addr + len);
     void *got = free_for_us ? user_map_raw(p, addr, len, host_prot(prot), flags & ~(MAP_GROWSDOWN | MAP_32BIT), fd, off) : MAP_FAILED;

@@ -136,7 +136,7 @@ static uint64_t stack_size(void)
 static bool map_stack(UserProc *p, bool exec, Stack *s, GError **err)
 {
     uint64_t size = stack_size();
-    uint8_t *at = user_map_raw(p, 0, size + USER_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *at = user_map_raw(p, p->stack_guard, size + USER_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED || mprotect(at + USER_PAGE, size, PROT_READ | PROT_WRITE)) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for a stack of %llu KiB: %s", (unsigned long long)size >> 10, g_strerror(errno));
         return false;

@@ -58,6 +58,7 @@ void x86_user_registers(UserThread *t, bool is32)
     s->fsw = s->ftw = 0;       /* as FNINIT leaves them, the registers empty */
     x86_set_rflags(s, X86_IF | 2);
     s->ev.mp_state = X86_MP_RUNNABLE;
+    s->ev.tlb_flush_pending = 0;             /* direct memory has none; what was translated before exec counts */
 }
 
 void x86_user_copy(UserThread *child, const UserThread *parent)
