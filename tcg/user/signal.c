@@ -116,10 +116,10 @@ void user_signal_exec(UserThread *t)
     pthread_mutex_lock(&t->proc->signal_lock);
     for (int sig = 1; sig <= USER_SIGNALS; sig++) {
         UserSigaction *a = &t->action[sig];
-        bool caught = a->handler > 1;
+        bool anew = a->handler > 1 || a->flags;
         *a = (UserSigaction){ .handler = a->handler == 1 };
-        if (caught)
-            host_action(sig, 0, 0);
+        if (anew)
+            host_action(sig, a->handler, 0);
     }
     pthread_mutex_unlock(&t->proc->signal_lock);
     t->altstack = (stack_t){ .ss_flags = SS_DISABLE };
