@@ -250,6 +250,8 @@ static void v3_on(Board *b)
     w32(b, DIST, 3);
     for (unsigned i = 0; i < CPUS; i++) {
         uint64_t r = REDIST + i * (uint64_t)GICR_STRIDE;
+        CHECK_EQ(r32(b, r + 0x14), 0);         /* nobody below the guest wakes it */
+        w32(b, r + 0x14, 2);
         CHECK_EQ(r32(b, r + 0x14), 6);
         w32(b, r + 0x14, 0);
         CHECK_EQ(r32(b, r + 0x14), 0);
