@@ -47,7 +47,7 @@ static bool ecam_realize(Device *dev, GError **err)
     device_init_mem(dev, 0, mem_region_new_mmio(ms, "pci-ecam", &ecam_ops, e, e->setup.size, NULL));
     e->mem = mem_region_new_container(ms, "pci", 0);
     e->io = mem_region_new_container(ms, "pci-io", 0x10000);
-    PciBusConfig cfg = { .name = "pci.0", .mem = e->mem, .io = e->io, .dma = e->setup.dma, .first_slot = 1 };
+    PciBusConfig cfg = { .name = "pci.0", .mem = e->mem, .io = e->io, .dma = e->setup.dma, .first_slot = 1, .io_at_0 = true };
     pci_bus_init(&e->bus, &cfg, dev, e->setup.machine);
     return true;
 }

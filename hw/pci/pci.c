@@ -131,7 +131,8 @@ static uint64_t bar_wanted(const PciDevice *pci, unsigned n)
             limit = INT64_MAX;
     }
     addr &= ~(b->size - 1);
-    if (addr == 0 || addr > limit || b->size - 1 >= limit - addr)
+    bool nowhere = addr == 0 && !(b->type == PCI_BAR_IO && pci_device_bus(pci)->cfg.io_at_0);
+    if (nowhere || addr > limit || b->size - 1 >= limit - addr)
         return BAR_UNMAPPED;
     return addr;
 }

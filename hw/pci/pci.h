@@ -97,6 +97,7 @@ typedef struct PciBusConfig {
     /* Which of the four wires is pin @pin (0-3) of a device at @slot on? NULL: (slot + pin) & 3. */
     unsigned (*map_intx)(unsigned slot, unsigned pin);
     unsigned first_slot;        /* lowest slot that devices without "addr" get */
+    bool io_at_0;               /* a BAR of ports may lie at 0, where EDK II puts the first one, as nothing else has ports */
 } PciBusConfig;
 
 struct PciBus {
