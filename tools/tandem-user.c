@@ -34,6 +34,7 @@ static int complain(const char *fmt, ...)
 static void opt_sysroot(Cmd *c, const char *v) { c->o.sysroot = v; }
 static void opt_cpu(Cmd *c, const char *v) { c->o.cpu = v; }
 static void opt_argv0(Cmd *c, const char *v) { c->o.argv0 = v; }
+static void opt_limits(Cmd *c, const char *v) { c->o.limits = v; }
 static void opt_strace(Cmd *c, const char *v) { (void)v; c->o.strace = true; }
 static void opt_register(Cmd *c, const char *v) { (void)v; c->do_register = true; }
 
@@ -88,6 +89,7 @@ static const struct Opt { const char *name, *arg, *help; void (*fn)(Cmd *, const
     { "E", "NAME=VALUE", "set a variable in the guest's environment", opt_set, false },
     { "U", "NAME", "remove a variable from it", opt_unset, false },
     { "0", "NAME", "argv[0] of the guest", opt_argv0, false },
+    { "limits", "CUR:MAX,...", "limits of address space, data and stack (how a program hands them to the next)", opt_limits, false },
     { "strace", NULL, "show every system call on stderr", opt_strace, true },
     { "tier", "TIER", "auto, interp, 1 or 2 (for tests)", opt_tier, true },
     { "d", "ITEMS", "log items of the translator, separated by commas; help lists them", opt_log, true },

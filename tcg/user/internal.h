@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "tcg/user/user.h"
 
@@ -17,7 +18,7 @@ typedef struct UserCpus UserCpus;
 /* ---- memory map: what the guest has mapped, ascending, not overlapping ---- */
 /* stable: what is executed there are the bytes of the file as it was of that size and changed last then; nobody could write there. */
 typedef struct UserRegion { uint64_t start, end, offset, dev, ino, size; int64_t changed_ns; int prot; bool shared, grows, stable; char *name; } UserRegion;
-enum { USER_PAGE = 4096, USER_SIGNALS = 64 };
+enum { USER_PAGE = 4096, USER_SIGNALS = 64, USER_OWN_LIMITS = 3 };
 
 /* A guest's struct sigaction in the host's words. */
 typedef struct UserSigaction { uint64_t handler, flags, restorer, mask; } UserSigaction;
@@ -48,6 +49,7 @@ struct UserProc {
     pthread_mutex_t thread_lock;
     GPtrArray *threads;
     UserCpus *cpus;            /* rseq.c; made under thread_lock */
+    struct rlimit limits[USER_OWN_LIMITS];   /* limits.c */
 };
 
 struct UserThread {
@@ -111,6 +113,7 @@ struct UserAbi {
     unsigned (*put_stat)(void *guest, const void *host_stat);
     int (*open_flags)(int guest);
     int (*open_flags_back)(int host);
+    void (*cpu_info)(GString *to, unsigned cpu);          /* its part of /proc/cpuinfo; NULL: the host's will do */
     unsigned min_altstack;     /* MINSIGSTKSZ where it is not 2048 */
     bool packed_epoll, no_restorer, clone_tls_last;   /* clone: (flags, stack, parent, child, tls) */
     unsigned (*auxv)(UserProc *p, uint64_t *out);         /* further pairs */
@@ -166,6 +169,13 @@ void user_kept_not(UserProc *p, const UserRegion *r);       /* its translations 
 void user_kept_meet(UserProc *p, const UserRegion *r);
 /* Where the beginning of the file @fd would have to be for its translations to count again, 0: anywhere. */
 uint64_t user_kept_home(const UserProc *p, int fd);
+
+/* ---- limits.c ---- */
+void user_limits_init(UserProc *p);
+/* For the option -limits, NULL: they are the host's. Freed by the caller. */
+char *user_limits_text(const UserProc *p);
+/* Whether the guest may map @more bytes; with the map's lock. */
+bool user_limits_room(const UserProc *p, uint64_t more);
 
 /* ---- elf.c ---- */
 typedef struct UserImage { uint64_t entry, base, bias, phdr, end; unsigned phnum; char *interp; bool exec_stack; unsigned machine, elf_class; } UserImage;

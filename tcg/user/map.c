@@ -385,7 +385,7 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
     if (!addr && !off && fd >= 0 && (flags & (MAP_TYPE | MAP_ANONYMOUS | MAP_FIXED)) == MAP_PRIVATE)
         addr = user_kept_home(p, fd);
     bool fixed = flags & MAP_FIXED && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE;
-    bool free_for_us = !fixed || take_holes(p, addr, addr + len);
+    bool free_for_us = user_limits_room(p, len) && (!fixed || take_holes(p, addr, addr + len));
     void *got = free_for_us ? user_map_raw(p, addr, len, host_prot(prot), flags & ~(MAP_GROWSDOWN | MAP_32BIT), fd, off) : MAP_FAILED;
     if (got == MAP_FAILED) {
         int e = free_for_us ? errno : ENOMEM;
@@ -506,7 +506,9 @@ int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_
         return -EFAULT;
     }
     UserRegion r = *src;
-    void *got = remap(p, old, old_len, new_len, flags, new_addr);
+    uint64_t more = page_up(new_len) > old_len ? page_up(new_len) - old_len : 0;
+    errno = ENOMEM;
+    void *got = !more || user_limits_room(p, more) ? remap(p, old, old_len, new_len, flags, new_addr) : MAP_FAILED;
     if (got == MAP_FAILED) {
         int e = errno;
         unlock(p);
@@ -535,7 +537,7 @@ int64_t user_brk(UserThread *t, uint64_t addr)
     if (addr >= p->brk_start) {
         bool ok = true;
         if (want > have) {
-            ok = want <= p->limit && mmap(g2h(have), want - have, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == g2h(have);
+            ok = want <= p->limit && user_limits_room(p, want - have) && mmap(g2h(have), want - have, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == g2h(have);
             if (ok)
                 put(p, (UserRegion){ .start = have, .end = want, .prot = PROT_READ | PROT_WRITE, .name = g_strdup("[heap]") });
         } else if (want < have) {

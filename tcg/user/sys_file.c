@@ -46,15 +46,24 @@ uint64_t user_path(UserThread *t, uint64_t at, char **ret_path)
 }
 
 /* ---- /proc/self ---- */
-/* The file's name behind /proc/self/ or /proc/OUR-PID/, else NULL. */
+/* The file's name behind /proc/self/, /proc/OUR-PID/, and task/TID/ in them, else NULL. */
 static const char *proc_self(const char *path)
 {
+    const char *name = NULL;
+    if (!g_str_has_prefix(path, "/proc/"))
+        return NULL;
     g_autofree char *ours = g_strdup_printf("/proc/%d/", (int)getpid());
-    if (g_str_has_prefix(path, "/proc/self/"))
-        return path + strlen("/proc/self/");
     if (g_str_has_prefix(path, "/proc/thread-self/"))
         return path + strlen("/proc/thread-self/");
-    return g_str_has_prefix(path, ours) ? path + strlen(ours) : NULL;
+    if (g_str_has_prefix(path, "/proc/self/"))
+        name = path + strlen("/proc/self/");
+    else if (g_str_has_prefix(path, ours))
+        name = path + strlen(ours);
+    if (name && g_str_has_prefix(name, "task/") && g_ascii_isdigit(name[5])) {
+        const char *behind = strchr(name + 5, '/');
+        name = behind ? behind + 1 : name;
+    }
+    return name;
 }
 
 static int made_up(const void *data, size_t len)
@@ -86,13 +95,26 @@ static int made_up_auxv(const UserProc *p)
     return made_up(all, p->n_auxv * word);
 }
 
+/* The guest's CPU, as often as there are host CPUs. */
+static int made_up_cpuinfo(const UserProc *p)
+{
+    g_autoptr(GString) s = g_string_new(NULL);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    for (long k = 0; k < n; k++)
+        p->abi->cpu_info(s, (unsigned)k);
+    return made_up(s->str, s->len);
+}
+
 int user_proc_open(UserThread *t, const char *path, int flags)
 {
     const char *name = proc_self(path);
     int fd = -ENOENT;
-    if (!name)
+    bool cpus = t->proc->abi->cpu_info && !strcmp(path, "/proc/cpuinfo");
+    if (!name && !cpus)
         return -1;
-    if (!strcmp(name, "maps")) {
+    if (cpus) {
+        fd = made_up_cpuinfo(t->proc);
+    } else if (!strcmp(name, "maps")) {
         g_autofree char *text = user_maps_text(t->proc);
         fd = made_up(text, strlen(text));
     } else if (!strcmp(name, "auxv")) {

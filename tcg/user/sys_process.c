@@ -4,7 +4,6 @@
 #include <linux/sched.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -101,7 +100,7 @@ static int64_t check_program(const char *path)
     return r;
 }
 
-typedef struct UserExec { GPtrArray *args, *env, *all; char *path; } UserExec;
+typedef struct UserExec { GPtrArray *args, *env, *all; char *path, *limits; } UserExec;
 
 void user_exec_free(UserThread *t)
 {
@@ -109,6 +108,7 @@ void user_exec_free(UserThread *t)
     g_ptr_array_unref(t->exec->env);
     g_ptr_array_unref(t->exec->all);
     g_free(t->exec->path);
+    g_free(t->exec->limits);
 }
 
 /* @own: @path, where it goes with the call. */
@@ -125,13 +125,18 @@ static int64_t exec_self(UserThread *t, const char *path, char *own, GPtrArray *
     g_ptr_array_add(all, (char *)o->self);
     for (char *const *s = o->self_args; s && *s; s++)
         g_ptr_array_add(all, *s);
+    g_autofree char *limits = user_limits_text(t->proc);
+    if (limits) {
+        g_ptr_array_add(all, "-limits");
+        g_ptr_array_add(all, limits);
+    }
     g_ptr_array_add(all, "-0");
     g_ptr_array_add(all, args->len ? args->pdata[0] : "");
     g_ptr_array_add(all, (char *)path);
     for (guint n = 1; n < args->len; n++)
         g_ptr_array_add(all, args->pdata[n]);
     g_ptr_array_add(all, NULL);
-    UserExec exec = { args, env, all, own };
+    UserExec exec = { args, env, all, own, limits };
     t->exec = &exec;
     t->leaving = true;
     r = user_host_syscall(t, SYS_execve, PTR("/proc/self/exe"), PTR(all->pdata), PTR(env->pdata), 0, 0, 0);
@@ -190,21 +195,7 @@ int64_t user_sys_execveat(UserThread *t, const uint64_t *a)
     return exec_any(t, full, a[2], a[3]);
 }
 
-/* ---- limits, names ---- */
-/* Limits on memory are the guest's wish, but would hit the translator first: noted by the kernel where they are harmless only. */
-static bool harmless_limit(unsigned res) { return res != RLIMIT_AS && res != RLIMIT_DATA && res != RLIMIT_STACK; }
-
-int64_t user_sys_setrlimit(UserThread *t, const uint64_t *a)
-{
-    return harmless_limit((unsigned)a[0]) ? user_host_syscall(t, SYS_setrlimit, a[0], a[1], 0, 0, 0, 0) : 0;
-}
-
-int64_t user_sys_prlimit64(UserThread *t, const uint64_t *a)
-{
-    bool self = !a[0] || (pid_t)a[0] == getpid();
-    return user_host_syscall(t, SYS_prlimit64, a[0], a[1], !self || harmless_limit((unsigned)a[1]) ? a[2] : 0, a[3], 0, 0);
-}
-
+/* ---- names ---- */
 int64_t user_sys_uname(UserThread *t, const uint64_t *a)
 {
     struct utsname u;

@@ -16,6 +16,7 @@ typedef struct UserOptions {
     const char *self;          /* how to start this very program again, for exec; with its options in self_args (NULL-terminated) */
     char *const *self_args;
     bool strace;               /* every system call to stderr */
+    const char *limits;        /* the guest's limits of memory, as it handed them to itself by exec, or NULL */
     TcgTier tier;
     Log *log;                  /* the translator's, or NULL */
 } UserOptions;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,64 @@ static void mounts(void)
     printf("mounts: %d %d %d %d\n", e[0], e[1], e[2], e[3]);
 }
 
+static volatile int signals;
+static void on_signal(int sig) { (void)sig, signals++; }
+
+/* What a call could not read or write has not changed which signals come. */
+static void after_fault(void)
+{
+    signal(SIGUSR1, on_signal);
+    int e = syscall(SYS_uname, 8) ? errno : 0;
+    kill(getpid(), SIGUSR1);
+    int now = signals;
+    e = e * 1000 + (syscall(SYS_rt_sigaction, SIGUSR2, 8, 0, 8) ? errno : 0);
+    kill(getpid(), SIGUSR1);
+    printf("after EFAULT (%d): %d, %d signals\n", e, now, signals);
+}
+
+/* Lists that are longer than any program's usual ones, and too long. */
+static void long_lists(void)
+{
+    enum { MANY = 70000, LONG = 140000 };
+    static char *args[MANY + 2], big[LONG + 1];
+    char **volatile nowhere = (char **)8;
+    int status = -1;
+    for (int n = 0; n < MANY; n++)
+        args[n] = "x";
+    fflush(stdout);
+    if (!fork()) {
+        args[0] = "sh", args[1] = "-c", args[2] = "test $# = 69996 && exit 7", args[3] = "sh";
+        execv("/bin/sh", args);
+        _exit(errno);
+    }
+    wait(&status);
+    memset(big, 'x', LONG);
+    int e[3];
+    e[0] = execve("/bin/sh", (char *[]){ "sh", big, NULL }, NULL) ? errno : 0;
+    e[1] = execve("/bin/sh", nowhere, NULL) ? errno : 0;
+    e[2] = execve(big, nowhere, NULL) ? errno : 0;
+    printf("lists: %d, too long %d, unreadable %d, name too long %d\n", WEXITSTATUS(status), e[0], e[1], e[2]);
+}
+
+/* Limits of memory are the program's: told as they were set, kept, and handed on. */
+static void limits(void)
+{
+    struct rlimit r = { 3 << 20, 5 << 20 }, s = { 1 << 30, RLIM_INFINITY }, got;
+    setrlimit(RLIMIT_STACK, &r);
+    getrlimit(RLIMIT_STACK, &got);
+    printf("limits: %lu %lu", (unsigned long)got.rlim_cur, (unsigned long)got.rlim_max);
+    getrlimit(RLIMIT_AS, &got);
+    s.rlim_max = got.rlim_max;
+    int e = setrlimit(RLIMIT_AS, &s);
+    void *p = mmap(NULL, 1u << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    printf(", %d %s", e, p == MAP_FAILED ? strerror(errno) : "mapped");
+    s.rlim_cur = (rlim_t)2 << 30, s.rlim_max = 1 << 30;
+    printf(", %s\n", setrlimit(RLIMIT_AS, &s) ? strerror(errno) : "set");
+    fflush(stdout);
+    if (!system("ulimit -s; ulimit -v"))
+        fflush(stdout);
+}
+
 int main(void)
 {
     wait_nohang();
@@ -183,5 +242,8 @@ int main(void)
     short_option();
     shared_memory_info();
     mounts();
+    after_fault();
+    long_lists();
+    limits();
     return 0;
 }

@@ -52,6 +52,8 @@ check compiled ./prog
 check gzip sh -c 'head -c 3000000 /dev/zero | gzip -9 | gzip -d | cksum'
 check script ./script argument
 check find sh -c 'find /usr/include -name "*.h" -newer /nonexistent; find /usr/include/linux -type f | wc -l; grep -rl KVM_RUN /usr/include/linux | sort'
+check comm sh -c 'cat /proc/$$/comm /proc/self/comm; bash -c "ps -o comm= -p \$\$"; ./script x; ps -o comm= -p $$'
+check limits bash -c 'ulimit -S -s 2048; ulimit -s; ulimit -S -v 900000; ulimit -v; sh -c "ulimit -s; ulimit -v"; dd if=/dev/zero of=/dev/null bs=1G count=1'
 check missing-command bash -c 'nonexistent-command; echo $?'
 command -v python3 >/dev/null && check python /usr/bin/env python3 -c '
 import threading, subprocess, hashlib, sys

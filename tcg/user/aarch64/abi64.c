@@ -252,9 +252,23 @@ static unsigned more_auxv(UserProc *p, uint64_t *out)
     return 4;
 }
 
+/* Names of the bits of AT_HWCAP, as Linux's /proc/cpuinfo has them (Documentation/arm64/elf_hwcaps.rst). */
+static void cpu_info(GString *to, unsigned cpu)
+{
+    static const char *const names[] = { "fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "atomics", "fphp", "asimdhp", "cpuid", "asimdrdm", "jscvt", "fcma",
+        "lrcpc", "dcpop", "sha3", "sm3", "sm4", "asimddp", "sha512", "sve", "asimdfhm", "dit", "uscat", "ilrcpc", "flagm", "ssbs", "sb", "paca", "pacg" };
+    enum { MIDR = 0x414fd0c1 };  /* as a64_state_program has it */
+    g_string_append_printf(to, "processor\t: %u\nBogoMIPS\t: 125.00\nFeatures\t:", cpu);
+    for (unsigned n = 0; n < G_N_ELEMENTS(names); n++)
+        if (a64_hwcap() >> n & 1)
+            g_string_append_printf(to, " %s", names[n]);
+    g_string_append_printf(to, "\nCPU implementer\t: 0x%02x\nCPU architecture: 8\nCPU variant\t: 0x%x\nCPU part\t: 0x%03x\nCPU revision\t: %u\n\n", MIDR >> 24, MIDR >> 20 & 15,
+                           MIDR >> 4 & 0xfff, MIDR & 15);
+}
+
 const UserAbi user_abi_aarch64 = {
     .name = "aarch64", .uname = "aarch64", .platform = "aarch64", .elf_machine = EM_AARCH64, .elf_class = ELFCLASS64, .isa = &a64_isa,
     .sysreg_read = sysreg_read, .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .setup = setup, .start = start, .clone = clone_state, .sp = get_sp,
     .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception, .push_frame = push_frame, .pop_frame = pop_frame,
-    .min_altstack = 5120, .put_stat = user_generic_put_stat, .open_flags = open_flags, .open_flags_back = open_flags_back, .auxv = more_auxv,
+    .min_altstack = 5120, .put_stat = user_generic_put_stat, .cpu_info = cpu_info, .open_flags = open_flags, .open_flags_back = open_flags_back, .auxv = more_auxv,
 };

@@ -172,11 +172,18 @@ static bool pop_frame(UserThread *t, uint64_t *ret_mask)
     return true;
 }
 
+static void cpu_info(GString *to, unsigned cpu)
+{
+    char isa[RISCV_ISA_STRING];
+    riscv_isa_string(RISCV_X_SSTC, isa);     /* of no use to programs */
+    g_string_append_printf(to, "processor\t: %u\nhart\t\t: %u\nisa\t\t: %s\nmmu\t\t: sv48\n\n", cpu, cpu, isa);
+}
+
 enum { HWCAP_IMAFDC = 1 << 8 | 1 << 12 | 1 << 0 | 1 << 5 | 1 << 3 | 1 << 2 };
 
 const UserAbi user_abi_riscv64 = {
     .name = "riscv64", .uname = "riscv64", .elf_machine = EM_RISCV, .elf_class = ELFCLASS64, .isa = &riscv_isa,
     .sysreg_read = sysreg_read, .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .hwcap = HWCAP_IMAFDC, .setup = setup, .start = start,
     .clone = clone_state, .sp = get_sp, .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception,
-    .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = user_generic_put_stat, .no_restorer = true,
+    .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = user_generic_put_stat, .cpu_info = cpu_info, .no_restorer = true,
 };
