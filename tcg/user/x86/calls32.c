@@ -92,6 +92,9 @@ const UserCall user_calls_i386[USER_CALLS_I386] = {
     SAME(msgget) NAME(msgsnd, small_msgsnd) NAME(msgrcv, small_msgrcv) NAME(msgctl, small_msgctl) NAME(semtimedop_time64, semtimedop)
     CALL(mq_open, mq_open, U, S, U, IN(mq_attr)) SAME(mq_unlink) CALL(mq_timedsend, mq_timedsend, S, U, U, U, IN(timespec)) CALL(mq_timedreceive, mq_timedreceive, S, U, U, U, IN(timespec))
     NAME(mq_timedsend_time64, mq_timedsend) NAME(mq_timedreceive_time64, mq_timedreceive) CALL(mq_notify, mq_notify, S, IN(sigevent)) CALL(mq_getsetattr, mq_getsetattr, S, IN(mq_attr), OUT(mq_attr))
+    NAME(io_setup, small_io_setup) NAME(io_destroy, small_io_destroy) NAME(io_submit, small_io_submit) NAME(io_cancel, small_io_cancel)
+    CALL(io_getevents, small_io_getevents, U, S, S, U, IN(timespec))
+    NAME(mbind, small_mbind) NAME(set_mempolicy, small_set_mempolicy) NAME(get_mempolicy, small_get_mempolicy) NAME(migrate_pages, small_migrate_pages) NAME(move_pages, small_move_pages)
     /* of late */
     SAME(futex_waitv) SAME(memfd_secret) SAME(process_mrelease) CALL(process_madvise, process_madvise, S, IOV, S, S, U) SAME(quotactl_fd) SAME(sysfs) SAME(set_mempolicy_home_node)
 #define SYS(name, args)
