@@ -472,7 +472,7 @@ void tcg_code_cross(TcgUnitDesc *t)
         CodePage *p = tcg_code_page(cpu->ctx, cpu->fetch_gpa);
         publish_map(p);
         page_drop(cpu, p);
-        g_free(cpu->making);
+        tcg_meta_back(cpu->ctx, cpu->making);
         cpu->making = NULL;
         pthread_mutex_unlock(&cpu->ctx->lock);
         cpu->isa->mmu_fault(cpu, next, TCG_EXEC, cpu->isa->regime(cpu->mode));
@@ -624,7 +624,7 @@ static void keep_parts(TcgCpu *cpu, TcgBlock *b, const CodePage *p)
         while (at < ctx->n_region_pages && ctx->region_page[at].page->gpa != page)
             at++;
         if (at < ctx->n_region_pages && !b->gpa2)
-            part->bytes = g_memdup2(ctx->code_copy[at] + (part->gpa & ~PAGE_MASK), part->len);
+            part->bytes = memcpy(tcg_meta_take(ctx, part->len), ctx->code_copy[at] + (part->gpa & ~PAGE_MASK), part->len);
     }
 }
 
@@ -714,7 +714,8 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
         take_over(ctx, old, b);
         return b;
     }
-    b = g_malloc0(sizeof(*b) + (tier == 2 ? TCG_REGION_SPANS : 2) * sizeof(b->part[0]));
+    size_t size = sizeof(*b) + (tier == 2 ? TCG_REGION_SPANS : 2) * sizeof(b->part[0]);
+    b = memset(tcg_meta_take(ctx, size), 0, size);
     b->gpa = gpa;
     b->mode = cpu->mode;
     b->one_insn = one_insn;
@@ -734,13 +735,14 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
         leave_pages(ctx);
         publish_map(p);
         page_drop(cpu, p);
-        g_free(b);
+        tcg_meta_back(ctx, b);
         if (r == 1)
             log_warn(ctx->config.log, "tcg: no code for the instruction at %#llx (mode %#llx): a defect of Tandem, please report",
                      (unsigned long long)va, (unsigned long long)cpu->mode);
         ctx->broken |= r == 1;
         return NULL;
     }
+    tcg_meta_back(ctx, &b->part[b->n_parts]);  /* it seldom has as many as there may be */
     keep_parts(cpu, b, p);
     register_block(ctx, b);
     leave_pages(ctx);
@@ -779,14 +781,10 @@ void tcg_region_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, const uint8_t *host
     pthread_mutex_unlock(&ctx->lock);
 }
 
-static void block_free(gpointer data)
+static void block_clear(const TcgBlock *b)
 {
-    TcgBlock *b = data;
     g_free(b->ir);
-    for (unsigned n = 0; n < b->n_parts; n++)
-        g_free(b->part[n].bytes);
     g_free(b->faults);
-    g_free(b);
 }
 
 /* Memory of the emptied cache is the host's again until it is needed: a cache is seldom full twice. */
@@ -825,8 +823,9 @@ void tcg_flush_code(TcgContext *ctx)
     memset(ctx->maybe_code, 0, sizeof(ctx->maybe_code));
     memset(ctx->hash, 0, BLOCK_HASH * sizeof(ctx->hash[0]));
     for (unsigned n = 0; n < ctx->blocks->len; n++)
-        block_free(ctx->blocks->pdata[n]);
+        block_clear(ctx->blocks->pdata[n]);
     g_ptr_array_set_size(ctx->blocks, 0);
+    tcg_meta_clear(ctx);
     give_back(ctx);
     ctx->used = ctx->start;
     ctx->n_links = 1;

@@ -137,6 +137,7 @@ TcgContext *tcg_new(const TcgConfig *config, GError **err)
     ctx->no_jumps = tcg_jumps_new();
     ctx->cpus = g_ptr_array_new();
     ctx->blocks = g_ptr_array_new();
+    ctx->meta = g_ptr_array_new();
     ctx->n_modes = 1;
     ctx->host_cpus = g_get_num_processors();
     if (config->worker && !config->direct && config->tier == TCG_TIER_AUTO)
@@ -170,6 +171,7 @@ void tcg_free(TcgContext *ctx)
     g_free(ctx->calls);
     g_ptr_array_free(ctx->cpus, TRUE);
     g_ptr_array_free(ctx->blocks, TRUE);
+    g_ptr_array_free(ctx->meta, TRUE);
     pthread_mutex_destroy(&ctx->lock);
     pthread_rwlock_destroy(&ctx->run_lock);
     g_free(ctx);

@@ -210,6 +210,8 @@ struct TcgContext {
     unsigned host_cpus;
     GPtrArray *cpus;
     GPtrArray *blocks;         /* all, for freeing */
+    GPtrArray *meta;           /* pieces of memory for blocks, see meta.c */
+    size_t meta_used;          /* of the last one */
     TcgStats stats;
     void *host_data;
     unsigned host_has;         /* what the back end found on this host */
@@ -346,6 +348,10 @@ void tcg_update_ctx(TcgCpu *cpu);
 bool tcg_block_stands(TcgCpu *cpu, TcgBlock *b);
 bool tcg_page_written(TcgCpu *cpu, uint64_t gpa);   /* kill all that was made of the page; true: the running instruction is among it */
 TcgBlock *tcg_block_at(TcgContext *ctx, const void *host);
+/* meta.c: memory until all code is dropped, aligned to 8, not cleared, at most some KiB at once. ctx->lock held. */
+void *tcg_meta_take(TcgContext *ctx, size_t size);
+void tcg_meta_back(TcgContext *ctx, const void *p);     /* what was taken last, from @p on */
+void tcg_meta_clear(TcgContext *ctx);
 /* forks.c. In a young child: @va was translated, or is where the jump numbered @link goes. */
 void tcg_fork_note(TcgCpu *cpu, uint64_t va, unsigned link);
 void tcg_fork_free(TcgContext *ctx);
