@@ -167,7 +167,7 @@ static void live_hint(Live *l, unsigned at, IrInsn *i)
     if (i->op == IR_ZEXT && ((i->aux == IRT_I32 && i->type == IRT_I64) || (i->aux == IRT_V128 && i->type == IRT_V256))) {
         l->put_val[s] = i->a;
         l->u->insn[i->a].hint = i->hint;
-    } else if (in_place(i) && !(i->hint & IR_HINT_LOW) && in_place(&l->u->insn[i->a]) && !l->u->insn[i->a].uses && l->u->insn[i->a].type >= IRT_I32) {
+    } else if (in_place(i) && !(i->hint & IR_HINT_LOW) && (in_place(&l->u->insn[i->a]) || l->u->insn[i->a].op == IR_LD) && !l->u->insn[i->a].uses && l->u->insn[i->a].type >= IRT_I32) {
         l->put_val[s] = i->a;
         l->u->insn[i->a].hint = i->hint;
     }

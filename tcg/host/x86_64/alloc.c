@@ -39,7 +39,9 @@ static IrVal alias_of(const Gen *g, unsigned at)
     case IR_TRUNC:
         return i->a;
     case IR_ZEXT:
-        return i->type >= IRT_I32 && i->type <= IRT_I64 && zero_extends(g, i->a, i->aux) ? i->a : 0;
+        if (i->type < IRT_I32 || i->type > IRT_I64)
+            return 0;          /* of a narrower one: its extension to aux was none either */
+        return g->u->insn[i->a].type < i->aux || zero_extends(g, i->a, i->aux) ? i->a : 0;
     case IR_FLMERGE:
         return !i->a ? i->b : !i->b ? i->a : 0;
     default:
