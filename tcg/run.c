@@ -85,6 +85,16 @@ static void catch_fpe(void)
 }
 
 /* ---- contexts ---- */
+/* perf looks into its map for memory that is no file's, which one memory's two views can be, too (mremap(2): old_size 0). */
+static bool map_for_perf(TcgContext *ctx)
+{
+    void *rw = mmap(NULL, ctx->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *rx = rw == MAP_FAILED ? MAP_FAILED : mremap(rw, 0, ctx->size, MREMAP_MAYMOVE);
+    ctx->rw = rw == MAP_FAILED ? NULL : rw;
+    ctx->rx = rx == MAP_FAILED || mprotect(rx, ctx->size, PROT_READ | PROT_EXEC) ? NULL : rx;
+    return ctx->rw && ctx->rx;
+}
+
 static bool map_cache(TcgContext *ctx, GError **err)
 {
     ctx->size = ctx->config.cache_size ? ctx->config.cache_size : CACHE_DEFAULT;
@@ -97,6 +107,8 @@ static bool map_cache(TcgContext *ctx, GError **err)
         ctx->rw = ctx->rx = p;
         return true;
     }
+    if (log_on(ctx->config.log, LOG_PERF) && map_for_perf(ctx))
+        return true;
     int fd = memfd_create("tandem-code", MFD_CLOEXEC);
     if (fd >= 0 && !ftruncate(fd, (off_t)ctx->size)) {
         void *rw = mmap(NULL, ctx->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
