@@ -44,7 +44,12 @@ void x86_e_cli(X86Tr *t)
 /* If nothing waits there is nothing to hold back over the next instruction: it follows in the same unit, which looks nowhere in between. */
 void x86_e_sti(X86Tr *t)
 {
-    if (!(t->mode & X86M_IOPL_OK) || !x86_hold_next(t)) {
+    bool quick = t->mode & X86M_IOPL_OK, hold = quick && x86_hold_next(t);
+    if (quick && !hold && t->t->region && t->t->n_insns) {
+        x86_leave_goto(t, t->off);     /* a region that is full: the block that begins here has room for the next instruction */
+        return;
+    }
+    if (!hold) {
         call0(t, X86H_sti);
         x86_leave_look(t);
         return;
