@@ -81,9 +81,9 @@ class Results:
 
 RESTARTS = 3
 # CPU seconds of a run: all do fewer units where the slowest competitor would take more; a fast one's are repeated until they take as much.
-MOST, LEAST = {False: 2.0, True: 0.12}, {False: 0.2, True: 0.05}
+MOST, LEAST = {False: 2.0, True: 0.1}, {False: 0.2, True: 0.04}
 # Part of the units that the first run does, which knows nothing yet; most repetitions.
-TRIAL, MOST_TIMES = 6, 200
+TRIAL, MOST_TIMES = {False: 6, True: 30}, 200
 NOTHING = competitors.Workload('nothing\tbase\t1\t\t')
 
 
@@ -117,7 +117,7 @@ class Session:
                 self._overhead[name] = 0
                 continue
             try:
-                self._overhead[name] = stats.median([c.measure(NOTHING, 1, 1, 30)['cpu'] for _ in range(5)])
+                self._overhead[name] = stats.median([c.measure(NOTHING, 1, 1, 30)['cpu'] for _ in range(3 if self.options.quick else 5)])
             except Missing as e:
                 say('%s: no answer: %s' % (name, e))
                 self._again(name)
@@ -155,11 +155,13 @@ class Session:
         of the first runs, which have the same units everywhere, are those that compare_sums compares.
         """
         full, costs = w.n * self.options.scale, {}
-        trial = max(1, round(full / TRIAL))
+        trial = max(1, round(full / TRIAL[self.options.quick]))
         most = MOST[self.options.quick] if self.options.calibrated else float('inf')
 
         def units(cost):
-            return max(1, round(min(full, max(trial, trial * most / cost))))
+            # what a run does once is not to be most of it, if that can be had for a little more
+            least = full / 4 if cost * full / 4 < 3 * most * trial else 0
+            return max(1, round(min(full, max(least, trial * most / cost))))
         for name in list(self.live):
             r = self._run(w, name, trial, 1)
             if r:
@@ -171,15 +173,16 @@ class Session:
         self._units[w.name] = shared = units(max([c for n, c in costs.items() if 'kvm' not in n] or costs.values()))
         for name, cost in costs.items():
             n = min(shared, units(cost)) if 'kvm' in name else shared
-            times = self._repeat(w, name, n)
+            times = self._repeat(w, name, n, cost * n / trial)
             if times:
                 self._plan[w.name, name] = (n, times)
                 self.results.cell(w.name, name).update(units=n, times=times)
 
-    def _repeat(self, w, name, n):
-        """Repetitions that take competitor @name long enough, or None. A first run translates: it is asked twice at least."""
-        least, times = LEAST[self.options.quick], 1
-        for _ in range(4):
+    def _repeat(self, w, name, n, cost):
+        """Repetitions that take competitor @name long enough, or None. @cost: what one seems to take, more than it does where the first run translated."""
+        least = LEAST[self.options.quick]
+        times = max(1, round(least / max(cost, least / 8)))
+        for _ in range(3):
             r = self._run(w, name, n, times)
             if not r:
                 return None

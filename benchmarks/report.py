@@ -233,9 +233,9 @@ STYLE = '''
 :root{color-scheme:light dark;--line:#8884;--dim:#8a8f98}
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1080px;padding:0 1rem}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin:1.6rem 0 .3rem;border-bottom:1px solid var(--line)}
-table{border-collapse:collapse;font-size:13px;width:100%}td,th{padding:.2rem .5rem;text-align:right;border-bottom:1px solid var(--line)}
+table{border-collapse:collapse;font-size:13px;width:100%}td,th{padding:.2rem .5rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 td:first-child,th:first-child{text-align:left}.scroll{overflow-x:auto}.dim{color:var(--dim)}.bad{color:#d1242f}
-svg{width:100%;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:currentColor}
+svg{width:100%;min-width:640px;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:currentColor}
 .key span{display:inline-block;width:.9em;height:.9em;margin:0 .35em 0 1em;vertical-align:-1px;border-radius:2px}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:13px}dt{color:var(--dim)}dd{margin:0}'''
 
@@ -284,7 +284,7 @@ def _chart(rows, engines, reference):
             if low <= v <= high:
                 grid.append('<path d="M%.1f 14V%d" stroke="currentColor" opacity="%s"/><text x="%.1f" y="10" text-anchor="middle" class="dim">%g</text>' % (
                     x(v), y - gap + 4, '.5' if v == 1 else '.15', x(v), v))
-    return '<svg viewBox="0 0 %d %d" role="img">%s%s</svg>' % (width, y, ''.join(grid), ''.join(out))
+    return '<div class="scroll"><svg viewBox="0 0 %d %d" role="img">%s%s</svg></div>' % (width, y, ''.join(grid), ''.join(out))
 
 
 def _table(rows, engines):
