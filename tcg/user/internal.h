@@ -262,6 +262,8 @@ typedef int64_t UserSysFn(UserThread *t, const uint64_t a[6]);
 #define USER_BAD_POINTER (~(uint64_t)(USER_PAGE - 1))
 /* A structure that grew over time, @size bytes of it at @from (openat2(2), clone3(2)): what is missing is 0, what is unknown must be. 0 or -errno. */
 int64_t user_get_extensible(UserThread *t, void *to, size_t len, uint64_t from, uint64_t size, size_t least);
+/* Nobody returned from the functions on it: for a sanitizer it is as new. */
+void user_left_stack(void *at, size_t len);
 /* Copies that end with false instead of a signal. */
 bool user_get(UserThread *t, void *to, uint64_t from, size_t len);
 bool user_put(UserThread *t, uint64_t to, const void *from, size_t len);

@@ -285,6 +285,7 @@ static int64_t new_vfork(UserThread *t, uint64_t flags, uint64_t stack, uint64_t
     else if (pid > 0 && t->exec)
         user_exec_free(t);
     tcg_nest_end(t->cpu, nest, was_killed);
+    user_left_stack(host_stack, VFORK_STACK);
     munmap(host_stack, VFORK_STACK);
     memcpy(t->state, saved, abi->isa->xlat_offset);
     *t = was;
