@@ -52,8 +52,14 @@ static IrVal singles_to_int(A64Tr *t, unsigned op, IrVal x, unsigned slow)
 static IrVal halves_to_int(A64Tr *t, unsigned op, IrVal x, bool high, unsigned slow)
 {
     IrVal s = av_op1(t, VOP_VCVTPH2PS, high ? av_op1(t, VOP_PSHUFD, x, 0xee) : x, 0);
-    IrVal v = av_op1(t, VOP_CVTTPS2DQ, whole(t, how_of(op), s), 0);
-    av_any_to(t, av_op1(t, VOP_PSRLDI, is_signed(op) ? av_op2(t, VOP_PADDD, v, av_splat(t, 2, 1 << 15)) : v, 16), slow);
+    IrVal r = whole(t, how_of(op), s);
+    if (!is_signed(op)) {      /* 0 <= x < 2^16, by the encoding: a negative fraction is no inexact result */
+        IrVal k = av_splat(t, 2, 0x47800000);
+        av_any_to(t, av_op2(t, VOP_PCMPEQD, av_op2(t, VOP_PMAXUD, r, k), r), slow);
+    }
+    IrVal v = av_op1(t, VOP_CVTTPS2DQ, r, 0);
+    if (is_signed(op))
+        av_any_to(t, av_op1(t, VOP_PSRLDI, av_op2(t, VOP_PADDD, v, av_splat(t, 2, 1 << 15)), 16), slow);
     note_inexact(t, how_of(op), s);
     return v;
 }
