@@ -605,7 +605,8 @@ static void set_parts(TcgCpu *cpu, TcgBlock *b, const TcgUnitDesc *t)
         b->part[0].len = t->span[0].len;
         for (unsigned n = 1; n < t->n_spans; n++) {
             int at = tcg_region_page(t, t->span[n].off);
-            b->part[b->n_parts++] = (TcgPart){ .b = b, .gpa = ctx->region_page[at].page->gpa + (uint64_t)(t->span[n].off - ctx->region_page[at].off), .len = t->span[n].len };
+            b->part[b->n_parts++] = (TcgPart){ .b = b, .off = ctx->region_page[at].off,
+                                               .gpa = ctx->region_page[at].page->gpa + (uint64_t)(t->span[n].off - ctx->region_page[at].off), .len = t->span[n].len };
         }
     }
 }
@@ -647,7 +648,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     cpu->fetch_gpa2 = 0;
     ctx->region_page[0].off = 0;
     ctx->region_page[0].page = (CodePage *)p;
-    ctx->region_page[0].met = true;
+    ctx->region_checked = false;
     ctx->n_region_pages = 1;
     ctx->region_base = (uint32_t)(va & PAGE_MASK);
     soft_places(ctx, p, host, &t);

@@ -61,7 +61,7 @@ static void make_noted(TcgCpu *cpu)
             continue;
         if (f.link && f.owner == self && f.generation == ctx->generation)
             tcg_link_jump(cpu, f.link, b, f.va, f.generation);
-        tcg_jumps_enter(cpu, f.va, b->host);
+        tcg_jumps_enter(cpu, f.va, b, b->host);
     }
 }
 

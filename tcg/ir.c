@@ -419,10 +419,16 @@ void ir_brnz(IrUnit *u, IrType type, IrVal v, unsigned label)
     ir_emit(u, IR_BRNZ, type, v, 0, 0, label);
 }
 
-void ir_cross(IrUnit *u, unsigned page, unsigned label)
+void ir_cross(IrUnit *u, unsigned label)
 {
-    IrVal v = ir_emit(u, IR_CROSS, IRT_NONE, 0, 0, 0, label);
-    u->insn[v].aux = (uint8_t)page;
+    ir_emit(u, IR_CROSS, IRT_NONE, 0, 0, 0, label);
+}
+
+void ir_goto_crossed(IrUnit *u, int64_t page_off)
+{
+    IrVal v = ir_emit(u, IR_GOTO, IRT_NONE, 0, 0, 0, page_off);
+    u->insn[v].aux = 1;
+    memset(u->cur, 0, sizeof(u->cur));
 }
 
 void ir_goto(IrUnit *u, int64_t page_off)

@@ -157,7 +157,8 @@ void ir_br(IrUnit *u, unsigned label);
 void ir_brcond(IrUnit *u, IrCond cc, IrVal fl, unsigned label);
 void ir_brz(IrUnit *u, IrType type, IrVal v, unsigned label);
 void ir_brnz(IrUnit *u, IrType type, IrVal v, unsigned label);
-void ir_cross(IrUnit *u, unsigned page, unsigned label);
+void ir_cross(IrUnit *u, unsigned label);
+void ir_goto_crossed(IrUnit *u, int64_t page_off);     /* behind the label of IR_CROSS */
 /* Leaving. */
 void ir_goto(IrUnit *u, int64_t page_off);
 void ir_jmp(IrUnit *u, IrVal va, IrJump hint);

@@ -39,7 +39,7 @@ static void put_tail(Out *o, const IrUnit *u, const IrInsn *i)
     case IR_FLMERGE: put(o, " mask %#llx", (unsigned long long)i->imm); break;
     case IR_COND: case IR_SELECT: put(o, " if %s", cond_name[i->aux & 15]); break;
     case IR_BRCOND: put(o, " if %s", cond_name[i->aux & 15]); put(o, " L%lld", (long long)i->imm); break;
-    case IR_CROSS: put(o, " page %u else L%lld", i->aux, (long long)i->imm); break;
+    case IR_CROSS: put(o, " else L%lld", (long long)i->imm); break;
     case IR_LABEL: case IR_BR: case IR_BRZ: case IR_BRNZ: put(o, " L%lld", (long long)i->imm); break;
     case IR_LD: case IR_ST: put(o, " size %u%s%s%s regime %d", 1u << (i->mem & IRM_SIZE), i->mem & IRM_SIGN ? " sign" : "",
                                 i->mem & IRM_ALIGN ? " align" : "", i->mem & IRM_RMW ? " rmw" : "", i->aux - 1); break;

@@ -11,6 +11,15 @@ static unsigned place(uint64_t va) { return (unsigned)(va ^ va >> TCG_PAGE_BITS)
 /* Nobody finds an entry whose address belongs to another place: address 0 belongs to the first, 2 does not. A new table is all zeros but for that one. */
 static JumpEntry nothing(unsigned at) { return (JumpEntry){ .va = at ? 0 : 2 }; }
 
+static void seen_clear(JumpTable *t)
+{
+    for (unsigned n = 0; n < t->n_seen && t->n_seen <= CHECK_FILLED; n++)
+        t->seen[t->seen_filled[n]] = 0;
+    if (t->n_seen > CHECK_FILLED)
+        memset(t->seen, 0, sizeof(t->seen));
+    t->n_seen = 0;
+}
+
 static void table_clear(JumpTable *t)
 {
     for (unsigned n = 0; n < t->n_filled && t->n_filled <= JC_FILLED; n++)
@@ -20,6 +29,7 @@ static void table_clear(JumpTable *t)
         t->e[0] = nothing(0);
     }
     t->n_filled = 0;
+    seen_clear(t);
 }
 
 JumpTable *tcg_jumps_new(void)
@@ -37,9 +47,11 @@ void tcg_jumps_free(TcgCpu *cpu)
 
 void tcg_jumps_forget(TcgCpu *cpu)
 {
+    pthread_mutex_lock(&cpu->ctx->lock);
     for (unsigned n = 0; n < JC_TABLES; n++)
         if (cpu->jumps[n].table)
             table_clear(cpu->jumps[n].table);
+    pthread_mutex_unlock(&cpu->ctx->lock);
 }
 
 /* The slot for context @id: its own, else the one that was not used for longest. */
@@ -52,11 +64,13 @@ static unsigned slot_for(TcgCpu *cpu, uint32_t id)
         if (cpu->jumps[n].used < cpu->jumps[oldest].used)
             oldest = n;
     }
+    pthread_mutex_lock(&cpu->ctx->lock);
     if (!cpu->jumps[oldest].table)
         cpu->jumps[oldest].table = tcg_jumps_new();
     else
         table_clear(cpu->jumps[oldest].table);
     cpu->jumps[oldest].id = id;
+    pthread_mutex_unlock(&cpu->ctx->lock);
     return oldest;
 }
 
@@ -73,7 +87,28 @@ void tcg_jumps_select(TcgCpu *cpu, uint32_t id)
     __atomic_store_n(&cpu->env->jc, id ? cpu->jumps[n].table->e : none->e, __ATOMIC_SEQ_CST);
 }
 
-void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host)
+void tcg_jumps_saw(TcgCpu *cpu, unsigned slot, uint64_t what)
+{
+    JumpTable *t = cpu->jumps[cpu->jumps_now].table;
+    if (!t->seen[slot] && t->n_seen < CHECK_FILLED)
+        t->seen_filled[t->n_seen] = (uint16_t)slot;
+    t->n_seen += !t->seen[slot] && t->n_seen <= CHECK_FILLED;
+    t->seen[slot] = what;
+}
+
+TcgBlock *tcg_jumps_find(TcgCpu *cpu, uint32_t id, uint64_t va)
+{
+    for (unsigned n = 0; n < JC_TABLES; n++) {
+        const JumpTable *t = cpu->jumps[n].table;
+        if (!t || cpu->jumps[n].id != id || t->e[place(va)].va != va || !t->e[place(va)].host)
+            continue;
+        TcgBlock *b = cpu->ctx->blocks->pdata[t->block[place(va)] - 1];
+        return b->dead ? NULL : b;
+    }
+    return NULL;
+}
+
+void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, const TcgBlock *b, void *host)
 {
     if (!cpu->ctx_id || !host)
         return;
@@ -81,12 +116,15 @@ void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host)
     unsigned at = place(va);
     if (t->e[at].va == va && t->e[at].host == host)
         return;                /* a forked child need not copy the page */
+    pthread_mutex_lock(&cpu->ctx->lock);
     if (t->e[at].va == nothing(at).va) {
         if (t->n_filled < JC_FILLED)
             t->filled[t->n_filled] = (uint16_t)at;
         t->n_filled += t->n_filled <= JC_FILLED;
     }
     t->e[at] = (JumpEntry){ va, host };
+    t->block[at] = b->index;
+    pthread_mutex_unlock(&cpu->ctx->lock);
 }
 
 void tcg_jumps_keep(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void *opaque)
@@ -95,6 +133,8 @@ void tcg_jumps_keep(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void 
         JumpTable *t = cpu->jumps[k].table;
         if (t && t->n_filled > JC_FILLED)
             table_clear(t);
+        if (t)
+            seen_clear(t);
         for (unsigned n = 0; t && n < t->n_filled; n++) {
             JumpEntry *e = &t->e[t->filled[n]];
             if (e->va != nothing(t->filled[n]).va && !stays(opaque, e->va))

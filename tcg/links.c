@@ -69,8 +69,8 @@ void *tcg_counted(TcgContext *ctx, TcgBlock *b)
 
 static void link_now(TcgContext *ctx, TcgLink *l)
 {
-    l->linked = !l->check;
-    ctx->host->link(ctx, l, l->check ? NULL : l->from->tier == 2 ? tcg_counted(ctx, l->to) : l->to->host);
+    l->linked = 1;
+    ctx->host->link(ctx, l, l->from->tier == 2 ? tcg_counted(ctx, l->to) : l->to->host);
 }
 
 /*
@@ -79,7 +79,7 @@ static void link_now(TcgContext *ctx, TcgLink *l)
  */
 static void relink(TcgContext *ctx, TcgLink *l, uint32_t id, uint32_t page)
 {
-    bool wait = l->cross && (l->tries || l->check) && ctx->cpus->len > 1 && !ctx->config.direct;
+    bool wait = l->cross && l->tries && ctx->cpus->len > 1 && !ctx->config.direct;
     l->tries++;
     l->ctx_id = id;
     l->page = page;
@@ -118,16 +118,6 @@ void tcg_links_settle(TcgContext *ctx)
     pthread_mutex_unlock(&ctx->lock);
 }
 
-/* The way out of a region by @l was gone because in this context nobody had looked whether the page is the same: it is, now that it led to @b. */
-static void renew_check(TcgContext *ctx, const TcgLink *l, const TcgBlock *b)
-{
-    for (unsigned n = 0; n < l->from->n_links; n++) {
-        TcgLink *c = &ctx->links[l->from->first_link + n];
-        if (c->check && c->off == (l->off & (int64_t)PAGE_MASK) && c->gpa == (b->gpa & PAGE_MASK) && may_relink(ctx, c, l->ctx_id))
-            relink(ctx, c, l->ctx_id, l->page);
-    }
-}
-
 void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t generation)
 {
     TcgContext *ctx = cpu->ctx;
@@ -138,8 +128,6 @@ void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t g
         if (ok) {
             link_attach(ctx, l, b);
             relink(ctx, l, cpu->ctx_id, (uint32_t)((va - (uint64_t)l->off) & PAGE_MASK));
-            if (l->cross && l->from->tier == 2)
-                renew_check(ctx, l, b);
         }
     }
     pthread_mutex_unlock(&ctx->lock);

@@ -1,7 +1,8 @@
 /*
  * Where regions lead: what the blocks of a page know of the ways that were gone, and pages other than the first. A page is taken in when a block's jump
- * there is linked in this context: so it is known without asking page tables (the worker has none), has translations and is watched. Translated code looks
- * whether the context is still that one before it goes on there (IR_CROSS).
+ * there is linked in this context, or the context's jump cache leads there: so it is known without asking page tables (the worker has none), has
+ * translations and is watched. Before it goes on there, translated code looks into a table of the context whether all its pages are where they were
+ * (IR_CROSS); what that table says comes from the run loop (tcg_region_look).
  */
 #include <string.h>
 #include <sys/uio.h>
@@ -77,6 +78,30 @@ static CodePage *page_jumped_to(const TcgUnitDesc *d, int64_t next, int64_t to)
     return NULL;
 }
 
+/* The same for the place of an indirect jump, wherever it came from. */
+static CodePage *page_arrived_at(const TcgUnitDesc *d, int64_t to)
+{
+    TcgContext *ctx = d->cpu->ctx;
+    uint64_t va = (d->pc & PAGE_MASK) + (uint64_t)to;
+    if (!d->cpu->ctx_id)
+        return NULL;
+    const TcgBlock *b = ctx->config.direct ? tcg_block_find(ctx, va, 0, d->mode, false) : tcg_jumps_find(d->cpu->of, d->cpu->ctx_id, va);
+    return b && b->mode == d->mode && (b->gpa & ~PAGE_MASK) == (va & ~PAGE_MASK) ? tcg_code_page(ctx, b->gpa & PAGE_MASK) : NULL;
+}
+
+bool tcg_region_target(const TcgUnitDesc *d, int64_t off, int64_t *ret_to)
+{
+    const TcgContext *ctx = d->cpu->ctx;
+    int at = tcg_region_page(d, off);
+    if (at < 0)
+        return false;
+    const JumpTarget *t = &d->cpu->of->env->target[tcg_target_slot(ctx->region_page[at].page->gpa + (uint64_t)(off - ctx->region_page[at].off))];
+    if (__atomic_load_n(&t->trust, __ATOMIC_RELAXED) < TARGET_TRUST)
+        return false;
+    *ret_to = (int64_t)(__atomic_load_n(&t->va, __ATOMIC_RELAXED) - (d->pc & PAGE_MASK));
+    return true;
+}
+
 /* Direct memory: another thread may just be taking the page away, whose translations are dropped after that. */
 static bool copy_page(const TcgContext *ctx, uint8_t *to, const uint8_t *from)
 {
@@ -87,12 +112,14 @@ static bool copy_page(const TcgContext *ctx, uint8_t *to, const uint8_t *from)
     return true;
 }
 
-TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to, unsigned *ret_page)
+TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to)
 {
     TcgContext *ctx = d->cpu->ctx;
     int at = tcg_region_page(d, to);
     if (at < 0) {
         CodePage *p = ctx->n_region_pages < TCG_REGION_PAGES ? page_jumped_to(d, next, to) : NULL;
+        if (!p && ctx->n_region_pages < TCG_REGION_PAGES)
+            p = page_arrived_at(d, to);
         if (!p || !p->host || p->loose || to < -(1 << 30) || to > 1 << 30)
             return TCG_GO_NOT;
         uint64_t map = p->map;
@@ -105,12 +132,38 @@ TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to, unsigned *ret_page
         ctx->n_region_pages++;
         ctx->region_page[at].off = to & ~(int64_t)(TCG_PAGE_SIZE - 1);
         ctx->region_page[at].page = p;
-        ctx->region_page[at].met = false;
     }
-    *ret_page = (unsigned)at;
-    bool met = ctx->region_page[at].met;
-    ctx->region_page[at].met = true;
-    return met ? TCG_GO : TCG_GO_CHECK;
+    if (!at || ctx->region_checked)
+        return TCG_GO;
+    ctx->region_checked = true;
+    return TCG_GO_CHECK;
+}
+
+void tcg_region_look(TcgCpu *cpu, unsigned index, uint64_t generation)
+{
+    enum { PATIENCE = 16 };    /* it may soon be there */
+    struct { int64_t off; uint64_t gpa; } page[TCG_REGION_SPANS];
+    TcgContext *ctx = cpu->ctx;
+    unsigned n_pages = 0;
+    bool there = true, same = true;
+    pthread_mutex_lock(&ctx->lock);
+    TcgBlock *b = ctx->generation == generation && index <= ctx->blocks->len ? ctx->blocks->pdata[index - 1] : NULL;
+    for (unsigned n = 0; b && !b->dead && n < b->n_parts; n++) {
+        page[n_pages].off = b->part[n].off;
+        page[n_pages++].gpa = b->part[n].gpa & PAGE_MASK;
+    }
+    if (b)
+        b->heat = HEAT_LOOK;
+    pthread_mutex_unlock(&ctx->lock);
+    if (!n_pages || !b->check || !cpu->ctx_id)
+        return;
+    uint64_t base = cpu_pc_base(cpu), gpa, known = base + tcg_check_tag(b->check);
+    for (unsigned n = 0; n < n_pages && there && same; n++) {
+        there = tcg_fetch_peek(cpu, base + (uint64_t)page[n].off, &gpa);
+        same = there && gpa == page[n].gpa;
+    }
+    if (there || ++b->absent >= PATIENCE)
+        tcg_jumps_saw(cpu, tcg_check_slot(b->check), same ? known : ~known);
 }
 
 const uint8_t *tcg_region_code(const TcgUnitDesc *d, int64_t off, unsigned *ret_avail)

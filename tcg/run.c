@@ -200,7 +200,7 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
     cpu->cb = cb;
     cpu->opaque = opaque;
     memset(cpu->env, 0, sizeof(*cpu->env));
-    cpu->env->cpu = cpu;
+    cpu->env->cpu = cpu->of = cpu;
     pthread_mutex_init(&cpu->asked_lock, NULL);
     for (unsigned n = 0; n < HOT_SLOTS; n++)
         cpu->env->hot[n] = HOT_START;
@@ -639,11 +639,11 @@ static unsigned run_on(TcgCpu *cpu)
     if (!tcg_fetch_peek(cpu, va, &gpa))
         return 0;
     TcgBlock *to = tcg_block_find(cpu->ctx, gpa | (va & ~PAGE_MASK), 0, cpu->mode, false);
-    if (!to || to->checked || cpu->link & LINK_DEAD)
+    if (!to || to->checked || cpu->link & (LINK_DEAD | LINK_CHECK))
         return 0;
     if (cpu->link)
         tcg_link_jump(cpu, cpu->link, to, va, cpu->code_generation);
-    tcg_jumps_enter(cpu, va, arrival(cpu, to));
+    tcg_jumps_enter(cpu, va, to, arrival(cpu, to));
     return run_block(cpu, to, va);
 }
 
@@ -684,12 +684,14 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
                  (unsigned long long)cpu->mode);
     } else if (!one && !b->checked) {
         if (cpu->link & LINK_DEAD)
-            tcg_leave_dead(cpu, cpu->link & ~(unsigned)LINK_DEAD, cpu->code_generation);
+            tcg_leave_dead(cpu, cpu->link & LINK_BLOCK, cpu->code_generation);
+        else if (cpu->link & LINK_CHECK)
+            tcg_region_look(cpu, cpu->link & LINK_BLOCK, cpu->code_generation);
         else if (cpu->link && cpu->ctx->fork_young)
             tcg_fork_note(cpu, va, cpu->link);
-        if (cpu->link && !(cpu->link & LINK_DEAD))
+        if (cpu->link && !(cpu->link & (LINK_DEAD | LINK_CHECK)))
             tcg_link_jump(cpu, cpu->link, b, va, cpu->code_generation);
-        tcg_jumps_enter(cpu, va, arrival(cpu, b));
+        tcg_jumps_enter(cpu, va, b, arrival(cpu, b));
     }
     unsigned left = run_block(cpu, b, va);
     while (!left && !one && jumped_on(cpu))

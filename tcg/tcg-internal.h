@@ -54,10 +54,25 @@ typedef struct TlbSpace {
 
 /* Indirect-jump cache of a context (jumps.c): hit if va matches. Place: bits 1 to JC_BITS of va ^ va >> TCG_PAGE_BITS. */
 typedef struct JumpEntry { uint64_t va; void *host; } JumpEntry;
-enum { JC_BITS = 15, JC_SIZE = 1 << JC_BITS, JC_FILLED = 2048, JC_TABLES = 16 };
-typedef struct JumpTable { JumpEntry e[JC_SIZE]; uint16_t filled[JC_FILLED]; unsigned n_filled; } JumpTable;   /* n_filled > JC_FILLED: too many to list */
+enum { JC_BITS = 15, JC_SIZE = 1 << JC_BITS, JC_FILLED = 2048, JC_TABLES = 16, CHECK_SLOTS = 1 << 14, CHECK_FILLED = 512 };
+typedef struct JumpTable {
+    JumpEntry e[JC_SIZE];
+    uint32_t block[JC_SIZE];   /* index (TcgBlock) of what e leads to */
+    uint16_t filled[JC_FILLED];
+    unsigned n_filled;         /* > JC_FILLED: too many to list */
+    /* Regions of several pages, by their check: in this context with the first page at @base the others are where they were (base + tag) or not (its complement). */
+    uint64_t seen[CHECK_SLOTS];
+    uint16_t seen_filled[CHECK_FILLED];
+    unsigned n_seen;           /* > CHECK_FILLED: too many to list */
+} JumpTable;
+static inline unsigned tcg_check_slot(uint32_t check) { return check & (CHECK_SLOTS - 1); }
+static inline unsigned tcg_check_tag(uint32_t check) { return 1 + check / CHECK_SLOTS % (TCG_PAGE_SIZE - 1); }
 
-enum { HOT_SLOTS = 256, HOT_START = 300, HEAT_START = 3000, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
+/* Where a jump that blocks make goes, by hash: @va has it more often than not, by so much. */
+typedef struct JumpTarget { uint64_t va; int32_t trust; } JumpTarget;
+enum { TARGET_SLOTS = 1024, TARGET_TRUST = 16 };
+
+enum { HOT_SLOTS = 256, HOT_START = 300, HEAT_START = 3000, HEAT_LOOK = 16, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
 /* The guest-neutral area inside the guest's state (GuestIsa.xlat_offset), addressed by translated code. */
 typedef struct TcgEnv {
     uint32_t ctx_id;           /* context (mode, address space generation) of the running code; 0 = somebody wants the run loop */
@@ -76,13 +91,14 @@ typedef struct TcgEnv {
     uint32_t vec_live;         /* vector slots that have homes are in host registers; else (C code runs) in the state */
     uint64_t *calls;           /* of helpers, in their table's order, and slow paths behind them; NULL: not counted */
     int32_t hot[HOT_SLOTS];    /* jumps back to a place, by hash, until it is worth a region */
+    JumpTarget target[TARGET_SLOTS];
     uint64_t spill[48];
     _Alignas(64) uint8_t vspill[16][32];
     uint8_t vsave[16][32];     /* live vector temporaries over calls of C code that uses them */
 } TcgEnv;
 
-/* Bytes within a page that a translation is made of: on the list of that page. */
-typedef struct TcgPart { struct TcgPart *next; struct TcgBlock *b; uint64_t gpa; uint32_t len; uint8_t *bytes; } TcgPart;   /* bytes: what they were; NULL: not known */
+/* Bytes within a page that a translation is made of: on the list of that page. off: of the page, from the first one. */
+typedef struct TcgPart { struct TcgPart *next; struct TcgBlock *b; uint64_t gpa; int64_t off; uint32_t len; uint8_t *bytes; } TcgPart;   /* bytes: what they were; NULL: not known */
 
 typedef struct TcgBlock {
     struct TcgBlock *hash_next, *killed_next;
@@ -96,9 +112,11 @@ typedef struct TcgBlock {
     bool back;                 /* a region that went back, not to its start, without a poll */
     bool revivable;            /* of one page, whose bytes are known */
     uint8_t dead_hits;         /* arrivals after its death */
+    uint8_t absent;            /* how often a page of it was not there */
+    uint32_t check;            /* a region of several pages: what it looks for in JumpTable.seen; 0: of one */
     uint32_t index;            /* in ctx->blocks, + 1 */
     uint32_t in_links;         /* first of the links that lead here */
-    int32_t heat;              /* arrivals by indirect jumps until it is worth a region */
+    int32_t heat;              /* arrivals by indirect jumps until it is worth a region; of one that has a check: times left because of it until somebody looks */
     void *counted;             /* where those enter who count: executable view; NULL: not made yet */
     struct TcgBlock *replaced; /* the block a region took over from: its entry jumps here */
     struct TcgBlock *region;   /* that took over from this block */
@@ -118,13 +136,12 @@ typedef struct TcgBlock {
 typedef struct TcgFaultAt { uint32_t end; int32_t off; uint32_t more; } TcgFaultAt;
 
 /* A patchable direct jump. page: low half of where its page is, when it was made last. */
-/* check: not a jump, but a region's look whether the page at @off is still @gpa, which holds in context ctx_id; on another way out of there it may be renewed. */
-typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp, check, pending; uint32_t ctx_id, prev, next, page; union { TcgBlock *to; uint64_t gpa; }; } TcgLink;
+typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp, pending; uint32_t ctx_id, prev, next, page; TcgBlock *to; } TcgLink;
 /* Pending links, oldest first: when all vCPUs have passed @seq they hold again. */
 typedef struct TcgRelinking { uint32_t link, seq; } TcgRelinking;
 enum { MAX_RELINKING = 64 };
-/* env link of who comes from a killed block's stub: and the block's index. */
-enum { LINK_DEAD = 1 << 30 };
+/* env link of who comes from a killed block's stub, or left a region that does not know where its pages are: and the block's index. */
+enum { LINK_DEAD = 1 << 30, LINK_CHECK = 1 << 29, LINK_BLOCK = LINK_CHECK - 1 };
 
 /*
  * A guest page that has or had translations. Armed: writes are watched; it stays so for a while without translations, since whoever writes code
@@ -216,8 +233,10 @@ struct TcgContext {
     void *host_data;
     unsigned host_has;         /* what the back end found on this host */
     uint8_t code_copy[TCG_REGION_PAGES][TCG_PAGE_SIZE];  /* what is being translated */
-    struct { int64_t off; CodePage *page; bool met; } region_page[TCG_REGION_PAGES];   /* of that: from the first one; met: the way went there */
+    struct { int64_t off; CodePage *page; } region_page[TCG_REGION_PAGES];   /* of that: from the first one */
     unsigned n_region_pages;
+    bool region_checked;       /* the way went through IR_CROSS */
+    uint32_t checks;           /* given out */
     uint32_t region_base;      /* low half of where the unit being made has its (first) page */
     uint8_t *no_ram;           /* a page of all ones */
     JumpTable *no_jumps;
@@ -289,6 +308,7 @@ struct TcgCpu {
     int fpe_code;              /* si_code of the host's trap */
     uint64_t fault_va;         /* direct memory: what the host's fault named */
     TcgAccess fault_access;
+    TcgCpu *of;                /* the worker's: for which vCPU; else itself */
     uint32_t ctx_id, link;     /* of the state now (env's is 0 while somebody pokes); jump that left last */
     uint64_t fetch_gpa;        /* page being translated */
     TcgBlock *making;          /* while a unit is translated: a fault of its second page takes it back */
@@ -326,6 +346,8 @@ void tcg_region_make(TcgCpu *cpu, uint64_t va, uint64_t gpa, const uint8_t *host
 CodePage *tcg_code_page(TcgContext *ctx, uint64_t gpa);   /* of that page, or NULL */
 /* region.c: number of the page among those of the region that is made, -1: it is none. */
 int tcg_region_page(const TcgUnitDesc *d, int64_t off);
+/* The region with that index was left because in this context nobody had looked where its pages are. */
+void tcg_region_look(TcgCpu *cpu, unsigned index, uint64_t generation);
 /* worker.c */
 TcgWorker *tcg_worker_new(void);
 void tcg_worker_free(TcgWorker *w);
@@ -333,6 +355,7 @@ void tcg_worker_free(TcgWorker *w);
 bool tcg_worker_ask(TcgCpu *cpu, uint64_t va, uint64_t gpa);
 /* Behind this nothing is done for @cpu any more. */
 void tcg_worker_forget(TcgCpu *cpu);
+static inline unsigned tcg_target_slot(uint64_t gpa) { return (unsigned)(gpa >> 1 ^ gpa >> TCG_PAGE_BITS) & (TARGET_SLOTS - 1); }
 static inline unsigned tcg_hot_slot(uint64_t page_off, uint64_t gpa) { return (unsigned)(page_off >> 1 ^ gpa >> TCG_PAGE_BITS) & (HOT_SLOTS - 1); }
 /* The running instruction's shared look-up of the soft TLB met a device: after some times it is translated again without one. */
 void tcg_lookup_vain(TcgCpu *cpu);
@@ -370,8 +393,11 @@ JumpTable *tcg_jumps_new(void);
 void tcg_jumps_free(TcgCpu *cpu);
 void tcg_jumps_forget(TcgCpu *cpu);
 void tcg_jumps_keep(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void *opaque);
+void tcg_jumps_saw(TcgCpu *cpu, unsigned slot, uint64_t what);     /* JumpTable.seen, in the context that runs */
 void tcg_jumps_select(TcgCpu *cpu, uint32_t id);     /* context @id runs from now on; 0: nothing is found */
-void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, void *host);
+void tcg_jumps_enter(TcgCpu *cpu, uint64_t va, const TcgBlock *b, void *host);
+/* What @va leads to in context @id, if a jump went there lately and it still stands. ctx->lock held; any thread. */
+TcgBlock *tcg_jumps_find(TcgCpu *cpu, uint32_t id, uint64_t va);
 /* spaces.c */
 static inline TlbSpace *tcg_cur_space(TcgCpu *cpu) { return cpu->spaces[cpu->space]; }
 /* The entries of all regimes in one row, as filled[] counts them. */

@@ -16,7 +16,7 @@ typedef struct TcgContext TcgContext;
 typedef struct TcgCpu TcgCpu;
 
 typedef enum TcgAccess { TCG_READ, TCG_WRITE, TCG_EXEC } TcgAccess;
-enum { TCG_REGION_PAGES = 4, TCG_REGION_SPANS = 10 };
+enum { TCG_REGION_PAGES = 8, TCG_REGION_SPANS = 20 };
 enum { TCG_REGION_BYTES = 2048 };         /* of a region: instructions that begin later than 16 bytes before this are not taken in */
 enum { TCG_PAGE_BITS = 12, TCG_PAGE_SIZE = 4096, TCG_REGIMES = 4 };
 
@@ -105,11 +105,13 @@ unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to);
 
 /*
  * For front ends whose regions leave the straight line and the page. Page offsets are those of the first page throughout, beyond it or negative.
- * go: may the way go on at @to behind the instruction that ends before @next? CHECK: as IR_CROSS with *ret_page first. code: the bytes there up to the end of
+ * go: may the way go on at @to behind the instruction that ends before @next? CHECK: IR_CROSS first. code: the bytes there up to the end of
  * their page. took: the instruction is part of the region; false: it cannot be.
  */
 typedef enum TcgGo { TCG_GO_NOT, TCG_GO, TCG_GO_CHECK } TcgGo;
-TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to, unsigned *ret_page);
+TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to);
+/* Where the indirect jump at page offset @off went most of the time; false: not known, or here and there. */
+bool tcg_region_target(const TcgUnitDesc *d, int64_t off, int64_t *ret_to);
 const uint8_t *tcg_region_code(const TcgUnitDesc *d, int64_t off, unsigned *ret_avail);
 bool tcg_region_took(TcgUnitDesc *d, int64_t off, unsigned len);
 /* Instructions of the region that begins at @to, which is in a page met; 0: none does. */

@@ -66,6 +66,7 @@ static void fulfil(TcgWorker *w, const Wish *wish)
     s->state = cpu->state;
     s->mode = wish->mode;
     s->ctx_id = wish->ctx_id;
+    s->of = cpu;
     tcg_region_make(s, wish->va, wish->gpa, wish->page, wish->generation);
 }
 

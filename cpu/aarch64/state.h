@@ -78,7 +78,7 @@ enum { A64_FSC_SIZE = 0, A64_FSC_TRANSLATION = 4, A64_FSC_ACCESS_FLAG = 8, A64_F
 /* Interrupt lines of the CPU, as the machine's sysreg_read(A64_SYSREG_LINES) has them. */
 enum { A64_LINE_IRQ = 1, A64_LINE_FIQ = 2, A64_LINE_SERROR = 4 };
 
-enum { A64_TMPS = 4, A64_XLAT_SIZE = 16384, A64_BREAKPOINTS = 16, A64_KEYS = 5, A64_ROOTS = 4 };
+enum { A64_TMPS = 4, A64_XLAT_SIZE = 24576, A64_BREAKPOINTS = 16, A64_KEYS = 5, A64_ROOTS = 4 };
 /* What ID_AA64DFR0 says of them; the last ones compare CONTEXTIDR too. */
 enum { A64_DFR_BREAKPOINTS = 6, A64_DFR_WATCHPOINTS = 4, A64_DFR_CONTEXTS = 2 };
 enum { A64_STEP_DONE = 1, A64_STEP_EXCLUSIVE };

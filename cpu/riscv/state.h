@@ -54,7 +54,7 @@ enum { RISCV_RNE, RISCV_RTZ, RISCV_RDN, RISCV_RUP, RISCV_RMM, RISCV_DYN = 7 };
 /* Extensions that can be left out */
 enum { RISCV_X_ZICOND = 1, RISCV_X_ZBA = 2, RISCV_X_ZBB = 4, RISCV_X_ZBC = 8, RISCV_X_ZBS = 16, RISCV_X_SSTC = 32 };
 
-enum { RISCV_PMPS = 16, RISCV_TMPS = 4, RISCV_XLAT_SIZE = 16384 };
+enum { RISCV_PMPS = 16, RISCV_TMPS = 4, RISCV_XLAT_SIZE = 24576 };
 /* Groups of state: x and pc, f and fcsr, everything else. */
 enum { RISCV_GROUP_GPR = 1, RISCV_GROUP_FPR = 2, RISCV_GROUP_SYS = 4, RISCV_GROUP_ALL = 7 };
 

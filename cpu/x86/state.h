@@ -143,7 +143,7 @@ typedef struct X86Events {
 enum { X86_GROUP_GPR = 1, X86_GROUP_SEG = 2, X86_GROUP_SYS = 4, X86_GROUP_XSAVE = 8, X86_GROUP_MSR = 16, X86_GROUP_DEBUG = 32,
        X86_GROUP_EVENTS = 64, X86_GROUP_APIC = 128, X86_GROUP_CLOCK = 256, X86_GROUP_ALL = 511 };
 
-enum { X86_XLAT_SIZE = 16384, X86_XSAVE_EXTRA = 4096 };
+enum { X86_XLAT_SIZE = 24576, X86_XSAVE_EXTRA = 4096 };
 
 typedef struct X86State {
     /* hot: translated code addresses these with 8-bit displacements */

@@ -71,15 +71,18 @@ void x86_e_jmp_ind(X86Tr *t)
 {
     IrVal rip = ir_zext(t->u, IRT_I64, x86_otype(t, 0), x86_get(t, 0));
     check_target(t, rip);
-    x86_leave_rip(t, rip, IRJ_PLAIN);
+    if (!x86_follow_ind(t, rip, 0))
+        x86_leave_rip(t, rip, IRJ_PLAIN);
 }
 
 void x86_e_call_ind(X86Tr *t)
 {
     IrVal rip = ir_zext(t->u, IRT_I64, x86_otype(t, 0), x86_get(t, 0));
     check_target(t, rip);
-    x86_sp_put(t, x86_push_at(t, t->in.opsize, x86_sp(t), return_address(t)));
-    x86_leave_rip(t, rip, IRJ_CALL);
+    IrVal ret = return_address(t);
+    x86_sp_put(t, x86_push_at(t, t->in.opsize, x86_sp(t), ret));
+    if (!x86_follow_ind(t, rip, ret))
+        x86_leave_rip(t, rip, IRJ_CALL);
 }
 
 void x86_e_ret(X86Tr *t)
@@ -91,7 +94,7 @@ void x86_e_ret(X86Tr *t)
     if (t->in.op->opnd[0].kind == X86O_I)
         sp = ir_bin(t->u, IR_ADD, x86_type(sp_log2), sp, ir_const(t->u, x86_type(sp_log2), t->in.imm));
     x86_sp_put(t, sp);
-    if (!x86_follow_ret(t, rip))
+    if (!x86_follow_ret(t, rip) && !x86_follow_ind(t, rip, 0))
         x86_leave_rip(t, rip, IRJ_RET);
 }
 

@@ -57,17 +57,17 @@ static unsigned cold_add(X86Tr *t, unsigned kind, unsigned vector)
     return label;
 }
 
-static unsigned cold_goto(X86Tr *t, int64_t to)
+static unsigned cold_goto(X86Tr *t, unsigned kind, int64_t to)
 {
     for (unsigned i = 0; i < t->n_cold; i++)
-        if (t->cold[i].kind == X86_COLD_GOTO && t->cold[i].to == to && t->cold[i].off == t->off)
+        if (t->cold[i].kind == kind && t->cold[i].to == to && t->cold[i].off == t->off)
             return t->cold[i].label;
     unsigned label = ir_label_new(t->u);
     if (t->n_cold == X86_MAX_COLD) {
         t->u->overflow = true;
         return label;
     }
-    t->cold[t->n_cold++] = (X86Cold){ .label = (uint16_t)label, .kind = X86_COLD_GOTO, .off = t->off, .to = to };
+    t->cold[t->n_cold++] = (X86Cold){ .label = (uint16_t)label, .kind = (uint8_t)kind, .off = t->off, .to = to };
     return label;
 }
 
@@ -163,7 +163,7 @@ static bool may_follow(const X86Tr *t)
 /* Whether the region may go on at @to behind this instruction. */
 static bool can_go(X86Tr *t, int64_t to)
 {
-    t->go = tcg_region_go(t->t, t->next, to, &t->go_page);
+    t->go = tcg_region_go(t->t, t->next, to);
     return t->go != TCG_GO_NOT;
 }
 
@@ -171,7 +171,7 @@ static bool can_go(X86Tr *t, int64_t to)
 static void go(X86Tr *t, int64_t to)
 {
     if (t->go == TCG_GO_CHECK)
-        ir_cross(t->u, t->go_page, cold_goto(t, to));
+        ir_cross(t->u, cold_goto(t, X86_COLD_CROSSED, to));
     t->t->back |= to <= t->off && to != t->t->page_off;
     t->follow = to;
 }
@@ -193,10 +193,10 @@ bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
         if (!can_go(t, to))
             return false;
         if (fl)
-            ir_brcond(t->u, cc ^ 1, fl, cold_goto(t, t->next));
+            ir_brcond(t->u, cc ^ 1, fl, cold_goto(t, X86_COLD_GOTO, t->next));
         go(t, to);
     } else {
-        ir_brcond(t->u, cc, fl, cold_goto(t, to));
+        ir_brcond(t->u, cc, fl, cold_goto(t, X86_COLD_GOTO, to));
         t->follow = t->next;
     }
     return true;
@@ -223,6 +223,21 @@ bool x86_follow_ret(X86Tr *t, IrVal rip)
     ir_brcond(u, IRC_NE, ir_cmp(u, ty, ir_trunc(u, ty, rip), want), cold_add(t, X86_COLD_RET, 0));
     t->t->back |= c->next <= t->off;
     t->follow = c->next;
+    return true;
+}
+
+bool x86_follow_ind(X86Tr *t, IrVal rip, IrVal ret)
+{
+    IrUnit *u = t->u;
+    IrType ty = x86_type(t->in.opsize);
+    int64_t to;
+    if (!may_follow(t) || (ret && t->n_calls == X86_MAX_CALLS) || !tcg_region_target(t->t, t->off, &to) || !can_go(t, to))
+        return false;
+    ir_put(u, IRT_I64, X86S_TMP0, rip);
+    ir_brcond(u, IRC_NE, ir_cmp(u, ty, ir_trunc(u, ty, rip), ir_trunc(u, ty, x86_rip(t, to))), cold_add(t, X86_COLD_RET, 0));
+    go(t, to);
+    if (ret)
+        t->called[t->n_calls++] = (X86Called){ t->next, ret, t->epoch };
     return true;
 }
 
@@ -338,10 +353,10 @@ bool x86_hold_next(X86Tr *t)
     const TcgUnitDesc *d = t->t;
     unsigned max = d->max_insns ? d->max_insns : DEFAULT_INSNS, avail;
     X86Insn in;
-    if (one_insn_mode(t) || d->end_at_store || t->slow || t->next >= TCG_PAGE_SIZE || d->n_insns + 2 > max || !room_left(t))
+    if (one_insn_mode(t) || d->end_at_store || t->slow || (!d->region && t->next >= TCG_PAGE_SIZE) || d->n_insns + 2 > max || !room_left(t))
         return false;
     const uint8_t *code = code_at(t, t->next, &avail);
-    if (!code || x86_decode(code, avail, t->mode, &in) != X86D_OK || t->next + in.len > TCG_PAGE_SIZE || (d->region && !tcg_region_took(t->t, t->next, in.len)))
+    if (!code || x86_decode(code, avail, t->mode, &in) != X86D_OK || (t->next & (TCG_PAGE_SIZE - 1)) + in.len > TCG_PAGE_SIZE || (d->region && !tcg_region_took(t->t, t->next, in.len)))
         return false;
     t->hold = true;
     return true;
@@ -368,12 +383,15 @@ static void emit_undecodable(X86Tr *t, X86DecodeResult r, int64_t off)
         x86_emit_ud(t);
 }
 
+/* Page offset of what lies @pos bytes behind the first instruction, which may be before it. */
+static int64_t place(const TcgUnitDesc *d, int pos) { return (int64_t)d->page_off + pos; }
+
 /* Decode at byte @pos; false: it does not fit and is not the first. */
 static bool fetch(X86Tr *t, int pos, X86DecodeResult *ret)
 {
     TcgUnitDesc *d = t->t;
     unsigned avail;
-    int64_t off = d->page_off + pos;
+    int64_t off = place(d, pos);
     const uint8_t *code = code_at(t, off, &avail);
     if (!code && t->next == off && can_go(t, off)) {     /* straight on into the next page */
         go(t, off);
@@ -433,6 +451,12 @@ static void emit_cold(X86Tr *t)
             x86_label(t, c.label);
             ir_insn(t->u, c.off, 1);
             x86_leave_goto(t, c.to);
+            continue;
+        }
+        if (c.kind == X86_COLD_CROSSED) {
+            x86_label(t, c.label);
+            ir_insn(t->u, c.off, 1);
+            ir_goto_crossed(t->u, c.to);
             continue;
         }
         if (c.kind == X86_COLD_RET) {
@@ -497,7 +521,7 @@ void x86_translate(TcgUnitDesc *d)
     t->skips = max > 1 && !d->region;
     while (d->n_insns < max && (room_left(t) || t->hold) && (first || d->region || pos < in_page)) {
         X86DecodeResult r;
-        if (!arrive(t, d->page_off + pos) && t->end)
+        if (!arrive(t, place(d, pos)) && t->end)
             break;
         if (!fetch(t, pos, &r))
             break;
@@ -508,9 +532,9 @@ void x86_translate(TcgUnitDesc *d)
             ir_put(t->u, IRT_I8, X86S_INT_SHADOW, ir_const(t->u, IRT_I8, 0));
         t->follow = X86_NO_FOLLOW;
         if (r == X86D_OK)
-            emit_one(t, d->page_off + pos);
+            emit_one(t, place(d, pos));
         else
-            emit_undecodable(t, r, d->page_off + pos);
+            emit_undecodable(t, r, place(d, pos));
         d->len = (unsigned)MAX((int64_t)d->len, t->next - d->page_off);
         d->n_insns++;
         first = false;
@@ -518,7 +542,7 @@ void x86_translate(TcgUnitDesc *d)
             break;
     }
     if (!t->end)
-        x86_leave_goto(t, d->page_off + pos);
+        x86_leave_goto(t, place(d, pos));
     if (t->fetch_high) {
         ir_at(t->u, t->fetch_low)->imm = MIN(t->lowest - d->page_off, 0);
         ir_at(t->u, t->fetch_high)->imm = MAX(t->highest - d->page_off, (int64_t)d->len - 1);

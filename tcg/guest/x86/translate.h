@@ -27,7 +27,7 @@ typedef struct X86Cold {
     int64_t off;               /* page offset of the instruction */
     int64_t to;                /* GOTO: where */
 } X86Cold;
-enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW, X86_COLD_GOTO, X86_COLD_RET, X86_COLD_FETCH /* SLOW, and x86_check_fetch first */ };
+enum { X86_COLD_RAISE, X86_COLD_RAISE_ERR0, X86_COLD_SLOW, X86_COLD_GOTO, X86_COLD_CROSSED, X86_COLD_RET, X86_COLD_FETCH /* SLOW, and x86_check_fetch first */ };
 
 /* Regions: calls that were followed, whose return is too. ret: the address pushed, while values of @epoch live. */
 enum { X86_MAX_CALLS = 12 };
@@ -47,7 +47,6 @@ typedef struct X86Tr {
     bool end;                  /* a leaving operation was emitted */
     bool hold;                 /* the next instruction belongs into this unit: no interrupt before it */
     TcgGo go;                  /* can_go's answer */
-    unsigned go_page;
     int64_t follow;            /* region: the translation goes on at this page offset; X86_NO_FOLLOW: behind this instruction */
     IrVal fetch_low, fetch_high; /* code with segments: what is compared with CS's limit for the whole unit (x86_check_unit), 0: not done */
     int64_t lowest, highest;   /* page offsets that it jumps to */
@@ -150,6 +149,8 @@ bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl);
 bool x86_follow_call(X86Tr *t, int64_t disp, IrVal ret);
 /* In a region: behind the call that was followed last, if that is where RIP value @rip leads. The stack pointer was put. */
 bool x86_follow_ret(X86Tr *t, IrVal rip);
+/* In a region: go on where the jump to @rip went most of the time, if it does. A call has pushed @ret; 0: no call. */
+bool x86_follow_ind(X86Tr *t, IrVal rip, IrVal ret);
 /* The same in a block: a branch over a few instructions stays in the unit, which goes on behind it. */
 bool x86_skip(X86Tr *t, int64_t disp, IrCond cc, IrVal fl);
 /* Relative branch by @disp from the next instruction, with the operand size's wrapping. */

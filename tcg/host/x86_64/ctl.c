@@ -240,32 +240,36 @@ static uint8_t *emit_look(Gen *g, int32_t disp, uint32_t imm)
 
 static const uint32_t NO_CTX = 0xffffffff;     /* not yet */
 
-/* Equal if the context is @ctx_id and the page is where it was: it may be mapped twice, beside different pages. Direct memory has each page once. */
-static void emit_ctx_look(Gen *g, TcgLink *l, uint32_t ctx_id)
+/* Equal if the context is the link's and the page is where it was: it may be mapped twice, beside different pages. Direct memory has each page once. */
+static void emit_ctx_look(Gen *g, TcgLink *l)
 {
     uint8_t *other = NULL;
     if (!g->ctx->config.direct) {
-        emit_look(g, (int32_t)g->isa->pc_base_offset - STATE_BIAS, ctx_id == NO_CTX ? LINK_NO_PAGE : g->ctx->region_base);
+        emit_look(g, (int32_t)g->isa->pc_base_offset - STATE_BIAS, LINK_NO_PAGE);
         other = asm_jcc8(&g->a, IRC_NE);
     }
-    l->at = emit_look(g, ENV(g, ctx_id).disp, ctx_id);      /* LINK_PAGE behind the other immediate: no alignment in between */
+    l->at = emit_look(g, ENV(g, ctx_id).disp, NO_CTX);      /* LINK_PAGE behind the other immediate: no alignment in between */
     if (other)
         asm_patch8(&g->a, other);
 }
 
-/* A region goes on in another page: the context must be the one in which that page was met, or it is left. */
+/* The region's place in the table of the context that runs, which @jc holds. */
+static Mem seen_mem(const Gen *g, unsigned jc)
+{
+    return mem_bd(jc, (int32_t)(offsetof(JumpTable, seen) + 8 * tcg_check_slot(g->b->check)));
+}
+
+/* A region goes on in another page: in this context its pages must be known to be where they were, or it is left. */
 static void gen_cross(Gen *g, const IrInsn *i)
 {
-    TcgLink *l = new_link(g, g->ctx->region_page[i->aux].off, true);
-    if (!l) {
-        GEN_FAIL(g);
-        return;
-    }
+    if (!g->b->check)
+        g->b->check = ++g->ctx->checks;
     gen_clobber_flags(g);
-    emit_ctx_look(g, l, g->cpu->ctx_id);
-    l->check = true;
-    l->ctx_id = g->cpu->ctx_id;
-    l->gpa = g->ctx->region_page[i->aux].page->gpa;
+    unsigned base = gen_tmp(g), seen = gen_tmp(g);
+    asm_load(&g->a, base, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), true);
+    asm_load(&g->a, seen, ENV(g, jc), true);
+    asm_alu_ri(&g->a, 0, base, (int32_t)tcg_check_tag(g->b->check), 8);
+    asm_rm(&g->a, 0x39 | O_W, base, seen_mem(g, seen));
     gen_branch(g, IRC_NE, i->imm);
 }
 
@@ -284,6 +288,23 @@ static void emit_way_out(Gen *g, const Leave *r)
         asm_patch(&g->a, r->hot);
         gen_leave(&g->a, g->ctx, THUNK_HOT, (uint32_t)r->to, r->link);
     }
+}
+
+/* There: known not to be, or the run loop looks when that has happened some times (a process may not live for long). */
+static void leave_crossed(Gen *g, int64_t to)
+{
+    asm_load(&g->a, RAX, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS), true);
+    asm_load(&g->a, RCX, ENV(g, jc), true);
+    asm_alu_ri(&g->a, 0, RAX, (int32_t)tcg_check_tag(g->b->check), 8);
+    asm_rr(&g->a, 0xf7 | O_W, 2, RAX);
+    asm_rm(&g->a, 0x39 | O_W, RAX, seen_mem(g, RCX));
+    uint8_t *known = asm_jcc(&g->a, IRC_E);
+    asm_mov_imm(&g->a, RAX, (int64_t)(uintptr_t)&g->b->heat);
+    asm_alu_mi(&g->a, 5, mem_bd(RAX, 0), 1, 4);
+    uint8_t *later = asm_jcc(&g->a, IRC_NS);
+    emit_leave(g, to, LINK_CHECK | g->b->index);
+    asm_patch(&g->a, known);
+    asm_patch(&g->a, later);
 }
 
 /*
@@ -309,7 +330,7 @@ static void leave_to(Gen *g, int64_t to)
         }
     }
     if (cross) {
-        emit_ctx_look(g, l, NO_CTX);
+        emit_ctx_look(g, l);
         poll = asm_jcc(&g->a, IRC_NE);
         asm_rm(&g->a, 0x81 | O_W, 0, mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS));
         a32(&g->a, (uint32_t)(to & ~(int64_t)(TCG_PAGE_SIZE - 1)));
@@ -347,11 +368,28 @@ void gen_side_exit(Gen *g, int64_t off)
     leave_to(g, off);
 }
 
+/* Keep in mind where the jump goes: *RCX, the target is in RAX. */
+static void note_target(Gen *g)
+{
+    if (g->b->tier == 2 || g->b->one_insn || g->ctx->config.tier != TCG_TIER_AUTO)
+        return;
+    size_t slot = offsetof(TcgEnv, target) + sizeof(JumpTarget) * tcg_target_slot((g->b->gpa & ~(uint64_t)(TCG_PAGE_SIZE - 1)) + (uint64_t)g->insn_off);
+    asm_rm(&g->a, 0x3b | O_W, RAX, gen_env(g, slot + offsetof(JumpTarget, va)));
+    uint8_t *same = asm_jcc8(&g->a, IRC_E);
+    asm_lea(&g->a, RCX, gen_env(g, slot), true);
+    a8(&g->a, 0xe8);
+    a32(&g->a, 0);
+    asm_patch_to(&g->a, g->a.p, (uint8_t *)g->ctx->thunks[THUNK_TARGET] + (g->ctx->rw - g->ctx->rx));
+    asm_patch8(&g->a, same);
+    asm_rm(&g->a, 0xff, 0, gen_env(g, slot + offsetof(JumpTarget, trust)));
+}
+
 /* Indirect: probe the jump cache here, so that each site has its own host branch to predict. */
 static void gen_jmp(Gen *g, IrInsn *i)
 {
     gen_reg_into(g, i->a, RAX, 8);
     gen_count_in(g, g->isa->n_helpers + COUNT_JUMP, RCX);
+    note_target(g);
     uint8_t *miss = asm_jump_probe(&g->a, RAX, ENV(g, jc), mem_bd(RBP, (int32_t)g->isa->pc_base_offset - STATE_BIAS));
     asm_patch(&g->a, miss);
     uint8_t *j = asm_jmp(&g->a);
@@ -435,7 +473,12 @@ bool gen_ctl(Gen *g, IrInsn *i)
         return true;
     case IR_CROSS: gen_cross(g, i); return true;
     case IR_BRZ: case IR_BRNZ: gen_brz(g, i); return true;
-    case IR_GOTO: leave_to(g, i->imm); forget_values(g); return true;
+    case IR_GOTO:
+        if (i->aux)
+            leave_crossed(g, i->imm);
+        leave_to(g, i->imm);
+        forget_values(g);
+        return true;
     case IR_JMP: gen_jmp(g, i); forget_values(g); return true;
     case IR_EXIT: gen_exit(g, i); forget_values(g); return true;
     case IR_CALL: gen_call(g, i); return true;

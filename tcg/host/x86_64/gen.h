@@ -23,7 +23,7 @@ typedef enum LocKind { L_NONE, L_CONST, L_HOME, L_TEMP, L_SPILL, L_SLOT, L_XMM, 
 typedef struct Loc { uint8_t kind, reg; uint16_t n; } Loc;   /* reg: host register; n: spill place or slot */
 
 enum { THUNK_LEAVE, THUNK_HOT, THUNK_CALL, THUNK_LD, THUNK_ST, THUNK_RMW, THUNK_MISS, THUNK_PROBE, THUNK_ENTER, THUNK_NLOAD, THUNK_NLD, THUNK_NCHECK, THUNK_NST,
-       THUNK_VLOAD, THUNK_VSAVE, THUNK_FILL };
+       THUNK_VLOAD, THUNK_VSAVE, THUNK_FILL, THUNK_TARGET };
 
 /* To where @reg (not RCX, RDX) says, which becomes the page base, if the jump cache knows the way; the returned place is patched to where it does not. */
 static inline uint8_t *asm_jump_probe(Asm *a, unsigned reg, Mem jc, Mem pc_base)

@@ -175,6 +175,19 @@ static void thunk_exit(Thunks *t)
     a8(&t->a, 0xc3);
 }
 
+/* RAX: another target than the one of the JumpTarget at RCX, which the caller counts as a success. */
+static void thunk_target(Thunks *t)
+{
+    thunk_begin(t, THUNK_TARGET);
+    asm_alu_mi(&t->a, 5, mem_bd(RCX, offsetof(JumpTarget, trust)), 2, 4);
+    uint8_t *keep = asm_jcc8(&t->a, IRC_NS);
+    asm_store(&t->a, mem_bd(RCX, offsetof(JumpTarget, va)), RAX, true);
+    asm_rm(&t->a, 0xc7, 0, mem_bd(RCX, offsetof(JumpTarget, trust)));
+    a32(&t->a, 0);
+    asm_patch8(&t->a, keep);
+    a8(&t->a, 0xc3);
+}
+
 static void thunk_call(Thunks *t)
 {
     thunk_begin(t, THUNK_CALL);           /* RAX: function; RSI RDX RCX and env arg[3]: arguments */
@@ -249,6 +262,7 @@ static bool host_init(TcgContext *ctx, const GuestIsa *isa)
     thunk_enter(&t);
     thunk_exit(&t);
     thunk_call(&t);
+    thunk_target(&t);
     thunk_slow(&t, THUNK_LD, tcg_slow_ld, true);
     thunk_slow(&t, THUNK_ST, tcg_slow_st, true);
     thunk_slow(&t, THUNK_RMW, tcg_slow_rmw, true);
@@ -396,8 +410,7 @@ static void host_link(TcgContext *ctx, const TcgLink *l, const void *entry)
     store32(at, 0xffffffff);
     if (!ctx->config.direct)
         store32(at - LINK_PAGE, l->page);
-    if (!l->check)
-        store32(disp, (uint32_t)((const uint8_t *)entry - (disp - (ctx->rw - ctx->rx) + 4)));
+    store32(disp, (uint32_t)((const uint8_t *)entry - (disp - (ctx->rw - ctx->rx) + 4)));
     store32(at, l->ctx_id);
 }
 
