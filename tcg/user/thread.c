@@ -280,8 +280,10 @@ static int64_t new_vfork(UserThread *t, uint64_t flags, uint64_t stack, uint64_t
     int pid = clone(vfork_child, host_stack + VFORK_STACK, CLONE_VM | CLONE_VFORK | exit_signal, &v);
     int e = errno;
     bool was_killed = pid > 0 && !t->leaving;
-    if (was_killed)
+    if (was_killed) {
         killed_child(t);
+        t->proc->lasting = true;             /* what it was in the middle of (our heap) is left behind by the kernel's exec only */
+    }
     else if (pid > 0 && t->exec)
         user_exec_free(t);
     tcg_nest_end(t->cpu, nest, was_killed);
