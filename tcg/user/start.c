@@ -35,7 +35,8 @@ const char *user_guest_name(unsigned machine, unsigned elf_class)
 }
 
 /* ---- the program's file ---- */
-typedef struct Program { char *path; int fd; GPtrArray *argv; unsigned machine, elf_class; } Program;
+/* path: of the interpreter in the end, name: of the file that was asked for */
+typedef struct Program { char *path, *name; int fd; GPtrArray *argv; unsigned machine, elf_class; } Program;
 
 static bool set_status(int *ret, int status) { *ret = status; return false; }
 
@@ -100,6 +101,7 @@ static bool program_open(Program *g, const char *program, const char *argv0, cha
 {
     g->fd = -1;
     g->path = locate(program);
+    g->name = g_path_get_basename(g->path);
     g->argv = g_ptr_array_new_with_free_func(g_free);
     for (; *argv; argv++)
         g_ptr_array_add(g->argv, g_strdup(*argv));
@@ -280,7 +282,6 @@ static void cb_page_code(void *opaque, uint64_t va, bool armed) { user_page_code
 /* What the process is called, to itself (/proc/self) and to others; @g's arguments are the process's then. */
 static void set_names(UserProc *p, Program *g)
 {
-    g_autofree char *name = g_path_get_basename(g->path);
     g_free(p->exe);
     g_strfreev(p->argv);
     char *real = realpath(g->path, NULL);
@@ -289,7 +290,7 @@ static void set_names(UserProc *p, Program *g)
     g_ptr_array_add(g->argv, NULL);
     p->argv = (char **)g_ptr_array_free(g->argv, FALSE);
     g->argv = NULL;
-    prctl(PR_SET_NAME, name);
+    prctl(PR_SET_NAME, g->name);
 }
 
 static UserProc *proc_new(const UserOptions *o, const UserAbi *abi, Program *g, GError **err)
@@ -392,6 +393,7 @@ static void program_close(Program *g)
     if (g->argv)
         g_ptr_array_unref(g->argv);
     g_free(g->path);
+    g_free(g->name);
 }
 
 /* For the same CPU, with an interpreter that is there; who gains rights by it does not here. */
@@ -451,7 +453,7 @@ bool user_exec_here(UserThread *t, const char *path, char **argv, char **envp)
     int status;
     bool done = false;
     uint64_t mask = t->mask;
-    if (user_exec_may(t) && there_is_room(argv, envp) && program_open(&g, path, NULL, argv, &status, &err) && can_be_here(t->proc, &g) && (files = user_exec_files(g.fd))) {
+    if (user_exec_may(t) && there_is_room(argv, envp) && program_open(&g, path, *argv ? NULL : "", argv, &status, &err) && can_be_here(t->proc, &g) && (files = user_exec_files(g.fd))) {
         user_set_mask(t, ~0ull);
         if (!t->have_signal) {
             user_exec_undo(t, files);

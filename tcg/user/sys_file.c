@@ -125,6 +125,8 @@ int user_proc_open(UserThread *t, const char *path, int flags)
         fd = open(t->proc->exe, flags);
         fd = fd < 0 ? -errno : fd;
     } else {
+        if (!strcmp(name, "mem") && flags & O_ACCMODE)
+            t->proc->lasting = true;         /* may write where nobody can: no code is what its file says */
         return -1;
     }
     if (fd >= 0 && !(flags & O_CLOEXEC))

@@ -27,6 +27,7 @@ int64_t user_sys_small_io_setup(UserThread *t, const uint64_t *a)
         return -EFAULT;
     if (was)
         return -EINVAL;
+    t->proc->lasting = true;   /* only the kernel's exec ends what is under way */
     int64_t r = user_host_syscall(t, SYS_io_setup, a[0], PTR(&ctx), 0, 0, 0, 0);
     if (r)
         return r;

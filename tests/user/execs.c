@@ -326,9 +326,77 @@ static void crowd(void)
     printf("crowd: %d wrong\n", bad);
 }
 
+__attribute__((noinline, aligned(64))) static int five(void)
+{
+    __asm__ volatile("");
+    return 5;
+}
+
+__attribute__((noinline, aligned(64))) static int six(void)
+{
+    __asm__ volatile("");
+    return 6;
+}
+
+/* Code that the kernel wrote over, where the host lets it, is the file's again after exec. Its translation is of value only when the file is not new. */
+static void patched(void)
+{
+    enum { LEN = 16 };
+    char code[LEN];
+    pid_t pid = fork();
+    if (!pid) {
+        memcpy(code, (void *)six, LEN);
+        int fd = open("/proc/self/mem", O_RDWR);
+        pwrite(fd, code, LEN, (off_t)(unsigned long)five);
+        close(fd);
+        if (five() + six() < 11)
+            _exit(9);
+        execl(me, me, "five", "", NULL);
+        _exit(100);
+    }
+    printf("five: %d\n", result(pid));
+}
+
+/* No arguments at all; the name of a process is its script's. */
+static void names(void)
+{
+    char script[] = "/tmp/execs-XXXXXX", real[4096], *none[] = { NULL };
+    pid_t pid = fork();
+    if (!pid) {
+        execve(me, none, none);
+        _exit(100);
+    }
+    printf("without arguments: %d\n", result(pid));
+    int fd = mkstemp(script);
+    if (!realpath(me, real))
+        return;
+    dprintf(fd, "#!%s name\n", real);
+    fchmod(fd, 0700);
+    close(fd);
+    if (!(pid = fork())) {
+        execl(script, script, NULL);
+        _exit(100);
+    }
+    printf("script: %d\n", result(pid));
+    unlink(script);
+}
+
+static int script_name(const char *script)
+{
+    char name[32] = "";
+    prctl(PR_GET_NAME, name);
+    return strncmp(name, strrchr(script, '/') + 1, 15) ? 1 : 2;
+}
+
 int main(int argc, char **argv)
 {
     me = argv[0];
+    if (!me || !*me)
+        return 11;
+    if (argc > 2 && !strcmp(argv[1], "five"))
+        return five();
+    if (argc > 2 && !strcmp(argv[1], "name"))
+        return script_name(argv[2]);
     if (argc > 4 && !strcmp(argv[1], "look"))
         return look(argv);
     if (argc > 1 && !strcmp(argv[1], "again")) {
@@ -360,5 +428,7 @@ int main(int argc, char **argv)
         execl(me, me, "chain", text, NULL);
     printf("chain: %d\n", result(pid));
     crowd();
+    patched();
+    names();
     return 0;
 }
