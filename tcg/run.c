@@ -731,6 +731,7 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
     cpu->held = true;
     running = cpu;
     cpu->link = 0;             /* of another run: the state may have changed since */
+    see_generation(cpu);       /* the instruction behind a device access runs before the first safe point */
     __atomic_store_n(&cpu->inside, true, __ATOMIC_SEQ_CST);
     if (_setjmp(cpu->leave_jmp)) {
         cpu->committed = false;
