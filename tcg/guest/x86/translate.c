@@ -229,7 +229,7 @@ bool x86_follow_ret(X86Tr *t, IrVal rip)
 bool x86_follow_ind(X86Tr *t, IrVal rip, IrVal ret)
 {
     IrUnit *u = t->u;
-    IrType ty = x86_type(t->in.opsize);
+    IrType ty = x86_type(MAX(t->in.opsize, 2));     /* @to may lie 64 KiB from where 16 bits lead: it is of another code segment */
     int64_t to;
     if (!may_follow(t) || (ret && t->n_calls == X86_MAX_CALLS) || !tcg_region_target(t->t, t->off, &to) || !can_go(t, to))
         return false;

@@ -405,6 +405,45 @@ static void paging(int pae)
     __asm__ volatile("mov %0, %%cr0" : : "r"(cr0) : "memory");
 }
 
+/* ---- 16-bit code that two segments have at different places: the same offset is another address, 64 KiB further ---- */
+__asm__(".pushsection .text\n.code16\n"
+    "near_top: decw %cx\n jz 1f\n jmp *%bx\n 1: lretl\n"
+    "near_top_end:\n"
+    "near_one: addl $1, %eax\n jmp *%si\n"
+    "near_one_end:\n"
+    "near_two: addl $0x10000, %eax\n jmp *%si\n"
+    "near_two_end:\n"
+    ".code32\n.popsection");
+extern char near_top[], near_top_end[], near_one[], near_one_end[], near_two[], near_two_end[];
+
+static void copy(u32 to, const char *from, const char *end)
+{
+    for (volatile u8 *p = (volatile u8 *)to; from < end;)
+        *p++ = (u8)*from++;
+}
+
+static u32 near_loop(u16 sel, u16 top, u16 to, u32 n)
+{
+    struct { u32 off; u16 sel; } __attribute__((packed)) at = { top, sel };
+    u32 sum = 0;
+    __asm__ volatile("lcall *%3" : "+a"(sum), "+c"(n) : "b"((u32)to), "m"(at), "S"((u32)top) : "memory", "cc");
+    return sum;
+}
+
+static void near_targets(void)
+{
+    gdt[20] = desc(0x300000, 0xffff, 0x9b, 0);             /* a0, a8 */
+    gdt[21] = desc(0x308000, 0xffff, 0x9b, 0);
+    copy(0x308100, near_top, near_top_end);
+    copy(0x302000, near_one, near_one_end);
+    copy(0x312000, near_two, near_two_end);
+    text("near targets:");
+    field("", near_loop(0xa0, 0x8100, 0x2000, 2801));
+    for (int k = 0; k < 3; k++)
+        field("", near_loop(0xa8, 0x100, 0xa000, 60001));
+    text("\n");
+}
+
 int main(void)
 {
     out8(0x21, 0xff);                                      /* no interrupts of a real PC's timer */
@@ -423,6 +462,7 @@ int main(void)
     vm86();
     paging(0);
     paging(1);
+    near_targets();
     text("end\n");
     return 0;
 }
