@@ -366,14 +366,12 @@ void tcg_outside_begin(TcgCpu *cpu)
 {
     tcg_world_enter(cpu);
     cpu->in_code = false;
-    cpu->held = false;
     pthread_rwlock_unlock(&cpu->ctx->run_lock);
 }
 
 void tcg_outside_end(TcgCpu *cpu)
 {
     pthread_rwlock_rdlock(&cpu->ctx->run_lock);
-    cpu->held = true;
     if (cpu->code_generation != cpu->ctx->generation || __atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST)) {
         cpu->leave_why = -1;
         _longjmp(cpu->leave_jmp, 1);
@@ -715,7 +713,6 @@ static TcgLeave ran(TcgCpu *cpu, TcgLeave why)
     __atomic_store_n(&cpu->inside, false, __ATOMIC_SEQ_CST);
     if (cpu->isa->fpu_settle)
         cpu->isa->fpu_settle(cpu);
-    cpu->held = false;
     pthread_rwlock_unlock(&cpu->ctx->run_lock);
     return why;
 }
@@ -728,7 +725,6 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
     if (cpu->ctx->broken)
         return TCG_LEAVE_SHUTDOWN;
     pthread_rwlock_rdlock(&cpu->ctx->run_lock);
-    cpu->held = true;
     running = cpu;
     cpu->link = 0;             /* of another run: the state may have changed since */
     see_generation(cpu);       /* the instruction behind a device access runs before the first safe point */

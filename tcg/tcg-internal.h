@@ -291,7 +291,6 @@ struct TcgCpu {
     uint32_t n_asked;          /* written under the lock, read by the vCPU without */
     bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
     bool want_alone, alone;    /* the next instruction runs while every other vCPU is at a safe point; it does */
-    bool held;                 /* run_lock, for reading */
     bool inside;               /* tcg_cpu_run: not at a safe point */
     uint32_t seen_arm;         /* arm_seq at the last safe point */
     struct { uint64_t gpa; uint32_t gen; } code_only[16];   /* watched pages that nobody but translated code wants */

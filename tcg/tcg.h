@@ -224,10 +224,6 @@ bool tcg_host_signal(int sig, const void *siginfo, void *ucontext);
  * somebody kicked, end leaves for the run loop (does not return); the state must be whole. */
 void tcg_outside_begin(TcgCpu *cpu);
 void tcg_outside_end(TcgCpu *cpu);
-/* Another run of @cpu inside a callback (a vforked child on the parent's vCPU): what begin returns is handed to end and freed. Guest registers are the caller's.
- * @was_killed: it ended where it stood, perhaps with locks. */
-void *tcg_nest_begin(TcgCpu *cpu);
-void tcg_nest_end(TcgCpu *cpu, const void *saved, bool was_killed);
 /* Around fork: before with all other threads held off the translator, after in both; in the child @cpu is the only one left. */
 void tcg_fork_begin(TcgContext *ctx, TcgCpu *cpu);
 void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child);

@@ -12,6 +12,8 @@
 static bool nothing_robust(UserThread *t)
 {
     uint64_t head = 0, len = 0, words[3];
+    if (t->proc->vfork)        /* the list is that */
+        return true;
     if (syscall(SYS_get_robust_list, 0, &head, &len) || !head)
         return true;
     return len == sizeof(words) && user_get(t, words, head, sizeof(words)) && words[0] == head && !words[2];
@@ -20,7 +22,7 @@ static bool nothing_robust(UserThread *t)
 bool user_exec_may(UserThread *t)
 {
     const UserProc *p = t->proc;
-    bool alone = p->threads->len == 1 && getpid() == t->tid && !t->in_vfork;
+    bool alone = p->threads->len == 1 && getpid() == t->tid;
     return alone && !p->lasting && !p->options.log && !getauxval(AT_SECURE) && !t->have_signal && user_map_vdso_stands(t->proc) && nothing_robust(t);
 }
 
@@ -63,6 +65,7 @@ void user_exec_undo(UserThread *t, const GArray *files)
     munmap(g2h(p->stack_guard), USER_PAGE);
     for (guint n = 0; n < files->len; n++)       /* who sees them closed finds memory detached and mutexes released */
         close(g_array_index(files, int, n));
+    user_vfork_over(p);
     p->n_auxv = 0;
     if (t->proc->abi->isa->fpu_settle)
         t->proc->abi->isa->fpu_settle(t->cpu);

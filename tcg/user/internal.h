@@ -14,6 +14,7 @@ typedef struct UserThread UserThread;
 typedef struct UserAbi UserAbi;
 typedef struct UserRseq UserRseq;
 typedef struct UserCpus UserCpus;
+typedef struct UserVfork UserVfork;
 
 /* ---- memory map: what the guest has mapped, ascending, not overlapping ---- */
 /* stable: what is executed there are the bytes of the file as it was of that size and changed last then; nobody could write there. */
@@ -39,6 +40,8 @@ struct UserProc {
     uint64_t limit;            /* end of the guest's addresses */
     uint64_t top_gap;          /* left free below it for randomness */
     bool lasting;              /* did something that only the kernel's exec undoes */
+    UserVfork *vfork;          /* vfork.c: this process's parent waits; NULL: no */
+    uint64_t map_changes;      /* how often the table changed. map_lock */
     bool choose;               /* addresses are ours to choose: the host's kernel would take higher ones */
     uint64_t brk_start, brk, brk_mapped;
     uint64_t stack_top, stack_guard, vdso, trampoline;
@@ -70,10 +73,6 @@ struct UserThread {
     uint64_t clear_tid;        /* guest address, 0 = none */
     pthread_t pthread;
     sigjmp_buf *guard;         /* a copy from or to the guest is under way */
-    bool in_vfork;             /* runs on a borrowed thread of the parent */
-    bool leaving;              /* ends or executes another program, by a call to the host */
-    struct UserExec *exec;     /* what that program is called with: of a vforked child it stays behind in the parent's memory */
-    bool at_map_lock;          /* takes, has or gives back UserProc.map_lock */
     bool keep_registers;       /* the call set them all (sigreturn) */
     uint64_t syscall_nr;       /* as the guest called it, for restarts */
     uint64_t syscall_arg0;
@@ -138,7 +137,6 @@ bool user_vdso(UserProc *p, const UserVdso *v, GError **err);
 
 /* ---- map.c ---- */
 void user_map_init(UserProc *p);
-void user_map_abandoned(UserThread *t);             /* gives the lock back that a vforked child, which was killed, held */
 const UserRegion *user_region_locked(const UserProc *p, uint64_t addr);
 int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);
 int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len);
@@ -198,6 +196,18 @@ GArray *user_exec_files(int but);
 /* What exec undoes of @t's and its process's: files, signals, the memory. All signals are blocked. */
 void user_exec_undo(UserThread *t, const GArray *files);
 
+/* ---- vfork.c ---- */
+/* For a child of @t that is about to be made, shared with it; NULL: no memory. */
+UserVfork *user_vfork_new(UserThread *t);
+/* In the child, whose only thread is @t. */
+void user_vfork_born(UserThread *t, UserVfork *v);
+/* The process has memory of its own now: the parent, if one waits, goes on. */
+void user_vfork_over(UserProc *p);
+/* The process is about to exit, by @t. */
+void user_vfork_exit(UserThread *t);
+/* In the parent: until child @pid is of no concern any more; negative: there is none. Frees @v. */
+void user_vfork_wait(UserThread *t, UserVfork *v, pid_t pid);
+
 /* ---- thread.c ---- */
 UserThread *user_self(void);
 void user_thread_bind(UserThread *t);
@@ -206,7 +216,6 @@ void user_thread_free(UserThread *t);
 void user_thread_loop(UserThread *t) __attribute__((noreturn));
 int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls, int exit_signal);
 int64_t user_thread_exit(UserThread *t, int status);
-void user_exec_free(UserThread *t);                 /* sys_process.c: what a vforked child, which executes another program now, allocated for that */
 int64_t user_exit_group(UserThread *t, int status);
 
 /* sys_small.c: the futexes that the thread holds are those of a dead one now. */
@@ -263,7 +272,6 @@ typedef int64_t UserSysFn(UserThread *t, const uint64_t a[6]);
 /* A structure that grew over time, @size bytes of it at @from (openat2(2), clone3(2)): what is missing is 0, what is unknown must be. 0 or -errno. */
 int64_t user_get_extensible(UserThread *t, void *to, size_t len, uint64_t from, uint64_t size, size_t least);
 /* Nobody returned from the functions on it: for a sanitizer it is as new. */
-void user_left_stack(void *at, size_t len);
 /* Copies that end with false instead of a signal. */
 bool user_get(UserThread *t, void *to, uint64_t from, size_t len);
 bool user_put(UserThread *t, uint64_t to, const void *from, size_t len);

@@ -77,8 +77,7 @@ static int64_t set_own(UserThread *t, unsigned res, struct rlimit *have, const s
         struct rlimit host = { MAX(want->rlim_cur, STACK_LEAST), MAX(want->rlim_max, STACK_LEAST) };
         setrlimit(res, &host);
     }
-    if (!t->in_vfork)          /* there it would be the parent's */
-        *have = *want;
+    *have = *want;
     return 0;
 }
 

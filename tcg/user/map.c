@@ -34,53 +34,9 @@ static uint64_t foreign_from(uint64_t limit)
 }
 
 /* ---- the lock of the table ---- */
-/* Who is about to hold it, holds it or has just held it is noted: a vforked child runs in our memory and may be killed at any place; then its
- * parent gives the lock back (user_map_abandoned). Threads that are none of the guest's have no note. */
-static void note_lock(bool on)
-{
-    UserThread *t = user_self();
-    if (t)
-        __atomic_store_n(&t->at_map_lock, on, __ATOMIC_RELEASE);
-}
-
-static void lock_read(UserProc *p)
-{
-    note_lock(true);
-    pthread_rwlock_rdlock(&p->map_lock);
-}
-
-static void lock_write(UserProc *p)
-{
-    note_lock(true);
-    pthread_rwlock_wrlock(&p->map_lock);
-}
-
-static void unlock(UserProc *p)
-{
-    pthread_rwlock_unlock(&p->map_lock);
-    note_lock(false);
-}
-
-void user_map_abandoned(UserThread *t)
-{
-    enum { TRIES = 200 };      /* of a millisecond: no other thread keeps it all that time */
-    UserProc *p = t->proc;
-    bool free = !t->at_map_lock;
-    if (p->threads->len == 1) {            /* nobody else has it */
-        pthread_rwlock_init(&p->map_lock, NULL);
-        free = true;
-    }
-    for (int n = 0; !free && n < TRIES; n++) {
-        free = !pthread_rwlock_trywrlock(&p->map_lock);
-        if (free)
-            pthread_rwlock_unlock(&p->map_lock);
-        else
-            g_usleep(1000);
-    }
-    if (!free)
-        pthread_rwlock_unlock(&p->map_lock);
-    t->at_map_lock = false;
-}
+static void lock_read(UserProc *p) { pthread_rwlock_rdlock(&p->map_lock); }
+static void lock_write(UserProc *p) { pthread_rwlock_wrlock(&p->map_lock); }
+static void unlock(UserProc *p) { pthread_rwlock_unlock(&p->map_lock); }
 
 void user_map_init(UserProc *p)
 {
@@ -174,6 +130,7 @@ static void split(UserProc *p, uint64_t addr)
 static bool cut(UserProc *p, uint64_t start, uint64_t end)
 {
     bool exec = false;
+    p->map_changes++;
     split(p, start);
     split(p, end);
     guint n = find(p, start), m = n;
@@ -449,6 +406,7 @@ int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
             e = errno;
         else {
             exec |= r->prot & PROT_EXEC;
+            p->map_changes++;
             r->prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
             r->stable &= !(prot & PROT_WRITE);
             if (prot & PROT_EXEC)

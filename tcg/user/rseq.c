@@ -353,7 +353,7 @@ int64_t user_sys_rseq(UserThread *t, const uint64_t *a)
         return -EINVAL;
     if (t->rseq)
         return at != t->rseq->area || len != RSEQ_BYTES ? -EINVAL : sig != t->rseq->sig ? -EPERM : -EBUSY;
-    if (!at || at & (RSEQ_BYTES - 1) || len != RSEQ_BYTES || t->in_vfork)
+    if (!at || at & (RSEQ_BYTES - 1) || len != RSEQ_BYTES)
         return -EINVAL;
     if (at > t->proc->limit - RSEQ_BYTES)
         return -EFAULT;
@@ -397,7 +397,7 @@ static void allowed_changed(UserProc *p, int tid)
 int64_t user_sys_sched_setaffinity(UserThread *t, const uint64_t *a)
 {
     int64_t r = user_host_syscall(t, SYS_sched_setaffinity, a[0], a[1], a[2], 0, 0, 0);
-    if (!r && t->proc->cpus && !t->in_vfork)
+    if (!r && t->proc->cpus)
         allowed_changed(t->proc, a[0] ? (int)a[0] : t->tid);
     return r;
 }

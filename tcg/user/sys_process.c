@@ -44,6 +44,13 @@ int64_t user_sys_set_tid_address(UserThread *t, const uint64_t *a)
     return syscall(SYS_gettid);
 }
 
+int64_t user_sys_set_robust_list(UserThread *t, const uint64_t *a)
+{
+    if (t->proc->vfork && a[1] == 3 * sizeof(uint64_t) && getpid() == t->tid)
+        return 0;              /* its parent waits by the one that the kernel has */
+    return user_host_syscall(t, SYS_set_robust_list, a[0], a[1], 0, 0, 0, 0);
+}
+
 /* ---- exec: this program again, with the guest's program as its argument ---- */
 static int64_t get_list(UserThread *t, uint64_t at, GPtrArray *list)
 {
@@ -100,19 +107,7 @@ static int64_t check_program(const char *path)
     return r;
 }
 
-typedef struct UserExec { GPtrArray *args, *env, *all; char *path, *limits; } UserExec;
-
-void user_exec_free(UserThread *t)
-{
-    g_ptr_array_unref(t->exec->args);
-    g_ptr_array_unref(t->exec->env);
-    g_ptr_array_unref(t->exec->all);
-    g_free(t->exec->path);
-    g_free(t->exec->limits);
-}
-
-/* @own: @path, where it goes with the call. */
-static int64_t exec_self(UserThread *t, const char *path, char *own, GPtrArray *args, GPtrArray *env)
+static int64_t exec_self(UserThread *t, const char *path, GPtrArray *args, GPtrArray *env)
 {
     const UserOptions *o = &t->proc->options;
     g_autoptr(GPtrArray) all = g_ptr_array_new();
@@ -136,16 +131,11 @@ static int64_t exec_self(UserThread *t, const char *path, char *own, GPtrArray *
     for (guint n = 1; n < args->len; n++)
         g_ptr_array_add(all, args->pdata[n]);
     g_ptr_array_add(all, NULL);
-    UserExec exec = { args, env, all, own, limits };
-    t->exec = &exec;
-    t->leaving = true;
     r = user_host_syscall(t, SYS_execve, PTR("/proc/self/exe"), PTR(all->pdata), PTR(env->pdata), 0, 0, 0);
     if (r == -ENOENT) {        /* in a chroot without /proc: started there by binfmt_misc, which does it again */
         g_ptr_array_add(args, NULL);
         r = user_host_syscall(t, SYS_execve, PTR(path), PTR(args->pdata), PTR(env->pdata), 0, 0, 0);
     }
-    t->leaving = false;
-    t->exec = NULL;
     return r;
 }
 
@@ -160,7 +150,7 @@ static int64_t exec_any(UserThread *t, char *own, uint64_t argv, uint64_t envp)
     r = r ? r : get_list(t, envp, env);
     if (!r && too_much(path, args, env))
         r = -E2BIG;
-    return r ? r : exec_self(t, path, own, args, env);
+    return r ? r : exec_self(t, path, args, env);
 }
 
 /* What is wrong with a name that could not be read. */

@@ -51,10 +51,7 @@ int64_t user_host_syscall(UserThread *t, long nr, uint64_t a, uint64_t b, uint64
 #if WITH_ASAN
 /* The sanitizer would look at its shadow of the guest's memory, which says nothing and may be where the guest points to. */
 static inline void copy_bytes(void *to, const void *from, size_t len) { __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(len) : : "memory"); }
-void __asan_unpoison_memory_region(const volatile void *at, size_t len);
-void user_left_stack(void *at, size_t len) { __asan_unpoison_memory_region(at, len); }
 #else
-void user_left_stack(void *at, size_t len) { (void)at, (void)len; }
 static inline void copy_bytes(void *to, const void *from, size_t len) { memcpy(to, from, len); }
 #endif
 

@@ -1,4 +1,4 @@
-/* Guest threads are host threads; fork, vfork and exec are the host's. */
+/* Guest threads are host threads, processes the host's. */
 #include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -10,7 +10,7 @@
 
 #include "tcg/user/internal.h"
 
-enum { HOST_STACK = 1 << 20, VFORK_STACK = 256 << 10 };
+enum { HOST_STACK = 1 << 20 };
 
 /* The thread that runs here: a signal handler has nothing else to go by. */
 static __thread UserThread *self;
@@ -55,16 +55,15 @@ void user_thread_free(UserThread *t)
 static void end_process(int status) __attribute__((noreturn));
 static void end_process(int status)
 {
-    if (self)
-        self->leaving = true;
     for (;;)
         syscall(SYS_exit_group, status);
 }
 
 int64_t user_exit_group(UserThread *t, int status)
 {
-    if (t->robust && !t->in_vfork)
+    if (t->robust)
         user_robust_exit(t);
+    user_vfork_exit(t);
     end_process(status);
 }
 
@@ -72,7 +71,7 @@ int64_t user_thread_exit(UserThread *t, int status)
 {
     UserProc *p = t->proc;
     pthread_mutex_lock(&p->thread_lock);
-    bool last = p->threads->len == 1 || t->in_vfork;
+    bool last = p->threads->len == 1;
     pthread_mutex_unlock(&p->thread_lock);
     if (last)
         user_exit_group(t, status);
@@ -188,11 +187,8 @@ static void after_fork(UserThread *t, bool keep_rseq)
     g_ptr_array_set_size(p->threads, 0);
     g_ptr_array_add(p->threads, t);
     t->tid = (int)syscall(SYS_gettid);
-    if (t->in_vfork) {         /* forked by a vforked child: a process as any other, whose actions are those */
-        memcpy(p->action, t->action, sizeof(p->action));
-        t->action = p->action;
-        t->in_vfork = false;
-    }
+    t->robust = 0;
+    p->vfork = NULL;           /* of the parent's */
     user_rseq_forked(t, keep_rseq);
 }
 
@@ -200,6 +196,9 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
 {
     UserProc *p = t->proc;
     uint64_t mask = t->mask;
+    UserVfork *v = flags & CLONE_VFORK ? user_vfork_new(t) : NULL;
+    if (flags & CLONE_VFORK && !v)
+        return -ENOMEM;
     user_set_mask(t, ~0ull);
     pthread_rwlock_rdlock(&p->map_lock);
     pthread_mutex_lock(&p->signal_lock);
@@ -210,6 +209,8 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
     tcg_fork_end(p->tcg, t->cpu, pid == 0);
     if (pid == 0) {
         after_fork(t, !(flags & CLONE_VM));
+        if (v)
+            user_vfork_born(t, v);
     } else {
         pthread_mutex_unlock(&p->thread_lock);
         pthread_mutex_unlock(&p->signal_lock);
@@ -221,77 +222,12 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
             user_put(t, child_tid, &t->tid, sizeof(t->tid));
         p->abi->clone(t, t, stack, flags & CLONE_SETTLS, tls);
     } else if (pid > 0 && flags & CLONE_PARENT_SETTID) {
-        int v = pid;
-        user_put(t, parent_tid, &v, sizeof(v));
+        int number = pid;
+        user_put(t, parent_tid, &number, sizeof(number));
     }
+    if (v && pid)
+        user_vfork_wait(t, v, pid);
     user_set_mask(t, mask);
-    return pid < 0 ? -e : pid;
-}
-
-/* vfork: the child runs on this thread's translator and in our memory while we wait; it leaves by exec or exit. */
-typedef struct Vfork { UserThread *t; uint64_t stack, tls, mask; bool set_tls; } Vfork;
-
-static int vfork_child(void *opaque)
-{
-    Vfork *v = opaque;
-    UserThread *t = v->t;
-    UserSigaction action[USER_SIGNALS + 1];
-    memcpy(action, t->action, sizeof(action));
-    t->action = action;        /* the parent's other threads keep theirs */
-    t->in_vfork = true;
-    t->rseq = NULL;            /* the parent's, who gets it back */
-    t->proc->abi->clone(t, t, v->stack, v->set_tls, v->tls);
-    t->proc->abi->set_result(t, 0);
-    user_set_mask(t, v->mask);
-    user_thread_loop(t);
-}
-
-/* The child was killed, perhaps with this lock, which other threads keep for a moment only. */
-static void give_back(UserProc *p, pthread_mutex_t *lock)
-{
-    enum { TRIES = 200 };      /* of a millisecond */
-    if (p->threads->len == 1) {
-        pthread_mutex_init(lock, NULL);
-        return;
-    }
-    for (int n = 0; pthread_mutex_trylock(lock) && n < TRIES; n++)
-        g_usleep(1000);
-    pthread_mutex_unlock(lock);
-}
-
-static void killed_child(UserThread *t)
-{
-    user_map_abandoned(t);
-    give_back(t->proc, &t->proc->signal_lock);
-    give_back(t->proc, &t->proc->thread_lock);
-}
-
-static int64_t new_vfork(UserThread *t, uint64_t flags, uint64_t stack, uint64_t tls, int exit_signal)
-{
-    const UserAbi *abi = t->proc->abi;
-    g_autofree void *saved = g_memdup2(t->state, abi->isa->xlat_offset);
-    UserThread was = *t;
-    uint8_t *host_stack = mmap(NULL, VFORK_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (host_stack == MAP_FAILED)
-        return -errno;
-    user_set_mask(t, ~0ull);
-    Vfork v = { .t = t, .stack = stack, .tls = tls, .set_tls = flags & CLONE_SETTLS, .mask = was.mask };
-    g_autofree void *nest = tcg_nest_begin(t->cpu);
-    int pid = clone(vfork_child, host_stack + VFORK_STACK, CLONE_VM | CLONE_VFORK | exit_signal, &v);
-    int e = errno;
-    bool was_killed = pid > 0 && !t->leaving;
-    if (was_killed) {
-        killed_child(t);
-        t->proc->lasting = true;             /* what it was in the middle of (our heap) is left behind by the kernel's exec only */
-    }
-    else if (pid > 0 && t->exec)
-        user_exec_free(t);
-    tcg_nest_end(t->cpu, nest, was_killed);
-    user_left_stack(host_stack, VFORK_STACK);
-    munmap(host_stack, VFORK_STACK);
-    memcpy(t->state, saved, abi->isa->xlat_offset);
-    *t = was;
-    user_set_mask(t, was.mask);
     return pid < 0 ? -e : pid;
 }
 
@@ -302,10 +238,8 @@ int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t paren
     if (exit_signal < 0 || exit_signal > USER_SIGNALS)
         return -EINVAL;
     if (flags & CLONE_THREAD)
-        return (flags & thread) == thread && !t->in_vfork ? new_thread(t, flags, stack, parent_tid, child_tid, tls) : -EINVAL;
+        return (flags & thread) == thread ? new_thread(t, flags, stack, parent_tid, child_tid, tls) : -EINVAL;
     if (flags & (CLONE_PIDFD | CLONE_PTRACE | CLONE_PARENT | spaces))
         return -EINVAL;
-    if ((flags & (CLONE_VM | CLONE_VFORK)) == (CLONE_VM | CLONE_VFORK) && !t->in_vfork)
-        return new_vfork(t, flags, stack, tls, exit_signal);
     return new_process(t, flags, stack, parent_tid, child_tid, tls);
 }

@@ -1,13 +1,18 @@
 /*
- * vforked children that are killed at any moment, or die of themselves, many times over: their parent, whose memory they share, must go on as if nothing had
- * been. Each kind runs for a while; how often is not printed.
+ * vforked children. What they write before they exit is the parent's, what they allocate too. Those that are killed at any moment, or die of themselves, many
+ * times over: their parent, whose memory they share natively, must go on as if nothing had been. Each kind runs for a while; how often is not printed.
  */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -106,6 +111,95 @@ static void all(const char *who)
     }
 }
 
+/* ---- children that write and exit ---- */
+enum { MANY = 300000 };
+static volatile int error_of_child;
+static char many[MANY];
+extern char **environ;
+
+static int ended(pid_t pid)
+{
+    int status = 0;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void failing(const char *who)
+{
+    char *args[] = { "none", NULL };
+    volatile int local = 0;
+    pid_t pid = vfork();
+    if (!pid) {
+        execve("/nonexistent/program", args, environ);
+        error_of_child = errno;
+        local = errno + 1;
+        _exit(127);
+    }
+    int status = ended(pid);
+    printf("%s, exec of nothing: %d, %s, %d\n", who, status, strcmp(who, "alone") ? "-" : strerror(error_of_child), local);
+    error_of_child = 0;
+    int e = posix_spawn(&pid, "/nonexistent/program", NULL, NULL, args, environ);
+    printf("%s, spawn of nothing: %s\n", who, strerror(e));
+    e = posix_spawn(&pid, "/bin/true", NULL, NULL, args, environ);
+    printf("%s, spawn: %s, %d\n", who, strerror(e), ended(pid));
+}
+
+static void writes(void)
+{
+    volatile int n = 0;
+    char *volatile heap = malloc(MANY);
+    pid_t pid = vfork();
+    if (!pid) {
+        memset(many, 3, MANY);
+        memset(heap, 4, MANY);
+        n = 5;
+        _exit(6);
+    }
+    int status = ended(pid);
+    printf("writes: %d, %d %d %d %d %d\n", status, many[0], many[MANY - 1], heap[0], heap[MANY - 1], n);
+    free(heap);
+}
+
+static void nested(void)
+{
+    volatile int inner = 0, outer = 0;
+    pid_t pid = vfork();
+    if (!pid) {
+        pid_t child = vfork();
+        if (!child) {
+            inner = 7;
+            _exit(8);
+        }
+        outer = ended(child);
+        _exit(9);
+    }
+    int status = ended(pid);
+    printf("a child's child: %d, %d %d\n", status, inner, outer);
+}
+
+static void closes(void)
+{
+    volatile int n = 0;
+    struct timespec ts = { 0, 100000000 };
+    pid_t pid = vfork();
+    if (!pid) {
+        for (int fd = 0; fd < 1024; fd++)
+            close(fd);
+        syscall(SYS_set_robust_list, &ts, 24);
+        nanosleep(&ts, NULL);
+        n = 3;
+        _exit(4);
+    }
+    int status = ended(pid);
+    printf("a child without files: %d, %d\n", status, n);
+}
+
+static void *spins(void *stop)
+{
+    while (!__atomic_load_n((int *)stop, __ATOMIC_ACQUIRE))
+        free(malloc(1000));
+    return NULL;
+}
+
 static void killer(void)
 {
     Order o;
@@ -119,7 +213,18 @@ static void killer(void)
 
 int main(void)
 {
+    pthread_t other;
+    int stop = 0;
     setvbuf(stdout, NULL, _IONBF, 0);
+    failing("alone");
+    writes();
+    nested();
+    closes();
+    if (!pthread_create(&other, NULL, spins, &stop)) {
+        failing("with a thread");
+        __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+        pthread_join(other, NULL);
+    }
     (void)!pipe(orders);
     pid_t pid = fork();
     if (!pid) {

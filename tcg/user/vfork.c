@@ -1,0 +1,122 @@
+/*
+ * vfork: the child is a process of its own with a copy of our memory, so that whatever happens to it, in the middle of whatever, harms nobody, and it executes
+ * a program as any other does. Its parent waits until it has executed one or is gone, which the kernel tells by a robust futex in shared memory
+ * (Documentation/locking/robust-futexes), and then takes over the pages that the child wrote, when it ended by exit(2): what natively is written at once, and
+ * what posix_spawn(3) and others tell their parent by. A child that changed its mappings keeps its pages to itself: the parent's would not fit them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tcg/user/internal.h"
+
+enum { MOST_PAGES = 1024, UNBORN = 1, CHUNK = 256, LOOK_NS = 50000000 };
+
+/* Shared by the two. word: the child's thread while it has not executed another program. */
+struct UserVfork {
+    struct robust_list_head head;
+    struct robust_list node;
+    uint32_t word, n_pages;
+    uint64_t map_changes, sp;
+    bool alone;                /* the parent has no other threads, who write too */
+    uint64_t at[MOST_PAGES];
+    uint8_t page[MOST_PAGES][USER_PAGE];
+};
+
+UserVfork *user_vfork_new(UserThread *t)
+{
+    UserVfork *v = mmap(NULL, sizeof(UserVfork), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (v == MAP_FAILED)
+        return NULL;
+    v->word = UNBORN;
+    v->map_changes = t->proc->map_changes;
+    v->sp = t->proc->abi->sp(t);
+    v->alone = t->proc->threads->len == 1;
+    return v;
+}
+
+void user_vfork_born(UserThread *t, UserVfork *v)
+{
+    t->proc->vfork = v;
+    v->head.list.next = &v->node;
+    v->node.next = &v->head.list;
+    v->head.futex_offset = (long)offsetof(UserVfork, word) - (long)offsetof(UserVfork, node);
+    __atomic_store_n(&v->word, (uint32_t)t->tid | FUTEX_WAITERS, __ATOMIC_SEQ_CST);
+    syscall(SYS_set_robust_list, &v->head, sizeof(v->head));
+}
+
+void user_vfork_over(UserProc *p)
+{
+    UserVfork *v = p->vfork;
+    if (!v)
+        return;
+    p->vfork = NULL;
+    syscall(SYS_set_robust_list, NULL, sizeof(v->head));
+    __atomic_store_n(&v->word, 0, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &v->word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    munmap(v, sizeof(*v));
+}
+
+/* Pages of @r that are this process's alone, which it has written since it was forked (Documentation/admin-guide/mm/pagemap). */
+static bool take_pages(UserThread *t, UserVfork *v, int pagemap, const UserRegion *r)
+{
+    const uint64_t present = 1ull << 63, swapped = 1ull << 62, exclusive = 1ull << 56;
+    uint64_t e[CHUNK];
+    for (uint64_t at = r->start; at < r->end; at += CHUNK * USER_PAGE) {
+        size_t n = MIN((r->end - at) / USER_PAGE, (uint64_t)CHUNK);
+        if (pread(pagemap, e, n * sizeof(e[0]), (off_t)((uint64_t)(uintptr_t)g2h(at) / USER_PAGE * sizeof(e[0]))) != (ssize_t)(n * sizeof(e[0])))
+            return false;
+        for (size_t k = 0; k < n; k++) {
+            if (!(e[k] & swapped) && !(e[k] & present && e[k] & exclusive))
+                continue;
+            if (v->n_pages == MOST_PAGES)
+                return false;
+            v->at[v->n_pages] = at + k * USER_PAGE;
+            if (!user_get(t, v->page[v->n_pages++], at + k * USER_PAGE, USER_PAGE))
+                return false;
+        }
+    }
+    return true;
+}
+
+void user_vfork_exit(UserThread *t)
+{
+    UserProc *p = t->proc;
+    UserVfork *v = p->vfork;
+    int pagemap = v && v->map_changes == p->map_changes ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
+    if (pagemap < 0)
+        return;
+    bool all = !pthread_rwlock_tryrdlock(&p->map_lock);
+    for (guint n = 0; n < p->map->len && all; n++) {
+        const UserRegion *r = &g_array_index(p->map, UserRegion, n);
+        if (r->prot & PROT_WRITE && !r->shared && (v->alone || (r->start <= v->sp && v->sp < r->end)))
+            all = take_pages(t, v, pagemap, r);
+    }
+    if (!all)
+        v->n_pages = 0;
+    close(pagemap);
+}
+
+static bool gone(pid_t pid)
+{
+    siginfo_t si = { 0 };
+    return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) || si.si_pid == pid;
+}
+
+void user_vfork_wait(UserThread *t, UserVfork *v, pid_t pid)
+{
+    const struct timespec look = { .tv_nsec = LOOK_NS };      /* for who dies before the kernel knows the list */
+    uint32_t w = UNBORN;
+    while (pid > 0 && (w = __atomic_load_n(&v->word, __ATOMIC_SEQ_CST)) && !(w & FUTEX_OWNER_DIED))
+        if (syscall(SYS_futex, &v->word, FUTEX_WAIT, w, &look, NULL, 0) && errno == ETIMEDOUT && gone(pid))
+            break;
+    for (uint32_t n = 0; pid > 0 && w && n < MIN(v->n_pages, (uint32_t)MOST_PAGES); n++) {
+        user_will_write(t, v->at[n], USER_PAGE);
+        user_put(t, v->at[n], v->page[n], USER_PAGE);
+    }
+    munmap(v, sizeof(*v));
+}
