@@ -162,7 +162,7 @@ void tcg_region_look(TcgCpu *cpu, unsigned index, uint64_t generation)
         there = tcg_fetch_peek(cpu, base + (uint64_t)page[n].off, &gpa);
         same = there && gpa == page[n].gpa;
     }
-    if (there || ++b->absent >= PATIENCE)
+    if (there || __atomic_add_fetch(&b->absent, 1, __ATOMIC_RELAXED) >= PATIENCE)
         tcg_jumps_saw(cpu, tcg_check_slot(b->check), same ? known : ~known);
 }
 
