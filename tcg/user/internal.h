@@ -197,8 +197,8 @@ GArray *user_exec_files(int but);
 void user_exec_undo(UserThread *t, const GArray *files);
 
 /* ---- vfork.c ---- */
-/* For a child of @t that is about to be made, shared with it; NULL: no memory. */
-UserVfork *user_vfork_new(UserThread *t);
+/* For a child of @t that is about to be made; @shares: what it writes is @t's too. NULL: no memory. */
+UserVfork *user_vfork_new(UserThread *t, bool shares);
 /* In the child, whose only thread is @t. */
 void user_vfork_born(UserThread *t, UserVfork *v);
 /* The process has memory of its own now: the parent, if one waits, goes on. */

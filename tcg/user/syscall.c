@@ -164,7 +164,7 @@ static const bool lasting[USYS_COUNT] = {
     [USYS_setuid] = true, [USYS_setgid] = true, [USYS_setreuid] = true, [USYS_setregid] = true, [USYS_setresuid] = true, [USYS_setresgid] = true,
     [USYS_setfsuid] = true, [USYS_setfsgid] = true, [USYS_capset] = true, [USYS_personality] = true, [USYS_unshare] = true, [USYS_setns] = true,
     [USYS_timer_create] = true, [USYS_mq_notify] = true, [USYS_mlockall] = true, [USYS_io_setup] = true, [USYS_keyctl] = true, [USYS_add_key] = true,
-    [USYS_request_key] = true, [USYS_pkey_alloc] = true, [USYS_landlock_restrict_self] = true,
+    [USYS_request_key] = true, [USYS_landlock_restrict_self] = true,
 };
 
 static int64_t pass(UserThread *t, const SysDesc *s, const uint64_t *args)

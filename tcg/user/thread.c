@@ -196,7 +196,7 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
 {
     UserProc *p = t->proc;
     uint64_t mask = t->mask;
-    UserVfork *v = flags & CLONE_VFORK ? user_vfork_new(t) : NULL;
+    UserVfork *v = flags & CLONE_VFORK ? user_vfork_new(t, flags & CLONE_VM) : NULL;
     if (flags & CLONE_VFORK && !v)
         return -ENOMEM;
     user_set_mask(t, ~0ull);

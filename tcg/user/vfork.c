@@ -2,7 +2,8 @@
  * vfork: the child is a process of its own with a copy of our memory, so that whatever happens to it, in the middle of whatever, harms nobody, and it executes
  * a program as any other does. Its parent waits until it has executed one or is gone, which the kernel tells by a robust futex in shared memory
  * (Documentation/locking/robust-futexes), and then takes over the pages that the child wrote, when it ended by exit(2): what natively is written at once, and
- * what posix_spawn(3) and others tell their parent by. A child that changed its mappings keeps its pages to itself: the parent's would not fit them.
+ * what posix_spawn(3) and others tell their parent by. A child that changed its
+ * mappings, which would not fit the parent's, or wrote more than four megabytes keeps its pages to itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,19 +21,21 @@ enum { MOST_PAGES = 1024, UNBORN = 1, CHUNK = 256, LOOK_NS = 50000000 };
 struct UserVfork {
     struct robust_list_head head;
     struct robust_list node;
-    uint32_t word, n_pages;
+    uint32_t word, n_pages, n_given;       /* given: all of them */
     uint64_t map_changes, sp;
+    bool shares;               /* memory: the parent shall see what is written */
     bool alone;                /* the parent has no other threads, who write too */
     uint64_t at[MOST_PAGES];
     uint8_t page[MOST_PAGES][USER_PAGE];
 };
 
-UserVfork *user_vfork_new(UserThread *t)
+UserVfork *user_vfork_new(UserThread *t, bool shares)
 {
     UserVfork *v = mmap(NULL, sizeof(UserVfork), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (v == MAP_FAILED)
         return NULL;
     v->word = UNBORN;
+    v->shares = shares;
     v->map_changes = t->proc->map_changes;
     v->sp = t->proc->abi->sp(t);
     v->alone = t->proc->threads->len == 1;
@@ -87,7 +90,7 @@ void user_vfork_exit(UserThread *t)
 {
     UserProc *p = t->proc;
     UserVfork *v = p->vfork;
-    int pagemap = v && v->map_changes == p->map_changes ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
+    int pagemap = v && v->shares && v->map_changes == p->map_changes ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
     if (pagemap < 0)
         return;
     bool all = !pthread_rwlock_tryrdlock(&p->map_lock);
@@ -96,8 +99,8 @@ void user_vfork_exit(UserThread *t)
         if (r->prot & PROT_WRITE && !r->shared && (v->alone || (r->start <= v->sp && v->sp < r->end)))
             all = take_pages(t, v, pagemap, r);
     }
-    if (!all)
-        v->n_pages = 0;
+    if (all)
+        __atomic_store_n(&v->n_given, v->n_pages, __ATOMIC_SEQ_CST);
     close(pagemap);
 }
 
@@ -114,7 +117,7 @@ void user_vfork_wait(UserThread *t, UserVfork *v, pid_t pid)
     while (pid > 0 && (w = __atomic_load_n(&v->word, __ATOMIC_SEQ_CST)) && !(w & FUTEX_OWNER_DIED))
         if (syscall(SYS_futex, &v->word, FUTEX_WAIT, w, &look, NULL, 0) && errno == ETIMEDOUT && gone(pid))
             break;
-    for (uint32_t n = 0; pid > 0 && w && n < MIN(v->n_pages, (uint32_t)MOST_PAGES); n++) {
+    for (uint32_t n = 0; pid > 0 && w && n < MIN(v->n_given, (uint32_t)MOST_PAGES); n++) {
         user_will_write(t, v->at[n], USER_PAGE);
         user_put(t, v->at[n], v->page[n], USER_PAGE);
     }

@@ -27,7 +27,7 @@ enum { TRIES = 48, ARENA = 1 << 16, ARENA_AT = 0x20000000, PATIENCE = 3000 /* of
 /* They end the caller or others, or what they do is not in their result. */
 static const char *const left_out[] = {
     "exit", "exit_group", "fork", "vfork", "clone", "clone3", "rt_sigreturn", "sigreturn", "kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal",
-    "reboot", "vhangup", "seccomp", "personality", "brk", "munmap", "mmap", "mmap2", "mremap", "mprotect", "pkey_mprotect", "remap_file_pages", "madvise", "process_madvise",
+    "reboot", "vhangup", "seccomp", "personality", "brk", "munmap", "mmap", "mmap2", "mremap", "mprotect", "pkey_mprotect", "pkey_alloc", "pkey_free", "remap_file_pages", "madvise", "process_madvise",
     "shmat", "shmget", "shmctl", "semget", "semctl", "semop", "semtimedop", "semtimedop_time64", "msgget", "msgsnd", "msgrcv", "msgctl", "munlockall", "mlockall", "ipc", "set_thread_area", "setpgid", "setsid", "getrandom", "fanotify_init", "sync", "syncfs", "rseq", "socketcall", "nice", "syscalls",
     "setrlimit", "prlimit64", "set_mempolicy", "mbind", "migrate_pages", "move_pages", "sched_yield", "arch_specific_syscall", "add_key", "request_key", "keyctl", "inotify_init", "inotify_init1", /* quotas of a user */ "ssetmask", "sigsuspend", "pause", "alarm", "setitimer", "rt_sigprocmask", "sigprocmask", "mseal", "map_shadow_stack",
 };

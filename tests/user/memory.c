@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +38,15 @@ static void code(void)
         sum += ((Fn *)(uintptr_t)(p + 64))();
     }
     printf("by mprotect: %d\n", sum);
+    for (int n = sum = 0; n < 20; n++) {     /* key -1 is none */
+        if (syscall(SYS_pkey_mprotect, p, PAGE, PROT_READ | PROT_WRITE, -1))
+            break;
+        emit(p, n);
+        if (syscall(SYS_pkey_mprotect, p, PAGE, PROT_READ | PROT_EXEC, -1))
+            break;
+        sum += ((Fn *)(uintptr_t)p)();
+    }
+    printf("by mprotect with keys: %d, one that nobody has: %d\n", sum, (int)syscall(SYS_pkey_mprotect, p, PAGE, PROT_READ, 14));
     mprotect(p, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
     emit(p, 11);
     int a = ((Fn *)(uintptr_t)p)();
