@@ -102,6 +102,8 @@ main:
     movl $0xc334b0, %es:0xfff9  /* mov $0x34, %al; ret */
     movl $0x400003b9, %es:0x70  /* 70: mov $3, %cx; inc %ax; loop 0x73; lret */
     movl $0xcbfde2, %es:0x74
+    movl $0x660001b9, %es:0x30  /* 30: mov $1, %cx; loopl, which is not taken, to beyond the limit; lret */
+    movl $0xcb80e2, %es:0x34
     movl $0xcb00b0, 0xfff2
     movw $0x2000, %ax
     movw %ax, %es
@@ -120,6 +122,8 @@ main:
     xorw %ax, %ax
     lcallw $0x1001, $0x60
     check_eq 24, $3, %ax
+    lcallw $0x1000, $0x30
+    check_eq 25, $0, %cx
     decw %di
     jnz 1b
     xorw %ax, %ax

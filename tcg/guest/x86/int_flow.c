@@ -106,13 +106,19 @@ void x86_e_loop(X86Tr *t)
     IrType ty = x86_type(log2);
     IrVal n = ir_bin(u, IR_SUB, ty, x86_gpr(t, log2, X86_RCX), ir_const(u, ty, 1));
     IrVal fl = ir_get(u, IRT_FL, X86S_FL);
-    check_rel(t);
-    x86_gpr_put(t, log2, X86_RCX, n);
+    bool first = sure(t);      /* else the count changes behind the look at the target, which only a taken branch takes */
+    if (first)
+        x86_gpr_put(t, log2, X86_RCX, n);
     ir_brz(u, ty, n, done);
     if (t->in.op->arg)
         ir_brcond(u, t->in.op->arg == 1 ? IRC_E : IRC_NE, fl, done);
+    check_rel(t);
+    if (!first)
+        x86_gpr_put(t, log2, X86_RCX, n);
     x86_leave_rel(t, t->in.imm);
     x86_label(t, done);
+    if (!first)
+        x86_gpr_put(t, log2, X86_RCX, ir_bin(u, IR_SUB, ty, x86_gpr(t, log2, X86_RCX), ir_const(u, ty, 1)));
     x86_leave_goto(t, t->next);
 }
 
