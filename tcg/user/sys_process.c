@@ -52,9 +52,9 @@ int64_t user_sys_set_robust_list(UserThread *t, const uint64_t *a)
 }
 
 /* ---- exec: this program again, with the guest's program as its argument ---- */
-static int64_t get_list(UserThread *t, uint64_t at, GPtrArray *list)
+/* *bytes: grows as the kernel counts. */
+static int64_t get_list(UserThread *t, uint64_t at, GPtrArray *list, uint64_t *bytes)
 {
-    size_t bytes = 0;
     for (uint64_t n = 0; at; n++) {
         uint64_t p = 0;
         if (!user_get_word(t, &p, at + n * user_word(t->call_abi)))
@@ -65,29 +65,22 @@ static int64_t get_list(UserThread *t, uint64_t at, GPtrArray *list)
         if (!s)
             return user_get(t, &last, p + STRING_MAX - 1, 1) ? -E2BIG : -EFAULT;
         g_ptr_array_add(list, s);
-        bytes += strlen(s) + 1 + sizeof(p);
-        if (bytes > ALL_MAX || strlen(s) >= STRING_MAX)
+        size_t len = strlen(s);
+        *bytes += len + 1 + sizeof(p);
+        if (*bytes > ALL_MAX || len >= STRING_MAX)
             return -E2BIG;
     }
     return 0;
 }
 
-static uint64_t all_bytes(const GPtrArray *list)
-{
-    uint64_t sum = 0;
-    for (guint n = 0; n < list->len; n++)
-        sum += strlen(list->pdata[n]) + 1 + sizeof(void *);
-    return sum;
-}
-
-/* As the kernel counts (execve(2), "Limits on size of arguments and environment"), who is not asked when the program is executed in this process. */
-static bool too_much(const char *path, const GPtrArray *args, const GPtrArray *env)
+/* The kernel's limit (execve(2), "Limits on size of arguments and environment"), who is not asked when the program is executed in this process. */
+static bool too_much(uint64_t bytes)
 {
     struct rlimit stack;
     uint64_t most = 6 << 20;
     if (!getrlimit(RLIMIT_STACK, &stack))
         most = MAX(MIN(most, stack.rlim_cur / 4), (uint64_t)STRING_MAX);
-    return strlen(path) + 1 + all_bytes(args) + all_bytes(env) > most;
+    return bytes > most;
 }
 
 /* What the kernel would say before it gives the old program up. */
@@ -146,9 +139,10 @@ static int64_t exec_any(UserThread *t, char *own, uint64_t argv, uint64_t envp)
     if (!strcmp(path, "/proc/self/exe"))
         path = t->proc->exe;
     int64_t r = check_program(path);
-    r = r ? r : get_list(t, argv, args);
-    r = r ? r : get_list(t, envp, env);
-    if (!r && too_much(path, args, env))
+    uint64_t bytes = strlen(path) + 1;
+    r = r ? r : get_list(t, argv, args, &bytes);
+    r = r ? r : get_list(t, envp, env, &bytes);
+    if (!r && too_much(bytes))
         r = -E2BIG;
     return r ? r : exec_self(t, path, args, env);
 }
