@@ -57,7 +57,6 @@ struct UserProc {
 
 struct UserThread {
     UserProc *proc;
-    UserSigaction *action;     /* the process's, or in a vforked child a copy */
     TcgCpu *cpu;
     void *state;
     uint32_t have_signal;      /* a host signal was caught and waits in @caught; all others are blocked meanwhile */

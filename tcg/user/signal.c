@@ -115,7 +115,7 @@ void user_signal_exec(UserThread *t)
 {
     pthread_mutex_lock(&t->proc->signal_lock);
     for (int sig = 1; sig <= USER_SIGNALS; sig++) {
-        UserSigaction *a = &t->action[sig];
+        UserSigaction *a = &t->proc->action[sig];
         bool anew = a->handler > 1 || a->flags;
         *a = (UserSigaction){ .handler = a->handler == 1 };
         if (anew)
@@ -134,10 +134,10 @@ int64_t user_sigaction(UserThread *t, int sig, const UserSigaction *set, UserSig
         return -EINVAL;
     pthread_mutex_lock(&p->signal_lock);
     if (old)
-        *old = t->action[sig];
+        *old = t->proc->action[sig];
     if (set) {
-        t->action[sig] = *set;
-        t->action[sig].mask &= ~(bit(SIGKILL) | bit(SIGSTOP));
+        t->proc->action[sig] = *set;
+        t->proc->action[sig].mask &= ~(bit(SIGKILL) | bit(SIGSTOP));
         host_action(sig, set->handler, set->flags);
     }
     pthread_mutex_unlock(&p->signal_lock);
@@ -212,9 +212,9 @@ static void run_handler(UserThread *t, const siginfo_t *si, uint64_t blocked, ui
     int sig = si->si_signo;
     UserProc *p = t->proc;
     pthread_mutex_lock(&p->signal_lock);
-    UserSigaction a = t->action[sig];
+    UserSigaction a = t->proc->action[sig];
     if (a.flags & SA_RESETHAND && a.handler > 1) {
-        t->action[sig].handler = 0;
+        t->proc->action[sig].handler = 0;
         host_action(sig, 0, 0);
     }
     pthread_mutex_unlock(&p->signal_lock);
@@ -237,7 +237,7 @@ static void deliver_one(UserThread *t)
 {
     siginfo_t si = t->caught;
     uint64_t saved = t->mask, blocked = t->suspended ? t->suspend_mask : saved;
-    uint64_t handler = t->action[si.si_signo].handler;
+    uint64_t handler = t->proc->action[si.si_signo].handler;
     t->have_signal = 0;
     t->suspended = false;
     if (handler > 1) {
@@ -261,7 +261,7 @@ void user_deliver(UserThread *t)
 void user_force(UserThread *t, const siginfo_t *si)
 {
     int sig = si->si_signo;
-    if (t->action[sig].handler <= 1 || t->mask & bit(sig))
+    if (t->proc->action[sig].handler <= 1 || t->mask & bit(sig))
         user_die(t, sig);
     run_handler(t, si, t->mask, t->mask);
     if (!t->have_signal)

@@ -243,7 +243,7 @@ static void show_result(GString *out, int64_t r)
 static bool restarts(const UserThread *t, const SysDesc *s)
 {
     size_t n = strlen(s->args);
-    return n && s->args[n - 1] == 'r' && t->have_signal && t->action[t->caught.si_signo].flags & SA_RESTART;
+    return n && s->args[n - 1] == 'r' && t->have_signal && t->proc->action[t->caught.si_signo].flags & SA_RESTART;
 }
 
 int64_t user_call(UserThread *t, unsigned sys, const uint64_t a[N_ARGS])

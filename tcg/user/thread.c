@@ -27,7 +27,6 @@ UserThread *user_thread_new(UserProc *p)
 {
     UserThread *t = g_new0(UserThread, 1);
     t->proc = p;
-    t->action = p->action;
     t->call_abi = p->abi;
     t->own = g_malloc0(p->abi->own_size + 1);
     t->state = g_aligned_alloc0(1, p->abi->isa->state_size, 64);
