@@ -2,8 +2,8 @@
  * vfork: the child is a process of its own with a copy of our memory, so that whatever happens to it, in the middle of whatever, harms nobody, and it executes
  * a program as any other does. Its parent waits until it has executed one or is gone, which the kernel tells by a robust futex in shared memory
  * (Documentation/locking/robust-futexes), and then takes over the pages that the child wrote, when it ended by exit(2): what natively is written at once, and
- * what posix_spawn(3) and others tell their parent by. A child that changed its
- * mappings, which would not fit the parent's, or wrote more than four megabytes keeps its pages to itself.
+ * what posix_spawn(3) and others tell their parent by. A child that changed its mappings, which would not fit the parent's, or wrote more than four megabytes
+ * keeps its pages to itself.
  */
 #include <errno.h>
 #include <fcntl.h>
