@@ -19,7 +19,7 @@ typedef struct UserVfork UserVfork;
 /* ---- memory map: what the guest has mapped, ascending, not overlapping ---- */
 /* stable: what is executed there are the bytes of the file as it was of that size and changed last then; nobody could write there. */
 typedef struct UserRegion { uint64_t start, end, offset, dev, ino, size; int64_t changed_ns; int prot; bool shared, grows, stable; char *name; } UserRegion;
-enum { USER_PAGE = 4096, USER_SIGNALS = 64, USER_OWN_LIMITS = 3 };
+enum { USER_PAGE = 4096, USER_SIGNALS = 64, USER_OWN_LIMITS = 3, USER_FAULTS = 5 };
 
 /* A guest's struct sigaction in the host's words. */
 typedef struct UserSigaction { uint64_t handler, flags, restorer, mask; } UserSigaction;
@@ -61,6 +61,9 @@ struct UserThread {
     void *state;
     uint32_t have_signal;      /* a host signal was caught and waits in @caught; all others are blocked meanwhile */
     siginfo_t caught;
+    /* Signals with the numbers of faults that somebody sent while the guest blocks them: the host never does. One bit each in @have_held, changed atomically. */
+    uint32_t have_held;
+    siginfo_t held[USER_FAULTS];
     uint64_t mask;             /* the guest's signal mask */
     uint64_t suspend_mask;     /* mask to return to after sigsuspend and its like */
     bool suspended;
@@ -148,6 +151,7 @@ int64_t user_shmdt(UserThread *t, uint64_t addr);
 void *user_map_raw(UserProc *p, uint64_t hint, uint64_t len, int prot, int flags, int fd, uint64_t off);
 /* Note what is mapped already (loader); name is copied. */
 void user_map_add(UserProc *p, uint64_t start, uint64_t end, int prot, bool shared, uint64_t offset, int fd, const char *name);
+bool user_can_read(UserProc *p, uint64_t addr);
 bool user_can_exec(UserProc *p, uint64_t addr);
 bool user_can_write(UserProc *p, uint64_t addr);
 bool user_is_mapped(UserProc *p, uint64_t addr);
@@ -236,6 +240,11 @@ int64_t user_sigaction(UserThread *t, int sig, const UserSigaction *set, UserSig
 int64_t user_sigprocmask(UserThread *t, int how, const uint64_t *set, uint64_t *old);
 int64_t user_sigaltstack(UserThread *t, const stack_t *set, stack_t *old);
 void user_set_mask(UserThread *t, uint64_t mask);
+/* Those of @set that are held (t->held); one of them, taken away: its number or 0. */
+uint64_t user_held(const UserThread *t, uint64_t set);
+int user_take_held(UserThread *t, uint64_t set, siginfo_t *ret);
+/* One that @mask does not block is the caught one from now on. */
+void user_catch_held(UserThread *t, uint64_t mask);
 /* The mask with which the host may block: signals that stand for faults stay open. */
 uint64_t user_host_mask(uint64_t mask);
 /* Deliver what waits; at the run loop, the state whole. */
@@ -263,6 +272,8 @@ const char *user_call_letters(unsigned sys);
 /* The host's system call, given up with -ERESTARTSYS before it started if a signal was caught. */
 int64_t user_host_syscall(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 bool user_rewind_syscall(void *ucontext);
+/* The interrupted code comes from the kernel: what it did there cannot have been a fault of its own. */
+bool user_behind_syscall(const void *ucontext);
 enum { USER_ERESTART = 512 };
 typedef int64_t UserSysFn(UserThread *t, const uint64_t a[6]);
 

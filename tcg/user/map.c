@@ -77,6 +77,7 @@ static bool has_prot(UserProc *p, uint64_t addr, int prot)
     return ok;
 }
 
+bool user_can_read(UserProc *p, uint64_t addr) { return has_prot(p, addr, PROT_READ); }
 bool user_can_exec(UserProc *p, uint64_t addr) { return has_prot(p, addr, PROT_EXEC); }
 bool user_can_write(UserProc *p, uint64_t addr) { return has_prot(p, addr, PROT_WRITE); }
 bool user_is_mapped(UserProc *p, uint64_t addr) { return has_prot(p, addr, 0); }

@@ -300,15 +300,26 @@ static void log_event(X86State *s, const X86Event *ev, uint64_t next_rip)
              (unsigned long long)(page_fault(ev) ? ev->payload : s->cr2));
 }
 
+/* The gates that a program may use are #BP's and #OF's: all other INT n are #GP there, as Linux sets the table up. */
+static void give_out(X86State *s, const X86Event *ev, uint64_t next_rip)
+{
+    const TcgCallbacks *cb = tcg_cpu_callbacks(x86_cpu(s));
+    bool closed = ev->kind == X86_EVENT_SOFT && ev->vector != X86_BP && ev->vector != X86_OF_EXC;
+    s->ev.int_shadow = 0;
+    if (closed) {
+        cb->exception(tcg_cpu_opaque(x86_cpu(s)), X86_GP, ev->vector * 8u + 2, 0);
+    } else {
+        s->rip = next_rip;
+        cb->exception(tcg_cpu_opaque(x86_cpu(s)), ev->vector, ev->error, ev->payload);
+    }
+}
+
 void x86_deliver(X86State *s, const X86Event *event, uint64_t next_rip)
 {
     const X86Event ev = *event;
     const TcgCallbacks *cb = tcg_cpu_callbacks(x86_cpu(s));
-    if (cb->exception) {       /* one process: its system decides */
-        s->rip = next_rip;
-        s->ev.int_shadow = 0;
-        cb->exception(tcg_cpu_opaque(x86_cpu(s)), ev.vector, ev.error, ev.payload);
-    }
+    if (cb->exception)         /* one process: its system decides */
+        give_out(s, &ev, next_rip);
     Frame f = { .ev = &ev, .next_rip = next_rip, .flags = saved_flags(s, &ev) };
 
     log_event(s, &ev, next_rip);

@@ -266,6 +266,7 @@ static bool push_frame(UserThread *t, const siginfo_t *si, const UserSigaction *
     x86_user_load_seg(t, X86_DS, X86U_DATA);
     x86_user_load_seg(t, X86_ES, X86U_DATA);
     x86_set_rflags(s, x86_rflags(s) & ~(uint64_t)(X86_DF | X86_TF | X86_RF));
+    x86_user_fresh_fpu(s);
     return true;
 }
 

@@ -134,6 +134,7 @@ static bool push_frame(UserThread *t, const siginfo_t *si, const UserSigaction *
     s->gpr[X86_RAX] = 0;
     s->rip = a->handler;
     x86_set_rflags(s, x86_rflags(s) & ~(uint64_t)(X86_DF | X86_TF | X86_RF));
+    x86_user_fresh_fpu(s);
     return true;
 }
 

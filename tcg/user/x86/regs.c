@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cpu/x86/cpuid.h"
+#include "cpu/x86/xsave.h"
 
 /* What Linux gives a user (arch/x86 by observation): protection, paging, FPU and alignment checks on. */
 enum { CR0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM };
@@ -70,27 +71,56 @@ void x86_user_copy(UserThread *child, const UserThread *parent)
     set_gdt(child);
 }
 
+void x86_user_fresh_fpu(X86State *s)
+{
+    static const uint32_t mxcsr = 0x1f80;
+    uint8_t area[X86_XSAVE_MAX] = { 0 };       /* of no component: all are initialised */
+    memcpy(area + 24, &mxcsr, sizeof(mxcsr));
+    x86_xsave_unpack(s, s->xcr0, area);
+}
+
 /* Not canonical. */
 static bool not_canonical(uint64_t addr) { return addr >> 47 && addr >> 47 != 0x1ffff; }
+
+/* What Linux calls the first of the exceptions in @raised (bits as in MXCSR and x87's status word). */
+static int float_code(unsigned raised)
+{
+    static const struct { uint8_t bits, code; } order[] = { { 0x01, FPE_FLTINV }, { 0x04, FPE_FLTDIV }, { 0x08, FPE_FLTOVF }, { 0x12, FPE_FLTUND }, { 0x20, FPE_FLTRES } };
+    for (unsigned n = 0; n < G_N_ELEMENTS(order); n++)
+        if (raised & order[n].bits)
+            return order[n].code;
+    return FPE_FLTINV;
+}
+
+/* The error code of a page fault as Linux shows it: what it maps on the first fetch from a readable page is present at the second; addresses of the kernel always are. */
+static uint64_t page_error(const UserThread *t, uint64_t error, uint64_t addr)
+{
+    enum { PRESENT = 1, FETCH = 16 };
+    if (addr >> 63 || (error & FETCH && user_can_read(t->proc, addr)))
+        error |= PRESENT;
+    return error;
+}
 
 /* Linux's words for exceptions (arch/x86 by observation, sigaction(2)). */
 bool x86_user_exception(UserThread *t, unsigned vector, uint64_t error, uint64_t addr, siginfo_t *si)
 {
+    enum { DR6_BS = 1 << 14 };
     X86State *s = x86_user_state(t);
-    (void)error;
     s->cr2 = vector == X86_PF_EXC ? addr : s->cr2;
     si->si_addr = g2h(s->rip);
     switch (vector) {
     case X86_DE: si->si_signo = SIGFPE; si->si_code = FPE_INTDIV; break;
-    case X86_DB: si->si_signo = SIGTRAP; si->si_code = TRAP_TRACE; break;
+    case X86_DB: si->si_signo = SIGTRAP; si->si_code = addr & DR6_BS ? TRAP_TRACE : TRAP_BRKPT; break;
     case X86_BP: si->si_signo = SIGTRAP; si->si_code = SI_KERNEL; si->si_addr = NULL; break;
     case X86_UD: si->si_signo = SIGILL; si->si_code = ILL_ILLOPN; break;
-    case X86_MF: case X86_XM: si->si_signo = SIGFPE; si->si_code = FPE_FLTINV; break;
+    case X86_MF: si->si_signo = SIGFPE; si->si_code = float_code(s->fsw & ~s->fcw); break;
+    case X86_XM: si->si_signo = SIGFPE; si->si_code = float_code(s->mxcsr & ~(s->mxcsr >> 7)); break;
     case X86_AC_EXC: si->si_signo = SIGBUS; si->si_code = BUS_ADRALN; si->si_addr = g2h(addr); break;
     case X86_PF_EXC:
         si->si_signo = SIGSEGV;
         si->si_code = user_is_mapped(t->proc, addr) ? SEGV_ACCERR : SEGV_MAPERR;
         si->si_addr = g2h(addr);
+        t->exc.error = page_error(t, error, addr);
         if (t->fault_signal == SIGBUS) {     /* behind the end of the mapped file */
             si->si_signo = SIGBUS;
             si->si_code = BUS_ADRERR;
