@@ -330,7 +330,7 @@ static void plain_args(const char *letters, const uint64_t *g, uint64_t *host)
 {
     for (unsigned n = 0; n < 6; n++) {
         host[n] = g[n];
-        if (*letters && *letters != 'r' && *letters++ == 'd')
+        if (*letters && *letters++ == 'd')
             host[n] = (uint64_t)(int64_t)(int32_t)g[n];
     }
 }

@@ -11,7 +11,7 @@
 #include "tcg/user/internal.h"
 
 /* Faults of translated code: always caught, never blocked in the host. */
-static const uint8_t faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+static const uint8_t faults[USER_FAULTS] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
 
 static uint64_t bit(int sig) { return 1ull << (sig - 1); }
 
@@ -41,6 +41,52 @@ void user_set_mask(UserThread *t, uint64_t mask)
 {
     t->mask = mask & ~(bit(SIGKILL) | bit(SIGSTOP));
     host_mask(mask);
+    if (G_UNLIKELY(t->have_held))
+        user_catch_held(t, t->mask);
+}
+
+/* ---- held ones ---- */
+uint64_t user_held(const UserThread *t, uint64_t set)
+{
+    uint64_t r = 0;
+    uint32_t have = __atomic_load_n(&t->have_held, __ATOMIC_ACQUIRE);
+    for (unsigned n = 0; n < USER_FAULTS; n++)
+        r |= have >> n & 1 ? bit(faults[n]) : 0;
+    return r & set;
+}
+
+int user_take_held(UserThread *t, uint64_t set, siginfo_t *ret)
+{
+    for (unsigned n = 0; n < USER_FAULTS; n++)
+        if (user_held(t, set & bit(faults[n]))) {
+            *ret = t->held[n];
+            __atomic_fetch_and(&t->have_held, ~(1u << n), __ATOMIC_ACQ_REL);
+            return faults[n];
+        }
+    return 0;
+}
+
+void user_catch_held(UserThread *t, uint64_t mask)
+{
+    uint64_t all = ~0ull, was;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &was, sizeof(was));
+    bool got = !t->have_signal && user_take_held(t, ~mask, &t->caught);
+    if (got) {
+        t->have_signal = 1;
+        was = user_host_mask(~0ull);
+        tcg_cpu_kick(t->cpu);
+    }
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &was, NULL, sizeof(was));
+}
+
+/* In the signal handler. The first of its number stays, as in the kernel. */
+static void hold(UserThread *t, const siginfo_t *si)
+{
+    for (unsigned n = 0; n < USER_FAULTS; n++)
+        if (faults[n] == si->si_signo && !(t->have_held >> n & 1)) {
+            t->held[n] = *si;
+            __atomic_fetch_or(&t->have_held, 1u << n, __ATOMIC_RELEASE);
+        }
 }
 
 /* ---- catching ---- */
@@ -60,7 +106,7 @@ static void on_signal(int sig, siginfo_t *si, void *ucontext)
     uint64_t all = user_host_mask(~0ull);
     if (!t)
         return;
-    if (is_fault(sig) && si->si_code > 0) {
+    if (is_fault(sig) && si->si_code > 0 && !user_behind_syscall(uc)) {
         /* Most ways on leave this handler by longjmp. What comes here now is noted; then the interrupted code does not go on with an open mask. */
         syscall(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, NULL, 8);
         if (t->guard)
@@ -76,8 +122,10 @@ static void on_signal(int sig, siginfo_t *si, void *ucontext)
         syscall(SYS_rt_sigaction, sig, &dfl, NULL, 8);   /* our own defect: die of it when the instruction runs again */
         return;
     }
-    if (t->have_signal)        /* a fault's number sent by somebody while another waits: the kernel's coalescing */
+    if (is_fault(sig) && (t->have_signal || (t->suspended ? t->suspend_mask : t->mask) & bit(sig))) {
+        hold(t, si);
         return;
+    }
     t->caught = *si;
     t->have_signal = 1;
     user_rewind_syscall(ucontext);
@@ -87,7 +135,7 @@ static void on_signal(int sig, siginfo_t *si, void *ucontext)
 
 static void host_action(int sig, uint64_t handler, uint64_t flags)
 {
-    KernelSigaction k = { .handler = (void *)(uintptr_t)handler, .flags = FLAG_RESTORER | (flags & (SA_NOCLDSTOP | SA_NOCLDWAIT)),
+    KernelSigaction k = { .handler = (void *)(uintptr_t)handler, .flags = FLAG_RESTORER | (flags & (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART)),
                           .restorer = user_sigreturn, .mask = user_host_mask(~0ull) };
     if (is_fault(sig) || handler > 1) {
         k.handler = (void *)on_signal;
@@ -253,7 +301,7 @@ void user_deliver(UserThread *t)
 {
     while (t->have_signal) {
         deliver_one(t);
-        host_mask(t->mask);    /* may bring the next */
+        user_set_mask(t, t->mask);           /* may bring the next */
     }
     t->suspended = false;
 }

@@ -64,6 +64,7 @@ int64_t user_sys_rt_sigpending(UserThread *t, const uint64_t *a)
     if (a[1] > 8)
         return -EINVAL;
     int64_t r = user_host_syscall(t, SYS_rt_sigpending, (uint64_t)(uintptr_t)&set, 8, 0, 0, 0, 0);
+    set |= user_held(t, t->mask);
     return r ? r : user_put(t, a[0], &set, a[1]) ? 0 : -EFAULT;
 }
 
@@ -78,6 +79,8 @@ static int64_t wait_mask(UserThread *t, uint64_t at, uint64_t size, uint64_t *re
     t->suspended = true;
     t->suspend_mask = set & ~((1ull << (SIGKILL - 1)) | (1ull << (SIGSTOP - 1)));
     *ret = user_host_mask(set);
+    if (t->have_held)
+        user_catch_held(t, t->suspend_mask);
     return 0;
 }
 
@@ -144,8 +147,8 @@ int64_t user_sys_rt_sigtimedwait(UserThread *t, const uint64_t *a)
         return -EINVAL;
     if (!user_get(t, &set, a[0], 8))
         return -EFAULT;
-    set = user_host_mask(set);
-    int64_t r = user_host_syscall(t, SYS_rt_sigtimedwait, PTR(&set), PTR(&si), a[2], 8, 0, 0);
+    int64_t r = user_take_held(t, set, &si);
+    r = r ? r : user_host_syscall(t, SYS_rt_sigtimedwait, PTR(&set), PTR(&si), a[2], 8, 0, 0);
     return r <= 0 || !a[1] || user_put(t, a[1], &si, sizeof(si)) ? r : -EFAULT;
 }
 

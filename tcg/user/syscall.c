@@ -14,7 +14,8 @@
 /* ---- the host's system call ---- */
 /*
  * int64_t user_syscall_raw(uint32_t *have_signal, long nr, const uint64_t args[6]). Between the look at *have_signal and the system
- * call a handler moves the pc to the way out (user_rewind_syscall), so that no signal is slept over.
+ * call a handler moves the pc to the way out (user_rewind_syscall), so that no signal is slept over. The kernel puts the pc there, too, when a call is to
+ * begin again after the handler (SA_RESTART): then the guest's call begins again after the guest's handler.
  */
 int64_t user_syscall_raw(uint32_t *have_signal, long nr, const uint64_t *args);
 extern const char user_syscall_begin[], user_syscall_end[], user_syscall_out[];
@@ -32,6 +33,11 @@ bool user_rewind_syscall(void *ucontext)
         return false;
     *pc = (greg_t)(uintptr_t)user_syscall_out;
     return true;
+}
+
+bool user_behind_syscall(const void *ucontext)
+{
+    return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP] == (greg_t)(uintptr_t)user_syscall_end;
 }
 
 int64_t user_host_syscall(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
@@ -218,7 +224,7 @@ static GString *show_call(UserThread *t, const SysDesc *s, uint64_t nr, const ui
         g_string_append_printf(out, "system call %llu (unknown)", (unsigned long long)nr);
     else
         g_string_append_printf(out, "%s(", s->name);
-    for (unsigned n = 0; s && n < N_ARGS && s->args[n] && s->args[n] != 'r'; n++) {
+    for (unsigned n = 0; s && n < N_ARGS && s->args[n]; n++) {
         if (n)
             g_string_append(out, ", ");
         show_arg(t, out, s->args[n], a[n]);
@@ -240,12 +246,6 @@ static void show_result(GString *out, int64_t r)
 }
 
 /* ---- dispatch ---- */
-static bool restarts(const UserThread *t, const SysDesc *s)
-{
-    size_t n = strlen(s->args);
-    return n && s->args[n - 1] == 'r' && t->have_signal && t->proc->action[t->caught.si_signo].flags & SA_RESTART;
-}
-
 int64_t user_call(UserThread *t, unsigned sys, const uint64_t a[N_ARGS])
 {
     const SysDesc *s = &table[sys];
@@ -271,7 +271,7 @@ static void one_call(UserThread *t, unsigned kind)
         show_result(trace, r);
     if (t->keep_registers)     /* sigreturn: they are the interrupted code's */
         return;
-    if (r == -USER_ERESTART || (r == -EINTR && s && restarts(t, s)))
+    if (r == -USER_ERESTART)
         abi->restart(t);
     else
         abi->set_result(t, (uint64_t)r);

@@ -187,6 +187,7 @@ static void after_fork(UserThread *t, bool keep_rseq)
     g_ptr_array_add(p->threads, t);
     t->tid = (int)syscall(SYS_gettid);
     t->robust = 0;
+    t->have_held = 0;
     p->vfork = NULL;           /* of the parent's */
     user_rseq_forked(t, keep_rseq);
 }

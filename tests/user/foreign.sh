@@ -5,7 +5,7 @@ set -u
 user=$1 native=$2 foreign=$3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-own='^(undefined|breakpoint|privileged|division by 0|changed in the handler|machine|rewritten code|by mprotect|read over code|changes its own|another thread)'
+own='^(undefined|breakpoint|privileged|division by 0|changed in the handler|machine|rewritten code|by mprotect|read over code|changes its own|x86:|another thread)'
 cp "$native" "$dir/program"
 want=$(timeout -s KILL 100 "$dir/program" 2>&1; echo "status $?")
 want=$(grep -vE "$own" <<<"$want")
