@@ -277,6 +277,7 @@ static bool pop_frame(UserThread *t, uint64_t *ret_mask)
     uint64_t sp = get_sp(t);
     Frame f;
     RtFrame r;
+    x86_isa.fpu_settle(t->cpu);      /* the call came from code whose x87 may be the host's */
     if (t->syscall_nr == NR_SIGRETURN) {
         if (!user_get(t, &f, sp - 8, sizeof(f)) || !pop_fpstate(t, f.mc.fpstate))
             return false;

@@ -146,6 +146,7 @@ static bool pop_frame(UserThread *t, uint64_t *ret_mask)
     uint32_t magic;
     if (!user_get(t, &f, s->gpr[X86_RSP] - 8, sizeof(f)))
         return false;
+    x86_isa.fpu_settle(t->cpu);      /* the call came from code whose x87 may be the host's */
     if (f.uc.mc.fpstate) {
         if (!user_get(t, area, f.uc.mc.fpstate, FX_BYTES))
             return false;

@@ -7,6 +7,7 @@
 
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/xsave.h"
+#include "tcg/guest/x86/guest.h"
 
 /* What Linux gives a user (arch/x86 by observation): protection, paging, FPU and alignment checks on. */
 enum { CR0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM };
@@ -66,6 +67,7 @@ void x86_user_copy(UserThread *child, const UserThread *parent)
 {
     if (child == parent)
         return;
+    x86_isa.fpu_settle(parent->cpu);
     memcpy(child->state, parent->state, offsetof(X86State, xlat));
     memcpy(child->own, parent->own, sizeof(X86Own));
     set_gdt(child);
@@ -73,10 +75,8 @@ void x86_user_copy(UserThread *child, const UserThread *parent)
 
 void x86_user_fresh_fpu(X86State *s)
 {
-    static const uint32_t mxcsr = 0x1f80;
-    uint8_t area[X86_XSAVE_MAX] = { 0 };       /* of no component: all are initialised */
-    memcpy(area + 24, &mxcsr, sizeof(mxcsr));
-    x86_xsave_unpack(s, s->xcr0, area);
+    static const uint8_t none[X86_XSAVE_MAX];  /* of no component: all are initialised */
+    x86_xsave_unpack(s, s->xcr0, none);
 }
 
 /* Not canonical. */
