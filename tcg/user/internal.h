@@ -52,6 +52,7 @@ struct UserProc {
     pthread_mutex_t thread_lock;
     GPtrArray *threads;
     UserCpus *cpus;            /* rseq.c; made under thread_lock */
+    void *own;                 /* of the ABI, NULL at first; made under thread_lock */
     struct rlimit limits[USER_OWN_LIMITS];   /* limits.c */
 };
 

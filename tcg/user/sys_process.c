@@ -212,5 +212,6 @@ static int64_t special(UserThread *t, unsigned sys, const uint64_t *a, int64_t o
 }
 
 int64_t user_sys_arch_prctl(UserThread *t, const uint64_t *a) { return special(t, USYS_arch_prctl, a, -EINVAL); }
+int64_t user_sys_modify_ldt(UserThread *t, const uint64_t *a) { return special(t, USYS_modify_ldt, a, -ENOSYS); }
 int64_t user_sys_set_thread_area(UserThread *t, const uint64_t *a) { return special(t, USYS_set_thread_area, a, -ENOSYS); }
 int64_t user_sys_get_thread_area(UserThread *t, const uint64_t *a) { return special(t, USYS_get_thread_area, a, -ENOSYS); }

@@ -8,6 +8,7 @@ trap 'rm -rf "$dir"' EXIT
 own='^(undefined|breakpoint|privileged|division by 0|changed in the handler|machine|rewritten code|by mprotect|read over code|changes its own|x86:|another thread)'
 cp "$native" "$dir/program"
 want=$(timeout -s KILL 100 "$dir/program" 2>&1; echo "status $?")
+[[ $want != *"status 77" ]] || { echo "$want"; exit 77; }
 want=$(grep -vE "$own" <<<"$want")
 cp "$foreign" "$dir/program" || exit 1
 failed=0

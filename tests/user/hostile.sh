@@ -6,7 +6,7 @@ user=$(realpath "$1") native=$2 foreign=$3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 # Refused: they would act on the translator, or are offered by newer kernels only. Others: the host's own flags, sizes or kinds of words are in the result.
-refused='bpf|io_uring_.*|iopl|ioperm|modify_ldt|perf_event_open|ptrace|userfaultfd|execveat|quotactl'
+refused='bpf|io_uring_.*|iopl|ioperm|perf_event_open|ptrace|userfaultfd|execveat|quotactl'
 others='fcntl|fcntl64|open|openat|waitid|recvmmsg|recvmmsg_time64|sendmmsg|mq_open|clock_adjtime|stime|sched_getaffinity|get_mempolicy|io_.*|ipc|old.*|readdir|ustat|_llseek'
 cp "$native" "$dir/native" && cp "$foreign" "$dir/foreign" && chmod 755 "$dir" || exit 1
 timeout -s KILL 20 "$dir/foreign" close >"$dir/can" 2>/dev/null && cp "$dir/foreign" "$dir/native"     # this kernel runs it: the better reference

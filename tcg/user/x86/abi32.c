@@ -302,6 +302,10 @@ static unsigned more_auxv(UserProc *p, uint64_t *out)
 
 static bool special(UserThread *t, unsigned sys, const uint64_t *a, int64_t *ret)
 {
+    if (sys == USYS_modify_ldt) {
+        *ret = x86_user_modify_ldt(t, a);
+        return true;
+    }
     if (sys != USYS_set_thread_area && sys != USYS_get_thread_area)
         return false;
     *ret = sys == USYS_set_thread_area ? x86_user_set_tls(t, a[0], true) : x86_user_get_tls(t, a[0]);

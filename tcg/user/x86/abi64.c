@@ -180,6 +180,10 @@ static unsigned more_auxv(UserProc *p, uint64_t *out)
 static bool special(UserThread *t, unsigned sys, const uint64_t *a, int64_t *ret)
 {
     X86State *s = st(t);
+    if (sys == USYS_modify_ldt) {
+        *ret = x86_user_modify_ldt(t, a);
+        return true;
+    }
     if (sys != USYS_arch_prctl)
         return false;
     uint64_t base;

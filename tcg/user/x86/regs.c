@@ -150,12 +150,12 @@ static X86Seg seg_of(uint16_t sel, uint64_t d)
 void x86_user_load_seg(UserThread *t, unsigned seg, uint16_t sel)
 {
     X86State *s = x86_user_state(t);
-    uint64_t d = !(sel & 4) && sel >> 3 < X86U_GDT ? own(t)->gdt[sel >> 3] : 0;
+    uint64_t d = sel & 4 ? x86_user_ldt_entry(t, sel) : sel >> 3 < X86U_GDT ? own(t)->gdt[sel >> 3] : 0;
     bool ok = sel & 0xfffc && d >> 47 & 1 && ((d >> 43 & 1) == 0 || d >> 41 & 1);      /* present; data, or code that can be read */
     s->seg[seg] = ok ? seg_of(sel, d) : (X86Seg){ .sel = ok ? sel : 0, .attr = X86_SEG_UNUSABLE };
 }
 
-static uint64_t desc_of(const struct user_desc *u)
+uint64_t x86_user_desc(const struct user_desc *u)
 {
     uint64_t base = u->base_addr, limit = u->limit;
     uint64_t type = (u->contents << 2) | (u->read_exec_only ? 0 : 2) | 1;
@@ -165,15 +165,22 @@ static uint64_t desc_of(const struct user_desc *u)
 }
 
 /* Both ways to say "none" (asm/ldt.h, LDT_empty; all 0). */
-static bool is_empty(const struct user_desc *u)
+bool x86_user_desc_empty(const struct user_desc *u)
 {
     bool zero = !u->base_addr && !u->limit && !u->contents && !u->seg_32bit && !u->limit_in_pages && !u->useable;
     return zero && u->read_exec_only == u->seg_not_present;
 }
 
-int64_t x86_user_set_tls(UserThread *t, uint64_t at, bool alloc)
+void x86_user_reload(UserThread *t, uint16_t sel)
 {
     X86State *s = x86_user_state(t);
+    for (unsigned seg = 0; seg <= X86_GS; seg++)
+        if (seg != X86_CS && s->seg[seg].sel >> 2 == sel >> 2)
+            x86_user_load_seg(t, seg, s->seg[seg].sel);
+}
+
+int64_t x86_user_set_tls(UserThread *t, uint64_t at, bool alloc)
+{
     struct user_desc u;
     uint64_t *gdt = own(t)->gdt;
     if (!user_get(t, &u, at, sizeof(u)))
@@ -187,12 +194,10 @@ int64_t x86_user_set_tls(UserThread *t, uint64_t at, bool alloc)
         if (!user_put(t, at, &n, sizeof(n)))
             return -EFAULT;
     }
-    if (n < X86U_TLS_FIRST || n > X86U_TLS_LAST || (!is_empty(&u) && !u.seg_32bit))
+    if (n < X86U_TLS_FIRST || n > X86U_TLS_LAST || (!x86_user_desc_empty(&u) && !u.seg_32bit))
         return -EINVAL;
-    gdt[n] = is_empty(&u) ? 0 : desc_of(&u);
-    for (unsigned seg = 0; seg <= X86_GS; seg++)
-        if (seg != X86_CS && s->seg[seg].sel >> 2 == n << 1)
-            x86_user_load_seg(t, seg, s->seg[seg].sel);
+    gdt[n] = x86_user_desc_empty(&u) ? 0 : x86_user_desc(&u);
+    x86_user_reload(t, (uint16_t)(n << 3));
     return 0;
 }
 

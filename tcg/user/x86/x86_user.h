@@ -21,6 +21,14 @@ void x86_user_fresh_fpu(X86State *s);
 bool x86_user_exception(UserThread *t, unsigned vector, uint64_t error, uint64_t addr, siginfo_t *si);
 /* FS or another data segment register from a selector as programs have them; what is not in the table becomes null. */
 void x86_user_load_seg(UserThread *t, unsigned seg, uint16_t sel);
+/* Registers with selector @sel again, whose descriptor has changed. */
+void x86_user_reload(UserThread *t, uint16_t sel);
+struct user_desc;
+uint64_t x86_user_desc(const struct user_desc *u);
+bool x86_user_desc_empty(const struct user_desc *u);
+/* ldt.c */
+int64_t x86_user_modify_ldt(UserThread *t, const uint64_t *a);
+uint64_t x86_user_ldt_entry(const UserThread *t, uint16_t sel);
 /* set_thread_area(2) with the struct user_desc at @at; @alloc: entry -1 takes a free one and is told. */
 int64_t x86_user_set_tls(UserThread *t, uint64_t at, bool alloc);
 int64_t x86_user_get_tls(UserThread *t, uint64_t at);
