@@ -557,6 +557,19 @@ static void gen_deposit(Gen *g, IrInsn *i)
             asm_rr(&g->a, 0xc1 | O_W, 0, dst);
             a8(&g->a, pos);
         }
+    } else if (pos + len <= 31) {      /* dst & ~mask | b << pos & mask */
+        unsigned t = gen_tmp(g);
+        uint32_t mask = ((1u << len) - 1) << pos;
+        asm_mov_rr(&g->a, t, b, true);
+        if (pos) {
+            asm_rr(&g->a, 0xc1, 4, t);
+            a8(&g->a, pos);
+        }
+        asm_rr(&g->a, 0x81, 4, t);
+        a32(&g->a, mask);
+        asm_rr(&g->a, 0x81 | O_W, 4, dst);
+        a32(&g->a, ~mask);
+        asm_rr(&g->a, 0x0b | O_W, dst, t);
     } else {
         /* dst ^= ((dst >> pos ^ b) & mask) << pos */
         unsigned t = gen_tmp(g);
@@ -566,8 +579,10 @@ static void gen_deposit(Gen *g, IrInsn *i)
         asm_rr(&g->a, 0x33 | O_W, t, b);
         asm_rr(&g->a, 0xc1 | O_W, 4, t);
         a8(&g->a, 64 - len);
-        asm_rr(&g->a, 0xc1 | O_W, 5, t);
-        a8(&g->a, 64 - len - pos);
+        if (pos + len < 64) {
+            asm_rr(&g->a, 0xc1 | O_W, 5, t);
+            a8(&g->a, 64 - len - pos);
+        }
         asm_rr(&g->a, 0x33 | O_W, dst, t);
     }
     gen_def(g, dst);
