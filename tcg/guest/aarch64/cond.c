@@ -257,9 +257,12 @@ bool tr_crc32(A64Tr *t, const A64Args *a)
         v = ir_bin(t->u, IR_CRC32C, IRT_I32, acc, m);
         ir_at(t->u, v)->aux = (uint8_t)from;
         a64_put_r(t, 0, a->rd, v);
-    } else {
-        v = a64_call(t, A64H_crc32, ir_zext(t->u, IRT_I64, IRT_I32, acc), ir_zext(t->u, IRT_I64, from, m), a64_k(t, 1 << a->k), 0);
-        a64_put_x(t, a->rd, v);
+        return true;
     }
+    acc = ir_zext(t->u, IRT_I64, IRT_I32, acc);
+    if ((v = a64_crc32_clmul(t, acc, a64_x(t, a->rm), (unsigned)a->k)))
+        a64_put_r(t, 0, a->rd, v);
+    else
+        a64_put_x(t, a->rd, a64_call(t, A64H_crc32, acc, ir_zext(t->u, IRT_I64, from, m), a64_k(t, 1 << a->k), 0));
     return true;
 }

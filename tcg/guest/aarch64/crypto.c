@@ -128,3 +128,23 @@ bool v_pmull64(A64Tr *t, const A64Args *a)
     a64_call(t, A64H_pmull64, a64_k(t, a->q), a64_k(t, av_regs(a, (unsigned)a->rm, 0, 0)), 0, 0);
     return true;
 }
+
+/*
+ * CRC-32 by Barrett's reduction of a message of 64 bits (the accumulator added to it, zeros in front), bits reversed: its product with x^96 / P has
+ * the quotient in the low half, and the product of that with P the remainder above (Gopal et al., "Fast CRC Computation ... Using PCLMULQDQ", 2009).
+ */
+IrVal a64_crc32_clmul(A64Tr *t, IrVal acc, IrVal data, unsigned log2)
+{
+    IrUnit *u = t->u;
+    unsigned bits = 8u << log2;
+    if (!has(t, TCG_VOPS_CLMUL))
+        return 0;
+    IrVal x = ir_bin(u, IR_XOR, IRT_I64, acc, data), k = ir_vconst(u, 0xb4e5b025f7011641ull, 0x1db710641ull);
+    if (bits < 64)
+        x = ir_tri(u, IR_SHL, IRT_I64, x, ir_const(u, IRT_I8, 64 - bits), 0);
+    IrVal q = av_op2i(t, VOP_PCLMULQDQ, av_op1(t, VOP_MOVD, x, 0), k, 0);
+    IrVal r = ir_vop(u, IRT_I32, VOP_PEXTRD, av_op2i(t, VOP_PCLMULQDQ, q, k, 0x10), 0, 0, 2);
+    if (bits < 32)
+        r = ir_bin(u, IR_XOR, IRT_I32, r, ir_tri(u, IR_SHR, IRT_I32, ir_trunc(u, IRT_I32, acc), ir_const(u, IRT_I8, bits), 0));
+    return r;
+}

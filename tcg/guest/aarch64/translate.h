@@ -133,6 +133,9 @@ static inline unsigned a64_mem_bits(const A64Tr *t) { return t->mode & A64M_ALIG
 /* Rm extended or shifted as the option field says (ARM C6: ExtendReg), not yet shifted left. */
 IrVal a64_extend(A64Tr *t, int option, int rm);
 
+/* crypto.c. CRC-32 of accumulator @acc (I64, 32 bits) over the low 2^log2 bytes of I64 @data, an I32; 0: the host cannot. */
+IrVal a64_crc32_clmul(A64Tr *t, IrVal acc, IrVal data, unsigned log2);
+
 /* hints.c. AUT* of @ptr, as the mode's enable bit of A64_KEY_@key says. */
 IrVal a64_authenticate(A64Tr *t, IrVal ptr, IrVal modifier, unsigned key);
 
