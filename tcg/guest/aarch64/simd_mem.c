@@ -90,11 +90,50 @@ static void post_index(A64Tr *t, const A64Args *a, IrVal base, unsigned bytes)
         a64_put_xsp(t, a->rn, a->rm == 31 ? plus(t, base, bytes) : ir_lea(t->u, IRT_I64, base, a64_x(t, a->rm), 0, 0));
 }
 
+/* Element p is that of vector (@first + @step * p) modulo 3. */
+static IrVal one_of_three(const Av *v, const IrVal *from, unsigned first, unsigned step)
+{
+    IrVal r = from[0];
+    for (unsigned k = 1; k < 3; k++) {
+        uint64_t mask[2] = { 0, 0 };
+        for (unsigned n = 0; n < 16; n++)
+            if ((first + step * (n >> v->log2)) % 3 == k)
+                mask[n / 8] |= 0xffull << 8 * (n % 8);
+        r = av_op3(v->t, VOP_PBLENDVB, r, from[k], ir_vconst(v->t->u, mask[0], mask[1]));
+    }
+    return r;
+}
+
+/*
+ * Of 128 bits, @count elements in a vector. Place count * k + p of memory is of register (count * k + p) modulo 3, and no two elements of a register
+ * have the same p, since 3 and count have no common divisor: one order of a register's elements fits all three vectors, the rest is to choose.
+ */
+static void by_threes_full(const Av *v, IrVal *r, const IrVal *m, bool to_regs)
+{
+    unsigned count = 16u >> v->log2;
+    IrVal turned[3];
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t by[16];
+        for (unsigned n = 0; n < 16; n++) {
+            unsigned p = ((n >> v->log2) * 3 + i) % count << v->log2 | n % (1u << v->log2);
+            by[to_regs ? n : p] = (uint8_t)(to_regs ? p : n);
+        }
+        IrVal x = to_regs ? one_of_three(v, m, i * count, 2 * count) : m[i];
+        turned[i] = by[0] == 0 && v->log2 == 3 ? x : av_gather(v->t, &x, 1, by);
+    }
+    for (unsigned k = 0; k < 3; k++)
+        r[k] = to_regs ? turned[k] : one_of_three(v, turned, count * k, 1);
+}
+
 /* Memory order @m to registers @r, or back: element e of register i lies at place e * count + i. */
 static void by_threes(const Av *v, IrVal *r, const IrVal *m, bool to_regs)
 {
     uint8_t by[16];
-    unsigned size = 1u << v->log2, bytes = v->q ? 16 : 8, total = 3 * bytes;
+    unsigned size = 1u << v->log2, bytes = 8, total = 3 * bytes;
+    if (v->q) {
+        by_threes_full(v, r, m, to_regs);
+        return;
+    }
     for (unsigned k = 0; k < 3; k++) {
         for (unsigned n = 0; n < 16; n++) {
             unsigned place = 16 * k + n;
