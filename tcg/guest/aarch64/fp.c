@@ -107,11 +107,20 @@ static IrVal step(A64Tr *t, bool rsqrt, bool dbl, bool scalar, IrVal n, IrVal m,
     return r;
 }
 
+/* FMULX: 0 times an infinity is 2 there, and no exception. */
+static void no_infinity(A64Tr *t, bool dbl, bool scalar, IrVal n, IrVal m, unsigned slow)
+{
+    unsigned cmp = scalar ? dbl ? VOP_CMPSD : VOP_CMPSS : dbl ? VOP_CMPPD : VOP_CMPPS;
+    IrVal inf = konst(t, dbl, scalar, fk[dbl].inf);
+    IrVal bad = av_op2(t, VOP_POR, av_op2i(t, cmp, absolute(t, dbl, scalar, n), inf, CMP_EQ_UQ), av_op2i(t, cmp, absolute(t, dbl, scalar, m), inf, CMP_EQ_UQ));
+    av_any_to(t, scalar ? av_low(t, bad) : bad, slow);
+}
+
 IrVal av_fp_binary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, IrVal m, unsigned slow)
 {
     static const uint16_t vop[][4] = { [FPO_ADD] = { VOP_ADDPS, VOP_ADDPD, VOP_ADDSS, VOP_ADDSD }, [FPO_SUB] = { VOP_SUBPS, VOP_SUBPD, VOP_SUBSS, VOP_SUBSD },
                                        [FPO_MUL] = { VOP_MULPS, VOP_MULPD, VOP_MULSS, VOP_MULSD }, [FPO_DIV] = { VOP_DIVPS, VOP_DIVPD, VOP_DIVSS, VOP_DIVSD } };
-    unsigned form = scalar * 2u + dbl, how = op == FPO_ABD ? FPO_SUB : op == FPO_NMUL ? FPO_MUL : op;
+    unsigned form = scalar * 2u + dbl, how = op == FPO_ABD ? FPO_SUB : op == FPO_NMUL || op == FPO_MULX ? FPO_MUL : op;
     bool product = how == FPO_MUL || op == FPO_RECPS || op == FPO_RSQRTS;
     av_fz_before(t, product ? A64FZ_MUL : how == FPO_DIV ? A64FZ_DIV : A64FZ_PLAIN, dbl, scalar, n, m, 0, slow);
     if (op >= FPO_MAX && op <= FPO_MINNM)
@@ -120,6 +129,8 @@ IrVal av_fp_binary(A64Tr *t, unsigned op, bool dbl, bool scalar, IrVal n, IrVal 
         return comparison(t, op, dbl, scalar, n, m);
     if (op == FPO_RECPS || op == FPO_RSQRTS)
         return step(t, op == FPO_RSQRTS, dbl, scalar, n, m, slow);
+    if (op == FPO_MULX)
+        no_infinity(t, dbl, scalar, n, m, slow);
     if (how > FPO_DIV)
         return 0;
     IrVal r = av_op2(t, vop[how][form], n, m);

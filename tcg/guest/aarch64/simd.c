@@ -32,7 +32,7 @@ static bool emit(A64Tr *t, const A64Args *in, void (*how)(A64Tr *t, const Av *v)
 /* ---- results as wide as the operands ---- */
 static bool saturates(unsigned op)
 {
-    return (op >= A64V_SQADD && op <= A64V_USQADD) || (op >= A64V_SQDMULH && op <= A64V_SQRDMLSH) || op == A64V_SQABS || op == A64V_SQNEG;
+    return (op >= A64V_SQADD && op <= A64V_USQADD) || (op >= A64V_SQDMULH && op <= A64V_SQRDMLSH) || (op >= A64V_SQSHL && op <= A64V_UQRSHL) || op == A64V_SQABS || op == A64V_SQNEG;
 }
 
 static bool same(A64Tr *t, const A64Args *in, bool scalar, bool elem, bool one)

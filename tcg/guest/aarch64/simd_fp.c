@@ -32,7 +32,7 @@ static bool in_line(const A64Args *a)
     unsigned op = av_op(a);
     if (op == FPO_ABS || op == FPO_NEG)
         return true;
-    return !av_fp_exact(av_log2(a)) && op != FPO_MULX && op != FPO_RECPE && op != FPO_RSQRTE && op != FPO_RECPX;
+    return !av_fp_exact(av_log2(a)) && op != FPO_RECPE && op != FPO_RSQRTE && op != FPO_RECPX;
 }
 
 /* Register @n as an operand: of 64 bits only if @q is false. */

@@ -13,7 +13,7 @@ static bool is_fused(unsigned op) { return op >= FPO_MADD && op <= FPO_NMSUB; }
 /* FPCR says otherwise about denormals; or their format is another one. */
 bool av_half_in_line(const A64Tr *t, unsigned op)
 {
-    return !(t->mode & A64M_FZ16) && (op <= FPO_MUL || op == FPO_DIV || op == FPO_NMUL || op == FPO_SQRT || (op >= FPO_MAX && op <= FPO_ABD) ||
+    return !(t->mode & A64M_FZ16) && (op <= FPO_MUL || op == FPO_DIV || op == FPO_NMUL || op == FPO_MULX || op == FPO_SQRT || (op >= FPO_MAX && op <= FPO_ABD) ||
                                       (op >= FPO_CMEQ && op <= FPO_ACGT) || is_fused(op) || (op >= FPO_RINTN && op <= FPO_RINTI));
 }
 

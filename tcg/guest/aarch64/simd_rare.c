@@ -52,6 +52,32 @@ static IrVal shift_signed64(A64Tr *t, IrVal n, IrVal m)
     return av_op3(t, VOP_BLENDVPD, av_op2(t, VOP_VPSLLVQ, n, av_op2(t, VOP_PAND, m, ff)), down, av_op1(t, VOP_PSLLQI, m, 56));
 }
 
+/* To the right by k the bit k - 1 is added. */
+static IrVal shift_rounded64(const Av *v, IrVal n, IrVal m, bool sign)
+{
+    A64Tr *t = v->t;
+    unsigned op = sign ? A64V_SSHL : A64V_USHL;
+    IrVal one = av_splat(t, 3, 1), bit = av_op2(t, VOP_PAND, av_inline(v, op, n, av_op2(t, VOP_PADDQ, m, one), 0), one);
+    IrVal right = av_op2(t, VOP_PCMPGTQ, av_zero(t), av_op1(t, VOP_PSLLQI, m, 56));
+    return av_op2(t, VOP_PADDQ, av_inline(v, op, n, m, 0), av_op2(t, VOP_PAND, bit, right));
+}
+
+/* What does not come back from the left was too much: the end of the range instead. */
+static IrVal shift_saturating(const Av *v, unsigned op, IrVal n, IrVal m)
+{
+    A64Tr *t = v->t;
+    bool sign = op == A64V_SQSHL || op == A64V_SQRSHL, round = op >= A64V_SQRSHL;
+    unsigned bits = 8u << v->log2;
+    IrVal r = av_inline(v, round ? sign ? A64V_SRSHL : A64V_URSHL : sign ? A64V_SSHL : A64V_USHL, n, m, 0);
+    IrVal back = av_inline(v, sign ? A64V_SSHL : A64V_USHL, r, av_vop(v, av_psub, av_zero(t), m), 0);
+    IrVal right = av_vop(v, av_pcmpgt, av_zero(t), v->log2 ? av_op1(t, av_pslli[v->log2], m, bits - 8) : m);
+    IrVal fits = av_op2(t, VOP_POR, av_vop(v, av_pcmpeq, back, n), right), end = av_ones(t), lost = av_not(t, fits);
+    if (sign)
+        end = av_op2(t, VOP_PXOR, av_vop(v, av_pcmpgt, av_zero(t), n), av_splat(t, v->log2, ~0ull >> (65 - bits)));
+    av_note_sat(t, v->q ? lost : av_low(t, lost));
+    return av_op3(t, VOP_PBLENDVB, end, r, fits);
+}
+
 static IrVal shift_by(const Av *v, unsigned op, IrVal n, IrVal m)
 {
     bool sign = op == A64V_SSHL || op == A64V_SRSHL, round = op == A64V_SRSHL || op == A64V_URSHL;
@@ -61,7 +87,7 @@ static IrVal shift_by(const Av *v, unsigned op, IrVal n, IrVal m)
         return shift_words(v, n, m, sign, round);
     if (v->log2 == 2)
         return round ? shift_rounded32(v, n, m, sign) : 0;
-    return sign && !round ? shift_signed64(v->t, n, m) : 0;
+    return round ? shift_rounded64(v, n, m, sign) : sign ? shift_signed64(v->t, n, m) : 0;
 }
 
 /* ---- saturation ---- */
@@ -80,12 +106,32 @@ static IrVal mixed_add(const Av *v, bool to_signed, IrVal n, IrVal d)
     return av_op2(v->t, VOP_PXOR, av_inline(v, to_signed ? A64V_UQADD : A64V_SQADD, av_op2(v->t, VOP_PXOR, d, bias), n, 0), bias);
 }
 
-/* SQRDMLAH, SQRDMLSH of 16 bits: all of it halved fits 32 bits. */
+/* SQRDMLAH, SQRDMLSH of 32 bits, halved so that it fits 64: d * 2^31 +- n * m + 2^30, of which bits 31 to 62 are the result unless bit 63 is another than 62. */
+static IrVal doubling_accumulate32(const Av *v, bool subtract, IrVal n, IrVal m, IrVal d)
+{
+    A64Tr *t = v->t;
+    IrVal y[2];
+    for (unsigned k = 0; k < 2; k++) {
+        IrVal x[3] = { n, m, d };
+        for (unsigned j = 0; k && j < 3; j++)
+            x[j] = av_op1(t, VOP_PSRLQI, x[j], 32);
+        IrVal less = av_op2(t, VOP_PSUBQ, av_splat(t, 3, 1ull << 30), av_op2(t, VOP_PMULDQ, x[2], av_splat(t, 2, 1ull << 31)));
+        y[k] = av_op2(t, subtract ? VOP_PSUBQ : VOP_PADDQ, less, av_op2(t, VOP_PMULDQ, x[0], x[1]));
+    }
+    IrVal r = av_op2i(t, VOP_BLENDPS, av_op1(t, VOP_PSRLQI, y[0], 31), av_op2(t, VOP_PADDQ, y[1], y[1]), 10);
+    IrVal top = av_op2i(t, VOP_BLENDPS, av_op1(t, VOP_PSRLQI, y[0], 32), y[1], 10);
+    IrVal over = av_op1(t, VOP_PSRADI, av_op2(t, VOP_PXOR, r, top), 31);
+    IrVal end = av_op2(t, VOP_PXOR, av_op1(t, VOP_PSRADI, top, 31), av_splat(t, 2, 0x7fffffff));
+    av_note_sat(t, v->q ? over : av_low(t, over));
+    return av_op3(t, VOP_BLENDVPS, r, end, over);
+}
+
+/* Of 16 bits: all of it halved fits 32. */
 static IrVal doubling_accumulate(const Av *v, bool subtract, IrVal n, IrVal m, IrVal d)
 {
     A64Tr *t = v->t;
     if (v->log2 != 1)
-        return 0;
+        return doubling_accumulate32(v, subtract, n, m, d);
     IrVal lo = av_op2(t, VOP_PMULLW, n, m), hi = av_op2(t, VOP_PMULHW, n, m), y[2];
     for (unsigned k = 0; k < 2; k++) {
         IrVal p = av_op2(t, k ? VOP_PUNPCKHWD : VOP_PUNPCKLWD, lo, hi);
@@ -144,6 +190,7 @@ IrVal av_rare(const Av *v, unsigned op, IrVal n, IrVal m, IrVal d)
 {
     switch (op) {
     case A64V_SSHL: case A64V_USHL: case A64V_SRSHL: case A64V_URSHL: return shift_by(v, op, n, m);
+    case A64V_SQSHL: case A64V_UQSHL: case A64V_SQRSHL: case A64V_UQRSHL: return shift_saturating(v, op, n, m);
     case A64V_SUQADD: case A64V_USQADD: return mixed_add(v, op == A64V_SUQADD, n, d);
     case A64V_SQABS: return no_smallest(v, av_inline(v, A64V_ABS, n, 0, 0));
     case A64V_SQNEG: return no_smallest(v, av_inline(v, A64V_NEG, n, 0, 0));
