@@ -200,6 +200,15 @@ static bool put_system(unsigned op)
         put(word(A64_OP_MRS_TPIDR) | plain_register());
     } else if (op == A64_OP_MRS_NZCV || op == A64_OP_MSR_NZCV) {
         put(word(op) | r);
+    } else if (op == A64_OP_MRS_FPCR || op == A64_OP_MRS_FPSR) {
+        put(word(op) | r);
+    } else if (op == A64_OP_MSR_FPSR) {         /* movz r, #n[, lsl #16]; bits 28 and above are of AArch32 */
+        uint64_t k = a64t_rnd() & 1 ? a64t_rnd() & 0xffff : 1 << 16 | (a64t_rnd() & 0xfff);
+        put(word(A64_OP_MOVZ) | 1u << 31 | (uint32_t)k << 5 | r);
+        put(word(op) | r);
+    } else if (op == A64_OP_MSR_FPCR) {         /* movz r, #n, lsl #16; or what is there */
+        put(a64t_rnd() & 1 ? word(A64_OP_MOVZ) | 1u << 31 | 1u << 21 | (uint32_t)(a64t_rnd() & 0x7c8) << 5 | r : word(A64_OP_MRS_FPCR) | r);
+        put(word(op) | r);
     } else if (op == A64_OP_ISB) {
         put(word(op) | 15 << 8);
     } else {

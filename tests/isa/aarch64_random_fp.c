@@ -10,7 +10,8 @@ static const char *only;       /* FP_ONLY in the environment: one mnemonic */
 
 static bool fp_line(const A64OpInfo *i)
 {
-    if (!(i->attrs & A64_ATTR_FP) || i->attrs & A64_ATTR_SYS)
+    bool control = i->emit == tr_mrs_fpcr || i->emit == tr_msr_fpcr || i->emit == tr_mrs_fpsr || i->emit == tr_msr_fpsr;
+    if (!control && (!(i->attrs & A64_ATTR_FP) || i->attrs & A64_ATTR_SYS))
         return false;
     return !only || !strcmp(only, i->name);
 }

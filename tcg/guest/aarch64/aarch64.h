@@ -6,7 +6,7 @@
 
 /* Register slots of the IR (slots.c): slot n is x[n] for n = 0..30, 31 the stack pointer in use. */
 enum { A64S_X0 = 0, A64S_SP = 31, A64S_PC, A64S_FL, A64S_TMP0, A64S_TPIDR = A64S_TMP0 + A64_TMPS, A64S_TPIDRRO, A64S_EXCL_ADDR, A64S_EXCL_VALUE,
-       A64S_EXCL_VALUE2, A64S_EVENT, A64S_FPSR, A64S_V0,
+       A64S_EXCL_VALUE2, A64S_EVENT, A64S_FPSR, A64S_FPCR, A64S_V0,
        /* of EL1, what kernels read and write all the time */
        A64S_SP_EL0 = A64S_V0 + 32, A64S_TPIDR_EL1, A64S_ELR_EL1, A64S_SPSR_EL1, A64S_ESR_EL1, A64S_FAR_EL1, A64S_TTBR0_EL1, A64S_TTBR1_EL1, A64S_DAIF, A64S_FLUSH_SENT,
        A64S_SS, A64S_STEP_BEGUN, A64S_MDSCR, A64S_WATCH_LOW, A64S_WATCH_SPAN,
@@ -96,8 +96,8 @@ uint64_t a64_machine_id(const A64State *s, unsigned crm, unsigned op2);
 uint64_t a64_machine_read(A64State *s, uint32_t reg);
 void a64_machine_write(A64State *s, uint32_t reg, uint64_t v);
 
-/* Regime of data accesses now. */
-static inline unsigned a64_isa_regime(const A64State *s) { return A64M_REGIME(a64_mode_key(s)); }
+/* isa.c. Regime of data accesses now. */
+unsigned a64_isa_regime(const A64State *s);
 
 /* pauth.c. Keys as A64_KEY_; the cipher: ComputePAC of the shared pseudocode. */
 uint64_t a64_qarma5(uint64_t data, uint64_t modifier, uint64_t key0, uint64_t key1);

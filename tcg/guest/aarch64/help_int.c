@@ -1,4 +1,4 @@
-/* Helpers of base instructions: CRC-32, 128-bit compare-and-swap, waiting, FPCR and FPSR. */
+/* Helpers of base instructions: CRC-32, 128-bit compare-and-swap, waiting, FPCR. */
 #include "tcg/guest/aarch64/aarch64.h"
 
 /* ---- CRC-32 (polynomial 04C11DB7, ARM C6.2.73): table n is of a byte that n further ones follow; each is the sum of its bits' entries ---- */
@@ -103,20 +103,7 @@ uint64_t a64_h_sev(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     return 0;                  /* nobody sleeps in WFE */
 }
 
-/* ---- FPCR, FPSR ---- */
-uint64_t a64_h_get_fpcr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    (void)a, (void)b, (void)c, (void)d;
-    return ((A64State *)state)->fpcr;
-}
-
-uint64_t a64_h_get_fpsr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    (void)a, (void)b, (void)c, (void)d;
-    tcg_fpenv_get(a64_cpu(state));
-    return a64_fpsr(state);
-}
-
+/* ---- FPCR ---- */
 uint64_t a64_h_set_fpcr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     TcgCpu *cpu = a64_cpu(state);
@@ -125,15 +112,5 @@ uint64_t a64_h_set_fpcr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_
     a64_set_fpcr(state, (uint32_t)a);
     tcg_fpenv_put(cpu);
     tcg_mode_changed(cpu);
-    return 0;
-}
-
-uint64_t a64_h_set_fpsr(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    TcgCpu *cpu = a64_cpu(state);
-    (void)b, (void)c, (void)d;
-    tcg_fpenv_get(cpu);
-    a64_set_fpsr(state, (uint32_t)a);
-    tcg_fpenv_put(cpu);
     return 0;
 }

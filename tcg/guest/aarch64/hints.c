@@ -126,29 +126,48 @@ bool tr_mrs_const(A64Tr *t, const A64Args *a)
 bool tr_mrs_fpcr(A64Tr *t, const A64Args *a)
 {
     if (!a64_fp_trapped(t))
-        a64_put_x(t, a->rt, a64_call(t, A64H_get_fpcr, 0, 0, 0, 0));
+        a64_put_r(t, 0, a->rt, ir_get(t->u, IRT_I32, A64S_FPCR));
     return true;
 }
 
+/* Flags of the host (SDM 1, 10.2.3) as FPSR has them: IOC 0, DZC 1, OFC 2, UFC 3, IXC 4. The host's denormal flag is none of them. */
 bool tr_mrs_fpsr(A64Tr *t, const A64Args *a)
 {
-    if (!a64_fp_trapped(t))
-        a64_put_x(t, a->rt, a64_call(t, A64H_get_fpsr, 0, 0, 0, 0));
+    IrUnit *u = t->u;
+    if (a64_fp_trapped(t))
+        return true;
+    IrVal m = ir_emit(u, IR_FPENV, IRT_I32, 0, 0, 0, 0);
+    IrVal v = ir_bin(u, IR_AND, IRT_I32, m, ir_const(u, IRT_I32, 1)), rest = ir_tri(u, IR_SHR, IRT_I32, m, ir_const(u, IRT_I8, 1), 0);
+    v = ir_bin(u, IR_OR, IRT_I32, v, ir_bin(u, IR_AND, IRT_I32, rest, ir_const(u, IRT_I32, 0x1e)));
+    a64_put_r(t, 0, a->rt, ir_bin(u, IR_OR, IRT_I32, v, ir_get(u, IRT_I32, A64S_FPSR)));
     return true;
 }
 
-bool tr_msr_fpcr(A64Tr *t, const A64Args *a)
+static void cold_fpcr(A64Tr *t, const A64Args *a)
 {
-    if (a64_fp_trapped(t))
-        return true;
     a64_call(t, A64H_set_fpcr, a64_x(t, a->rt), 0, 0, 0);
     a64_leave_look(t);
+}
+
+/* Libraries set it for a while and then back, most times to what it is: that is nothing. */
+bool tr_msr_fpcr(A64Tr *t, const A64Args *a)
+{
+    IrUnit *u = t->u;
+    if (a64_fp_trapped(t))
+        return true;
+    IrVal v = ir_bin(u, IR_AND, IRT_I32, a64_r(t, 0, a->rt), ir_const(u, IRT_I32, (int32_t)A64_FPCR_MASK));
+    ir_brcond(u, IRC_NE, ir_cmp(u, IRT_I32, v, ir_get(u, IRT_I32, A64S_FPCR)), a64_cold(t, cold_fpcr, a));
     return true;
 }
 
 bool tr_msr_fpsr(A64Tr *t, const A64Args *a)
 {
-    if (!a64_fp_trapped(t))
-        a64_call(t, A64H_set_fpsr, a64_x(t, a->rt), 0, 0, 0);
+    IrUnit *u = t->u;
+    enum { HOST_FLAGS = 0x3f };
+    if (a64_fp_trapped(t))
+        return true;
+    IrVal m = ir_emit(u, IR_FPENV, IRT_I32, 0, 0, 0, 0);
+    ir_emit(u, IR_FPENVPUT, IRT_NONE, ir_bin(u, IR_AND, IRT_I32, m, ir_const(u, IRT_I32, ~HOST_FLAGS)), 0, 0, 0);
+    ir_put(u, IRT_I32, A64S_FPSR, ir_bin(u, IR_AND, IRT_I32, a64_r(t, 0, a->rt), ir_const(u, IRT_I32, (int32_t)(A64_FPSR_QC | 0x9f))));
     return true;
 }

@@ -1,6 +1,6 @@
 #include "tcg/guest/aarch64/aarch64.h"
 
-static unsigned data_regime(const A64State *s)
+unsigned a64_isa_regime(const A64State *s)
 {
     switch (s->el) {
     case A64_EL0: return A64R_USER;
@@ -21,7 +21,7 @@ static bool fp_on(const A64State *s)
 uint64_t a64_mode_key(const void *state)
 {
     const A64State *s = state;
-    uint64_t sctlr = s->sctlr[s->el ? s->el : A64_EL1], m = s->el | data_regime(s) << 2 | (fp_on(s) ? A64M_FP : 0) | (sctlr & A64_SCTLR_A ? A64M_ALIGN : 0);
+    uint64_t sctlr = s->sctlr[s->el ? s->el : A64_EL1], m = s->el | a64_isa_regime(s) << 2 | (fp_on(s) ? A64M_FP : 0) | (sctlr & A64_SCTLR_A ? A64M_ALIGN : 0);
     uint32_t f = s->fpcr;
     m |= (uint64_t)((f & A64_FPCR_RMODE) >> A64_FPCR_RMODE_SHIFT) << A64M_RMODE_SHIFT | (f & A64_FPCR_FZ ? A64M_FZ : 0) | (f & A64_FPCR_DN ? A64M_DN : 0) |
          (f & A64_FPCR_AHP ? A64M_AHP : 0) | (f & A64_FPCR_FZ16 ? A64M_FZ16 : 0);

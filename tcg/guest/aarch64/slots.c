@@ -19,6 +19,7 @@ const IrSlot a64_slots[A64S_SLOTS] = {
     [A64S_EXCL_VALUE] = { "excl_value", AT(excl_value[0]), IRT_I64, 0 },
     [A64S_EXCL_VALUE2] = { "excl_value2", AT(excl_value[1]), IRT_I64, 0 },
     [A64S_FPSR] = { "fpsr", AT(fpsr), IRT_I32, 0 },
+    [A64S_FPCR] = { "fpcr", AT(fpcr), IRT_I32, 0 },
     [A64S_EVENT] = { "event", AT(event), IRT_I8, 0 },
     [A64S_SP_EL0] = { "sp_el0", AT(sp_el[A64_EL0]), IRT_I64, 0 },
     [A64S_TPIDR_EL1] = { "tpidr_el1", AT(tpidr[A64_EL1]), IRT_I64, 0 },
