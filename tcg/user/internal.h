@@ -48,6 +48,7 @@ struct UserProc {
     uint64_t auxv[64];         /* as the guest got it, for /proc/self/auxv */
     unsigned n_auxv;
     pthread_mutex_t signal_lock;
+    bool library_signals;      /* the host's C library has made its first thread, so their actions stay the guest's. signal_lock */
     UserSigaction action[USER_SIGNALS + 1];
     pthread_mutex_t thread_lock;
     GPtrArray *threads;
@@ -237,6 +238,8 @@ enum { USER_RSEQ_FEATURES = 24, USER_RSEQ_ALIGN = 32 };   /* auxv: up to node_id
 /* ---- signal.c ---- */
 void user_signal_init(UserProc *p);
 void user_signal_exec(UserThread *t);     /* no handlers any more */
+/* The process has its first other thread now: the C library took the action of its own signals, which are the guest's. */
+void user_signal_threads(UserProc *p);
 int64_t user_sigaction(UserThread *t, int sig, const UserSigaction *set, UserSigaction *old);
 int64_t user_sigprocmask(UserThread *t, int how, const uint64_t *set, uint64_t *old);
 int64_t user_sigaltstack(UserThread *t, const stack_t *set, stack_t *old);

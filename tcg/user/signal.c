@@ -94,7 +94,7 @@ typedef struct KernelSigaction { void *handler; uint64_t flags; void (*restorer)
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1u << 31)   /* linux/signal.h */
 #endif
-enum { FLAG_RESTORER = 0x04000000 };
+enum { FLAG_RESTORER = 0x04000000, LIBRARY_SIGNALS = 32 };
 
 void user_sigreturn(void);
 __asm__(".text\n.p2align 4\n.globl user_sigreturn\n.type user_sigreturn, @function\nuser_sigreturn:\n mov $15, %eax\n syscall\n.size user_sigreturn, .-user_sigreturn\n");
@@ -144,6 +144,26 @@ static void host_action(int sig, uint64_t handler, uint64_t flags)
     syscall(SYS_rt_sigaction, sig, &k, NULL, 8);
 }
 
+/* The C library takes the action of one of its two signals when it makes its first thread: it has to before the guest's library or runtime does. */
+static void *nothing(void *opaque) { return opaque; }
+
+static void library_first(UserProc *p)
+{
+    pthread_t first;
+    if (!p->library_signals && !pthread_create(&first, NULL, nothing, NULL))
+        pthread_join(first, NULL);
+    p->library_signals = true;
+}
+
+void user_signal_threads(UserProc *p)
+{
+    pthread_mutex_lock(&p->signal_lock);
+    for (int sig = LIBRARY_SIGNALS; sig < LIBRARY_SIGNALS + 2 && !p->library_signals; sig++)
+        host_action(sig, p->action[sig].handler, p->action[sig].flags);
+    p->library_signals = true;
+    pthread_mutex_unlock(&p->signal_lock);
+}
+
 void user_signal_init(UserProc *p)
 {
     for (int sig = 1; sig <= USER_SIGNALS; sig++) {
@@ -184,6 +204,8 @@ int64_t user_sigaction(UserThread *t, int sig, const UserSigaction *set, UserSig
     if (old)
         *old = t->proc->action[sig];
     if (set) {
+        if (sig == LIBRARY_SIGNALS || sig == LIBRARY_SIGNALS + 1)
+            library_first(p);
         t->proc->action[sig] = *set;
         t->proc->action[sig].mask &= ~(bit(SIGKILL) | bit(SIGSTOP));
         host_action(sig, set->handler, set->flags);

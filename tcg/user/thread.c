@@ -163,6 +163,7 @@ static int64_t new_thread(UserThread *t, uint64_t flags, uint64_t stack, uint64_
     uint64_t mask = t->mask;
     user_set_mask(t, ~0ull);   /* the child starts with everything blocked */
     int e = pthread_create(&c->pthread, &attr, thread_main, &b);
+    user_signal_threads(t->proc);
     if (!e) {
         pthread_mutex_lock(&b.lock);
         while (!b.done)

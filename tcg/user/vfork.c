@@ -4,6 +4,8 @@
  * (Documentation/locking/robust-futexes), and then takes over the pages that the child wrote, when it ended by exit(2): what natively is written at once, and
  * what posix_spawn(3) and others tell their parent by. A child that changed its mappings, which would not fit the parent's, or wrote more than four megabytes
  * keeps its pages to itself.
+ * Beside a thread that has others only the bytes that the child changed in its parent's frames are given: the rest of a page may be what another thread
+ * wrote meanwhile, since stacks may lie in a heap (Go's).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +17,7 @@
 
 #include "tcg/user/internal.h"
 
-enum { MOST_PAGES = 1024, UNBORN = 1, CHUNK = 256, LOOK_NS = 50000000 };
+enum { MOST_PAGES = 1024, UNBORN = 1, CHUNK = 256, LOOK_NS = 50000000, FRAMES = 4 * USER_PAGE };
 
 /* Shared by the two. word: the child's thread while it has not executed another program. */
 struct UserVfork {
@@ -25,6 +27,8 @@ struct UserVfork {
     uint64_t map_changes, sp;
     bool shares;               /* memory: the parent shall see what is written */
     bool alone;                /* the parent has no other threads, who write too */
+    uint32_t n_frames;         /* if it has: bytes from sp on in @frames as they were when it was forked, and in @page what the child made of them */
+    uint8_t frames[FRAMES];
     uint64_t at[MOST_PAGES];
     uint8_t page[MOST_PAGES][USER_PAGE];
 };
@@ -45,6 +49,11 @@ UserVfork *user_vfork_new(UserThread *t, bool shares)
 void user_vfork_born(UserThread *t, UserVfork *v)
 {
     t->proc->vfork = v;
+    if (v->shares && !v->alone) {
+        const UserRegion *r = user_region_locked(t->proc, v->sp);
+        uint32_t n = r ? (uint32_t)MIN(r->end - v->sp, (uint64_t)FRAMES) : 0;
+        v->n_frames = user_get(t, v->frames, v->sp, n) ? n : 0;
+    }
     v->head.list.next = &v->node;
     v->node.next = &v->head.list;
     v->head.futex_offset = (long)offsetof(UserVfork, word) - (long)offsetof(UserVfork, node);
@@ -93,15 +102,38 @@ void user_vfork_exit(UserThread *t)
     int pagemap = v && v->shares && v->map_changes == p->map_changes ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
     if (pagemap < 0)
         return;
+    if (!v->alone) {
+        if (user_get(t, v->page, v->sp, v->n_frames))
+            __atomic_store_n(&v->n_given, 1, __ATOMIC_SEQ_CST);
+        close(pagemap);
+        return;
+    }
     bool all = !pthread_rwlock_tryrdlock(&p->map_lock);
     for (guint n = 0; n < p->map->len && all; n++) {
         const UserRegion *r = &g_array_index(p->map, UserRegion, n);
-        if (r->prot & PROT_WRITE && !r->shared && (v->alone || (r->start <= v->sp && v->sp < r->end)))
+        if (r->prot & PROT_WRITE && !r->shared)
             all = take_pages(t, v, pagemap, r);
     }
     if (all)
         __atomic_store_n(&v->n_given, v->n_pages, __ATOMIC_SEQ_CST);
     close(pagemap);
+}
+
+static void take_over(UserThread *t, const UserVfork *v)
+{
+    const uint8_t *now = v->page[0];
+    for (uint32_t n = 0; v->alone && n < MIN(v->n_given, (uint32_t)MOST_PAGES); n++) {
+        user_will_write(t, v->at[n], USER_PAGE);
+        user_put(t, v->at[n], v->page[n], USER_PAGE);
+    }
+    for (uint32_t n = 0, end; !v->alone && v->n_given && n < v->n_frames; n = end + 1) {
+        for (end = n; end < v->n_frames && now[end] != v->frames[end]; end++)
+            continue;
+        if (end > n) {
+            user_will_write(t, v->sp + n, end - n);
+            user_put(t, v->sp + n, now + n, end - n);
+        }
+    }
 }
 
 static bool gone(pid_t pid)
@@ -117,9 +149,7 @@ void user_vfork_wait(UserThread *t, UserVfork *v, pid_t pid)
     while (pid > 0 && (w = __atomic_load_n(&v->word, __ATOMIC_SEQ_CST)) && !(w & FUTEX_OWNER_DIED))
         if (syscall(SYS_futex, &v->word, FUTEX_WAIT, w, &look, NULL, 0) && errno == ETIMEDOUT && gone(pid))
             break;
-    for (uint32_t n = 0; pid > 0 && w && n < MIN(v->n_given, (uint32_t)MOST_PAGES); n++) {
-        user_will_write(t, v->at[n], USER_PAGE);
-        user_put(t, v->at[n], v->page[n], USER_PAGE);
-    }
+    if (pid > 0 && w)
+        take_over(t, v);
     munmap(v, sizeof(*v));
 }

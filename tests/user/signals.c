@@ -1,6 +1,7 @@
 /* Signals as a program sees them; prints what happened. Run natively and under tandem-user: the same. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -323,9 +325,39 @@ static void ends(void)
     printf("child that faults died of %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : -1);
 }
 
+/* A thread without the C library, and a signal that the library keeps for itself, given to it before (as Go's runtime does). */
+enum { LIBRARY_SIGNAL = 33 };
+static _Atomic int bare_tid;
+static _Alignas(16) char bare_stack[65536];
+
+static int bare_thread(void *arg)
+{
+    while (last != LIBRARY_SIGNAL)
+        syscall(SYS_sched_yield);
+    return 0;
+}
+
+static void library_signal(void)
+{
+    char action[64];
+    simple(SIGUSR1, note, 0);
+    syscall(SYS_rt_sigaction, SIGUSR1, NULL, action, 8);
+    syscall(SYS_rt_sigaction, LIBRARY_SIGNAL, action, NULL, 8);
+    int tid = 0, flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+    bare_tid = 1;
+    if (clone(bare_thread, bare_stack + sizeof(bare_stack), flags, NULL, &tid, NULL, &bare_tid) < 0)
+        return;
+    syscall(SYS_tgkill, getpid(), tid, LIBRARY_SIGNAL);
+    while (bare_tid)
+        usleep(1000);
+    printf("a signal of the library's, to a thread without it: %d\n", last);
+    last = count = 0;
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IONBF, 0);
+    library_signal();
     faults();
     mending();
     interrupted();

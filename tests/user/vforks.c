@@ -193,6 +193,46 @@ static void closes(void)
     printf("a child without files: %d, %d\n", status, n);
 }
 
+/* A stack in the middle of what another thread writes to all the time, as in a heap. */
+enum { STACK = 256 << 10, BESIDE = 64, TIMES = 100 };
+static int forks_over;
+
+static void *forks(void *wrong)
+{
+    for (volatile int n = 0; n < TIMES; n++) {
+        volatile int local = 0;
+        pid_t pid = vfork();
+        if (!pid) {
+            local = n + 1;
+            _exit(3);
+        }
+        *(int *)wrong += ended(pid) != 3 || local != n + 1;
+    }
+    __atomic_store_n(&forks_over, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static void beside(void)
+{
+    char *area = mmap(NULL, STACK + BESIDE * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile unsigned *counters = (volatile unsigned *)(void *)(area + STACK);
+    pthread_t thread;
+    pthread_attr_t attr;
+    int wrong = 0, lost = 0;
+    pthread_attr_init(&attr);
+    pthread_attr_setstack(&attr, area, STACK);
+    if (pthread_create(&thread, &attr, forks, &wrong))
+        return;
+    for (unsigned n = 0; !__atomic_load_n(&forks_over, __ATOMIC_ACQUIRE); n++)
+        for (int k = 0; k < BESIDE; k++) {
+            lost += counters[k * 1024] != n;
+            counters[k * 1024] = n + 1;
+        }
+    pthread_join(thread, NULL);
+    printf("what another thread writes beside the stack: %s, %d wrong\n", lost ? "lost" : "kept", wrong);
+    munmap(area, STACK + BESIDE * 4096);
+}
+
 static void *spins(void *stop)
 {
     while (!__atomic_load_n((int *)stop, __ATOMIC_ACQUIRE))
@@ -225,6 +265,7 @@ int main(void)
         __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
         pthread_join(other, NULL);
     }
+    beside();
     (void)!pipe(orders);
     pid_t pid = fork();
     if (!pid) {
