@@ -182,12 +182,28 @@ bool kvm_msr_get(KvmEc *ec, uint32_t index, uint64_t *ret)
     return true;
 }
 
+/*
+ * INITs, start-up IPIs and NMIs of before a reset: KVM takes the first two now, and what it makes of them is overwritten with the vCPU's state. Now, with
+ * all at rest: when this vCPU first runs, another may have sent it those that it must not miss.
+ */
+static void forget_events(KvmEc *ec)
+{
+    struct kvm_mp_state mp;
+    struct kvm_vcpu_events e;
+    ioctl(ec->fd, KVM_GET_MP_STATE, &mp);
+    if (ioctl(ec->fd, KVM_GET_VCPU_EVENTS, &e) == 0) {
+        ec->nmis = e.nmi.pending;
+        ec->events_known = true;
+    }
+}
+
 static bool lapic_in(KvmEc *ec, const X86LapicState *l, GError **err)
 {
     struct kvm_lapic_state k = { 0 };
     X86State *s = ec->c->state;
     if (!kvm_prepare(ec, err))
         return false;
+    forget_events(ec);
     /* the mode first: it says how the registers are read */
     if (!kvm_msr_set(ec, MSR_APIC_BASE, s->msr.apic_base))
         return kvm_fail(err, "setting IA32_APIC_BASE");
@@ -360,6 +376,9 @@ bool kvm_irqchip_out(void *opaque, void *chips, GError **err)
     X86Irqchips *c = chips;
     c->has_pit = vm->irqchip == ACCEL_IRQCHIP_ON;
     kvm_irqfds_drop(vm);
+    for (unsigned n = 0; n < c->n_lapics; n++)
+        if (!kvm_take_in_flight(vm->ec[n], err))
+            return false;
     /* the PIT first: a tick that is due reaches the others */
     if (c->has_pit && !kvm_pit_out(vm, &c->pit, &c->pit_now, err))
         return false;

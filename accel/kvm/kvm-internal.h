@@ -143,6 +143,8 @@ bool kvm_pit_in(KvmVm *vm, const struct X86PitState *s, uint64_t tick, GError **
 bool kvm_pit_out(KvmVm *vm, struct X86PitState *s, uint64_t *ret_tick, GError **err);
 /* kvm.c: what must be told before anything else. Any thread, vCPU at rest. */
 bool kvm_prepare(KvmEc *ec, GError **err);
+/* All vCPUs at rest, before KVM's local APICs are read: the state is the whole truth afterwards. */
+bool kvm_take_in_flight(KvmEc *ec, GError **err);
 /* KVM_EXIT_IOAPIC_EOI; true: leave. */
 bool kvm_exit_eoi(KvmEc *ec);
 /* user.c */

@@ -208,15 +208,10 @@ static bool first_run(KvmEc *ec, GError **err)
 
 static bool own_lapic(const KvmEc *ec) { return ec->vm->irqchip != ACCEL_IRQCHIP_OFF; }
 
-/* INIT and start-up IPI (SDM 3A 8.4.3, 9.1): the local APIC is a model here, so is this. */
-static void take_init_sipi(KvmEc *ec, uint32_t ev)
+/* INIT and start-up IPI (SDM 3A 8.4.3, 9.1) from a model of the local APIC. State fetched. */
+static void take_init_sipi(KvmEc *ec, uint32_t ev, unsigned vector)
 {
     X86State *s = ec->c->state;
-    GError *err = NULL;
-    if (!kvm_state_out(ec, X86_GROUP_ALL, &err)) {
-        g_clear_error(&err);
-        return;
-    }
     if (ev & VCPU_EV_INIT) {
         x86_state_reset(s, true, ec->c->index == 0);
         if (ec->c->index)
@@ -225,25 +220,57 @@ static void take_init_sipi(KvmEc *ec, uint32_t ev)
             ec->c->intc.ops->init_sipi(ec->c->intc.opaque, true);
     }
     if (ev & VCPU_EV_SIPI && (s->ev.mp_state == X86_MP_UNINIT || s->ev.mp_state == X86_MP_INIT_RECEIVED)) {
-        unsigned v = atomic_load(&ec->c->sipi_vector) & 255;
-        s->seg[X86_CS].sel = (uint16_t)(v << 8);
-        s->seg[X86_CS].base = (uint64_t)v << 12;
+        s->seg[X86_CS].sel = (uint16_t)(vector << 8);
+        s->seg[X86_CS].base = (uint64_t)vector << 12;
         s->rip = 0;
         s->ev.mp_state = X86_MP_RUNNABLE;
     }
     *ec->c->groups_dirty |= X86_GROUP_ALL;
 }
 
-static void take_events(KvmEc *ec)
+/* The engine before us may have taken an INIT or start-up IPI out of the vCPU's events and not come to do it. */
+static void take_inherited(KvmEc *ec)
 {
-    uint32_t ev = vcpu_events_take(ec->c, ~0u);
-    if (ev & (VCPU_EV_INIT | VCPU_EV_SIPI))
-        take_init_sipi(ec, ev);
+    X86Events *e = &((X86State *)ec->c->state)->ev;
+    uint32_t ev = (e->init_pending ? VCPU_EV_INIT : 0) | (e->sipi_pending ? VCPU_EV_SIPI : 0);
+    if (!ev)
+        return;
+    e->init_pending = e->sipi_pending = 0;
+    take_init_sipi(ec, ev, e->sipi_vector);
+}
+
+static void take_events(KvmEc *ec, uint32_t mask)
+{
+    uint32_t ev = vcpu_events_take(ec->c, mask);
+    take_inherited(ec);
+    if (ev & (VCPU_EV_INIT | VCPU_EV_SIPI) && kvm_state_out(ec, X86_GROUP_ALL, NULL))
+        take_init_sipi(ec, ev, atomic_load(&ec->c->sipi_vector) & 255);
     if (ev & VCPU_EV_NMI) {
         if (!own_lapic(ec))
             ((X86State *)ec->c->state)->ev.mp_state = X86_MP_RUNNABLE;
         ec->nmi = true;
     }
+}
+
+static void give_nmi(KvmEc *ec)
+{
+    if (ec->nmi)
+        ioctl(ec->fd, KVM_NMI, 0);
+    ec->nmi = false;
+}
+
+/*
+ * What other vCPUs send through KVM to one that is not in it, INIT and start-up IPI, waits there until KVM looks, and KVM_GET_MP_STATE is such a look: it may
+ * find that the vCPU begins anew. So KVM gets what we have, with what the models had sent before, looks, and everything is fetched again.
+ */
+bool kvm_take_in_flight(KvmEc *ec, GError **err)
+{
+    take_events(ec, VCPU_EV_INIT | VCPU_EV_SIPI | VCPU_EV_NMI);
+    if (!kvm_state_in(ec, X86_GROUP_ALL, err))
+        return false;
+    give_nmi(ec);
+    *ec->c->groups_valid = 0;
+    return kvm_state_out(ec, X86_GROUP_ALL, err);
 }
 
 /* Something that user space must inject: with split only the 8259s' interrupts. */
@@ -272,10 +299,7 @@ static bool can_inject(const KvmEc *ec)
 static void inject(KvmEc *ec)
 {
     const CpuIntc *i = &ec->c->intc;
-    if (ec->nmi) {
-        ec->nmi = false;
-        ioctl(ec->fd, KVM_NMI, 0);
-    }
+    give_nmi(ec);
     bool pending = irq_pending(ec);
     if (pending && can_inject(ec)) {
         int vector = own_lapic(ec) ? i->ops->ext_ack(i->opaque) : i->ops->ack(i->opaque);
@@ -389,10 +413,10 @@ static void kvm_vcpu_run(void *opaque, VmExit *x)
     }
     for (;;) {
         __atomic_store_n(&ec->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-        take_events(ec);
         x->kind = EXIT_NONE;
-        if (vcpu_must_leave(ec->c))
+        if (vcpu_must_leave(ec->c))     /* first: what is taken is ours, and another engine may come next */
             return;
+        take_events(ec, ~0u);
         if (s->ev.mp_state == X86_MP_HALTED && !own_lapic(ec) && irq_pending(ec))
             s->ev.mp_state = X86_MP_RUNNABLE;
         if (s->ev.mp_state != X86_MP_RUNNABLE && !own_lapic(ec)) {      /* else KVM waits itself */

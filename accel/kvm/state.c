@@ -279,9 +279,6 @@ static bool events_in(KvmEc *ec, X86State *s, GError **err)
 {
     struct kvm_vcpu_events e = { 0 };
     const X86Event *i = &s->ev.injected;
-    struct kvm_mp_state mp;
-    if (!ec->events_known)             /* a reset: INITs and start-up IPIs of before are taken, and overwritten below */
-        ioctl(ec->fd, KVM_GET_MP_STATE, &mp);
     if (ioctl(ec->fd, KVM_GET_VCPU_EVENTS, &e) < 0)
         return kvm_fail(err, "reading events");
     /* KVM's local APIC may have got an NMI from another CPU meanwhile */

@@ -704,6 +704,8 @@ static bool lapic_post_load(Device *dev, unsigned version, GError **err)
 void lapic_state_out(Device *dev, X86LapicState *ret)
 {
     devlock_enter(dev->lock);
+    if (atomic_load(&((Lapic *)dev)->cpu->events) & VCPU_EV_INIT)      /* not taken yet: then it is not our APIC any more */
+        reset_regs((Lapic *)dev);
     lapic_timer_fired(dev);     /* one that is due and whose turn has not come yet would be lost: the count alone does not tell */
     *ret = ((Lapic *)dev)->s;
     ret->reg[LR_PPR] = lapic_ppr((Lapic *)dev);
