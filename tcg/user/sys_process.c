@@ -1,7 +1,6 @@
 /* System calls: processes, threads, exec. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -17,26 +16,6 @@ enum { STRING_MAX = 131072, ALL_MAX = 16 << 20 };     /* MAX_ARG_STRLEN; more th
 
 int64_t user_sys_exit(UserThread *t, const uint64_t *a) { return user_thread_exit(t, (int)a[0]); }
 int64_t user_sys_exit_group(UserThread *t, const uint64_t *a) { return user_exit_group(t, (int)a[0]); }
-
-int64_t user_sys_fork(UserThread *t, const uint64_t *a) { (void)a; return user_clone(t, 0, 0, 0, 0, 0, SIGCHLD); }
-int64_t user_sys_vfork(UserThread *t, const uint64_t *a) { (void)a; return user_clone(t, CLONE_VM | CLONE_VFORK, 0, 0, 0, 0, SIGCHLD); }
-
-int64_t user_sys_clone(UserThread *t, const uint64_t *a)
-{
-    bool back = t->call_abi->clone_tls_last;
-    return user_clone(t, a[0] & ~(uint64_t)CSIGNAL, a[1], a[2], a[back ? 3 : 4], a[back ? 4 : 3], (int)(a[0] & CSIGNAL));
-}
-
-int64_t user_sys_clone3(UserThread *t, const uint64_t *a)
-{
-    struct clone_args c;
-    int64_t r = user_get_extensible(t, &c, sizeof(c), a[0], a[1], CLONE_ARGS_SIZE_VER0);
-    if (r)
-        return r;
-    if (c.set_tid_size || c.flags & (CSIGNAL | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND))
-        return -EINVAL;
-    return user_clone(t, c.flags, c.stack ? c.stack + c.stack_size : 0, c.parent_tid, c.child_tid, c.tls, (int)c.exit_signal);
-}
 
 int64_t user_sys_set_tid_address(UserThread *t, const uint64_t *a)
 {

@@ -235,12 +235,11 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
 int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls, int exit_signal)
 {
     const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
-    const uint64_t spaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
     if (exit_signal < 0 || exit_signal > USER_SIGNALS)
         return -EINVAL;
     if (flags & CLONE_THREAD)
         return (flags & thread) == thread ? new_thread(t, flags, stack, parent_tid, child_tid, tls) : -EINVAL;
-    if (flags & (CLONE_PIDFD | CLONE_PTRACE | CLONE_PARENT | spaces))
+    if (flags & (CLONE_PARENT | CLONE_NEWPID | CLONE_NEWTIME))     /* fork cannot, nor can what comes behind it (clone.c) */
         return -EINVAL;
     return new_process(t, flags, stack, parent_tid, child_tid, tls);
 }
