@@ -62,7 +62,8 @@ static void answers(void)
     uint8_t buf[256];
     memset(buf, 1, sizeof(buf));
     printf("nothing there yet: %d\n", ldt(0, buf, sizeof(buf)));
-    printf("default: %d %d\n", ldt(2, buf, sizeof(buf)), buf[0]);
+    int r = ldt(2, buf, sizeof(buf));
+    printf("default: %d %d\n", r, buf[0]);
     printf("unknown: %d\n", ldt(7, buf, sizeof(buf)));
     printf("odd size: %d, bad pointer: %d, too high: %d\n", ldt(1, &u, 3), ldt(1, (void *)8, sizeof(u)), ldt(1, &u, sizeof(u)));
     u.entry_number = 0, u.contents = 3;
