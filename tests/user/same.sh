@@ -6,7 +6,7 @@ opts=()
 while [ "$1" != -- ]; do opts+=("$1"); shift; done
 shift
 native=$(timeout -s KILL 100 "$@" 2>&1; echo "status $?")
-[[ $native != *"status 77" ]] || { echo "$native"; exit 77; }
+[[ $native != *"status 77" && $native != *"status 126" ]] || { echo "$native"; exit 77; }    # cannot be natively
 failed=0
 for tier in auto interp; do
     ours=$(timeout -s KILL 280 "$user" -tier $tier "${opts[@]}" "$@" 2>&1; echo "status $?")

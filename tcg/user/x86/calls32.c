@@ -95,6 +95,8 @@ const UserCall user_calls_i386[USER_CALLS_I386] = {
     NAME(io_setup, small_io_setup) NAME(io_destroy, small_io_destroy) NAME(io_submit, small_io_submit) NAME(io_cancel, small_io_cancel)
     CALL(io_getevents, small_io_getevents, U, S, S, U, IN(timespec))
     NAME(mbind, small_mbind) NAME(set_mempolicy, small_set_mempolicy) NAME(get_mempolicy, small_get_mempolicy) NAME(migrate_pages, small_migrate_pages) NAME(move_pages, small_move_pages)
+    /* of old */
+    SAME(oldstat) SAME(oldlstat) SAME(oldfstat) SAME(olduname) SAME(oldolduname) SAME(nice) NAME(readdir, old_readdir) NAME(ustat, small_ustat)
     /* of late */
     SAME(futex_waitv) SAME(memfd_secret) SAME(process_mrelease) CALL(process_madvise, process_madvise, S, IOV, S, S, U) SAME(quotactl_fd) SAME(sysfs) SAME(set_mempolicy_home_node)
 #define SYS(name, args)
