@@ -14,10 +14,15 @@
 #define PTR(p) ((uint64_t)(uintptr_t)(p))
 enum { PATH_BYTES = 4096 };
 
-/* What the kernel shows of itself is this system's, also where the sysroot has the empty folders that it is mounted on. */
-static bool of_kernel(const char *path)
+/*
+ * What the kernel shows of itself is this system's, also where the sysroot has the empty folders that it is mounted on. So are the root, which programs that
+ * walk through a tree know by its number, and temporary files: what is made there is not in the sysroot, but would be looked for in its folder.
+ */
+static bool of_system(const char *path)
 {
-    static const char *const tops[] = { "/proc", "/sys", "/dev" };
+    static const char *const tops[] = { "/proc", "/sys", "/dev", "/tmp" };
+    if (!path[strspn(path, "/.")])
+        return true;
     for (unsigned n = 0; n < G_N_ELEMENTS(tops); n++) {
         size_t len = strlen(tops[n]);
         if (!strncmp(path, tops[n], len) && (!path[len] || path[len] == '/'))
@@ -32,7 +37,7 @@ uint64_t user_path(UserThread *t, uint64_t at, char **ret_path)
     char *path = *ret_path = user_string(t, at, PATH_BYTES);
     if (!path)
         return at;
-    if (root && path[0] == '/' && !of_kernel(path)) {
+    if (root && path[0] == '/' && !of_system(path)) {
         char *in_root = g_build_filename(root, path, NULL);
         if (!faccessat(AT_FDCWD, in_root, F_OK, AT_SYMLINK_NOFOLLOW)) {
             g_free(path);

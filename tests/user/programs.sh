@@ -63,11 +63,12 @@ t = [threading.Thread(target=lambda i=i: r.append(sum(range(i * 1000)))) for i i
 print(sorted(r), subprocess.run(["sh", "-c", "exit 9"]).returncode, hashlib.sha256(b"x" * 100000).hexdigest())
 sys.exit(8)'
 
-# A sysroot comes first, but for what the kernel shows of itself.
-mkdir -p "$dir/root"/{proc,sys,dev,etc/own}
+# A sysroot comes first, but for what the kernel shows of itself, temporary files and the root.
+mkdir -p "$dir/root"/{proc,sys,dev,tmp,etc/own}
 echo mine >"$dir/root/etc/own/file"
-seen=$(timeout -s KILL 100 "$user" -L "$dir/root" /bin/sh -c 'cat /etc/own/file; cd /etc/own && ls; test -d /proc/self && ls /proc | grep -c "^meminfo"; ls /dev | grep -x null')
-if [ "$seen" = "mine"$'\n'"file"$'\n'"1"$'\n'"null" ]; then echo "ok sysroot"; else echo "sysroot: $seen"; failed=1; fi
+seen=$(timeout -s KILL 100 "$user" -L "$dir/root" /bin/sh -c 'cat /etc/own/file; cd /etc/own && ls; test -d /proc/self && ls /proc | grep -c "^meminfo"; ls /dev | grep -x null
+    f=$(mktemp /tmp/tandem-XXXXXX); ls "$f"* | grep -c "$f"; rm "$f"; test / -ef /proc/self/root && echo root')
+if [ "$seen" = "mine"$'\n'"file"$'\n'"1"$'\n'"null"$'\n'"1"$'\n'"root" ]; then echo "ok sysroot"; else echo "sysroot: $seen"; failed=1; fi
 
 wrong 127 "No such file" "$dir/nothing"
 wrong 127 "cannot open" nonexistent-program
