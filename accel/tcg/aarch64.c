@@ -14,6 +14,8 @@ static void take_events(Vcpu *c, uint32_t events)
     c->type->reset(s, c->index, true);
     for (unsigned n = 0; n < A64_TIMERS; n++)   /* what it had programmed before it was switched off */
         tcg_intc_write(c, A64_MACHINE_TIMER + 8 + n, 0);
+    tcg_intc_write(c, A64_MACHINE_VOFF, 0);
+    a64_state_nonsecure(s);
     s->power = A64_POWER_ON;
     s->pc = pc;
     s->x[0] = x0;

@@ -27,8 +27,19 @@ void a64_state_reset(A64State *s, unsigned el, unsigned index)
     s->vmpidr = s->mpidr;
     s->cntfrq = 62500000;
     s->cptr[A64_EL2] = 0x33ff;
+    s->hcr = A64_HCR_RW;                       /* there is no AArch32 */
+    s->scr = A64_SCR_RW | 0x30;
     s->tlb_flush_pending = 1;
     s->groups_valid = s->groups_dirty = A64_GROUP_ALL;
+}
+
+void a64_state_nonsecure(A64State *s)
+{
+    if (s->has_el3) {
+        s->scr |= A64_SCR_NS | A64_SCR_HCE | A64_SCR_APK | A64_SCR_API;
+        s->el = s->has_el2 ? A64_EL2 : A64_EL1;
+    }
+    s->tlb_flush_pending = 1;
 }
 
 void a64_state_program(A64State *s, const uint64_t random[A64_KEYS][2])

@@ -52,6 +52,50 @@ enum { A64_EL0, A64_EL1, A64_EL2, A64_EL3, A64_ELS };
 #define A64_SCTLR_ENIB (1ull << 30)
 #define A64_SCTLR_ENIA (1ull << 31)
 
+/* HCR_EL2 (ARM D17.2.48) */
+#define A64_HCR_VM (1ull << 0)
+#define A64_HCR_PTW (1ull << 2)
+#define A64_HCR_FMO (1ull << 3)
+#define A64_HCR_IMO (1ull << 4)
+#define A64_HCR_AMO (1ull << 5)
+#define A64_HCR_VF (1ull << 6)
+#define A64_HCR_VI (1ull << 7)
+#define A64_HCR_VSE (1ull << 8)
+#define A64_HCR_FB (1ull << 9)
+#define A64_HCR_DC (1ull << 12)
+#define A64_HCR_TWI (1ull << 13)
+#define A64_HCR_TWE (1ull << 14)
+#define A64_HCR_TSC (1ull << 19)
+#define A64_HCR_TSW (1ull << 22)
+#define A64_HCR_TPC (1ull << 23)
+#define A64_HCR_TPU (1ull << 24)
+#define A64_HCR_TTLB (1ull << 25)
+#define A64_HCR_TGE (1ull << 27)
+#define A64_HCR_HCD (1ull << 29)
+#define A64_HCR_TRVM (1ull << 30)
+#define A64_HCR_RW (1ull << 31)
+#define A64_HCR_APK (1ull << 40)
+#define A64_HCR_API (1ull << 41)
+#define A64_HCR_V8_0 0x3ffffffffull            /* the bits that v8.0 has */
+
+/* SCR_EL3 (ARM D17.2.117) */
+#define A64_SCR_NS (1ull << 0)
+#define A64_SCR_IRQ (1ull << 1)
+#define A64_SCR_FIQ (1ull << 2)
+#define A64_SCR_EA (1ull << 3)
+#define A64_SCR_SMD (1ull << 7)
+#define A64_SCR_HCE (1ull << 8)
+#define A64_SCR_RW (1ull << 10)
+#define A64_SCR_ST (1ull << 11)
+#define A64_SCR_TWI (1ull << 12)
+#define A64_SCR_TWE (1ull << 13)
+#define A64_SCR_APK (1ull << 16)
+#define A64_SCR_API (1ull << 17)
+#define A64_SCR_BITS 0x33f8full
+
+#define A64_CPTR_TFP (1ull << 10)              /* CPTR_EL2, CPTR_EL3 */
+#define A64_MDCR_TDE (1ull << 8)               /* MDCR_EL2: debug exceptions are EL2's */
+
 #define A64_TCR_E0PD (3ull << 55)              /* TCR_EL1: EL0 has no business in the lower range, the upper one */
 
 /* FPCR (ARM C5.2.8) and FPSR (C5.2.10) */
@@ -71,12 +115,13 @@ enum { A64_EC_UNKNOWN = 0, A64_EC_WFX = 1, A64_EC_FP = 7, A64_EC_PAUTH = 9, A64_
        A64_EC_FPE = 0x2c, A64_EC_SERROR = 0x2f, A64_EC_BKPT_LOWER, A64_EC_BKPT, A64_EC_STEP_LOWER, A64_EC_STEP, A64_EC_WATCH_LOWER, A64_EC_WATCH,
        A64_EC_BRK = 0x3c };
 #define A64_ISS_WNR (1u << 6)
+#define A64_ISS_S1PTW (1u << 7)
 /* Fault status codes of aborts (ISS.DFSC): + level 0-3 */
 enum { A64_FSC_SIZE = 0, A64_FSC_TRANSLATION = 4, A64_FSC_ACCESS_FLAG = 8, A64_FSC_PERMISSION = 12, A64_FSC_EXTERNAL = 0x10, A64_FSC_EXTERNAL_WALK = 0x14,
        A64_FSC_ALIGNMENT = 0x21 };
 
 /* Interrupt lines of the CPU, as the machine's sysreg_read(A64_SYSREG_LINES) has them. */
-enum { A64_LINE_IRQ = 1, A64_LINE_FIQ = 2, A64_LINE_SERROR = 4 };
+enum { A64_LINE_IRQ = 1, A64_LINE_FIQ = 2, A64_LINE_SERROR = 4, A64_LINE_VIRQ = 8, A64_LINE_VFIQ = 16 };
 
 enum { A64_TMPS = 4, A64_XLAT_SIZE = 24576, A64_BREAKPOINTS = 16, A64_KEYS = 5, A64_ROOTS = 4 };
 /* What ID_AA64DFR0 says of them; the last ones compare CONTEXTIDR too. */
@@ -84,6 +129,8 @@ enum { A64_DFR_BREAKPOINTS = 6, A64_DFR_WATCHPOINTS = 4, A64_DFR_CONTEXTS = 2 };
 enum { A64_STEP_DONE = 1, A64_STEP_EXCLUSIVE };
 enum { A64_MDSCR_KDE = 1 << 13 };
 enum { A64_KEY_IA, A64_KEY_IB, A64_KEY_DA, A64_KEY_DB, A64_KEY_GA };
+/* What calls the machine's PSCI: nothing where firmware has it. */
+typedef enum A64Conduit { A64_CONDUIT_HVC, A64_CONDUIT_SMC, A64_CONDUIT_NONE } A64Conduit;
 typedef enum A64Power { A64_POWER_ON, A64_POWER_OFF, A64_POWER_ON_PENDING } A64Power;    /* as PSCI's AFFINITY_INFO answers */
 /* Groups of state: x and pc and PSTATE, v and FPCR/FPSR, everything else. */
 enum { A64_GROUP_GPR = 1, A64_GROUP_FPR = 2, A64_GROUP_SYS = 4, A64_GROUP_ALL = 7 };
@@ -132,7 +179,9 @@ typedef struct A64State {
     /* translator, about what it has cached: addresses with tags, code of EL1 that is not global; the last tables of TTBR1 (+ 1), and which is it now */
     uint8_t flush_sent;        /* a TLB flush was sent to other CPUs: DSB waits */
     uint8_t tagged_seen, upper_nonglobal, root_now, next_root;
-    uint64_t root[A64_ROOTS];
+    uint8_t has_el2, has_el3;  /* of the machine */
+    uint8_t conduit;           /* A64Conduit */
+    uint64_t root[A64_ROOTS], root_world[A64_ROOTS];   /* world: what else EL1 and EL0 translate by, see mmu.c */
     uint16_t daif;             /* A64_PS_DAIF bits */
 
     /* banked by exception level; sp_el[of the one in use] is stale: a64_sp_* */
@@ -162,6 +211,13 @@ typedef struct A64State {
 
 /* Reset into EL @el (ARM D1.12); pc is the board's to set. @index: which CPU, in MPIDR. */
 void a64_state_reset(A64State *s, unsigned el, unsigned index);
+/* Which levels exist stays (has_el2, has_el3): the highest of them. */
+static inline unsigned a64_highest_el(const A64State *s) { return s->has_el3 ? A64_EL3 : s->has_el2 ? A64_EL2 : A64_EL1; }
+/* A CPU fresh from reset as firmware would start a kernel on it: in the highest level that is not secure. */
+void a64_state_nonsecure(A64State *s);
+/* Security state (ARM D1.2.2); whether EL2 has a say in what EL1 and EL0 do (D1.2.5, without Secure EL2). */
+static inline bool a64_secure(const A64State *s) { return s->has_el3 && (s->el == A64_EL3 || !(s->scr & A64_SCR_NS)); }
+static inline bool a64_el2_rules(const A64State *s) { return s->has_el2 && (!s->has_el3 || s->scr & A64_SCR_NS); }
 /* The state of a Linux program: EL0, FP and pointer authentication on with keys of @random. */
 void a64_state_program(A64State *s, const uint64_t random[A64_KEYS][2]);
 /* MPIDR_EL1 of CPU @index: clusters of 16, as GICv3 targets lists want. */

@@ -17,10 +17,13 @@ static void cpu_reset(void *state, unsigned index, bool init)
 {
     A64State *s = state;
     uint64_t midr = s->midr ? s->midr : models[0].midr;
-    uint8_t pauth = s->pauth;
-    a64_state_reset(s, A64_EL1, index);
+    uint8_t pauth = s->pauth, has_el2 = s->has_el2, has_el3 = s->has_el3, conduit = s->conduit;
+    a64_state_reset(s, a64_highest_el(s), index);
     s->midr = s->vpidr = midr;
     s->pauth = pauth;
+    s->has_el2 = has_el2;
+    s->has_el3 = has_el3;
+    s->conduit = conduit;
     s->power = index ? A64_POWER_OFF : A64_POWER_ON;
 }
 
@@ -38,14 +41,18 @@ static const FieldDesc cpu_fields[] = {
     FIELD_ARRAY(A64State, tpidr), FIELD(A64State, cpacr), FIELD(A64State, contextidr), FIELD(A64State, par), FIELD(A64State, csselr), FIELD(A64State, cntfrq),
     FIELD(A64State, cntkctl), FIELD_RAW(A64State, timer), FIELD(A64State, mdscr), FIELD(A64State, oslsr), FIELD(A64State, osdlr), FIELD(A64State, mdccint),
     FIELD_ARRAY(A64State, dbgbvr), FIELD_ARRAY(A64State, dbgbcr), FIELD_ARRAY(A64State, dbgwvr), FIELD_ARRAY(A64State, dbgwcr), FIELD(A64State, dbgclaim),
-    FIELD_RAW(A64State, key), FIELD(A64State, midr), FIELD(A64State, mpidr), FIELD(A64State, pauth), { 0 }
+    FIELD_RAW(A64State, key), FIELD(A64State, midr), FIELD(A64State, mpidr), FIELD(A64State, pauth),
+    /* EL2 and EL3 */
+    FIELD(A64State, has_el2), FIELD(A64State, has_el3), FIELD(A64State, conduit), FIELD_ARRAY(A64State, cptr), FIELD_ARRAY(A64State, mdcr), FIELD(A64State, hcr),
+    FIELD(A64State, hstr), FIELD(A64State, hpfar), FIELD(A64State, vtcr), FIELD(A64State, vttbr), FIELD(A64State, vpidr), FIELD(A64State, vmpidr), FIELD(A64State, scr),
+    FIELD(A64State, sder), FIELD(A64State, rvbar), FIELD(A64State, cnthctl), FIELD(A64State, cntvoff), FIELD(A64State, pmcr), { 0 }
 };
 
 /* Hostile: what translated code relies on is put right. */
 static bool cpu_post_load(void *state, GError **err)
 {
     A64State *s = state;
-    if (s->el > A64_EL1 || s->spsel > 1 || (!s->el && s->spsel) || s->power > A64_POWER_ON_PENDING || s->pauth > A64_PAUTH_NONE) {
+    if (s->has_el2 > 1 || s->has_el3 > 1 || s->conduit > A64_CONDUIT_NONE || s->el > a64_highest_el(s) || s->spsel > 1 || (!s->el && s->spsel) || s->power > A64_POWER_ON_PENDING || s->pauth > A64_PAUTH_NONE) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "the saved state of a CPU is damaged");
         return false;
     }
@@ -57,6 +64,7 @@ static bool cpu_post_load(void *state, GError **err)
     s->pan = s->pan != 0;
     s->uao = s->uao != 0;
     s->daif &= A64_PS_DAIF;
+    s->hcr |= A64_HCR_RW;
     memset(s->root, 0, sizeof(s->root));
     s->tlb_flush_pending = 1;
     s->groups_valid = s->groups_dirty = A64_GROUP_ALL;

@@ -1,6 +1,7 @@
 /*
  * The AArch64 `virt` machine, at the addresses that QEMU publishes in its device tree (docs/system/arm/virt.rst): Linux, U-Boot and EDK II know them.
- * Without EL2 and EL3: firmware and kernels start in EL1, PSCI is behind HVC.
+ * virtualization=on: with EL2; secure=on: with EL3. Firmware starts in the highest level, kernels in the highest that is not secure; PSCI is behind HVC, or
+ * SMC where there is EL2; where there is EL3 it is the firmware's.
  */
 #include <elf.h>
 #include <string.h>
@@ -50,6 +51,7 @@ typedef struct Virt {
     BoardConfig cfg;
     MemRegion *ram;
     Device *cpus, *gic, *v2m, *its, *pci, *flash[2], *key, *fw_cfg;
+    bool el2, el3;
     bool v3, with_its;          /* MSIs: GICv2 has a frame of v2m, GICv3 the translation service or nothing */
     const char *cpu_compatible;
     VirtImages images;
@@ -292,14 +294,18 @@ static void fdt_chips(Fdt *f)
     fdt_virtio(f, VIRTIO, VIRTIO_STRIDE, N_VIRTIO, fdt_virtio_irq);
 }
 
-static void fdt_psci(Fdt *f)
+static A64Conduit conduit_of(const Virt *v) { return v->el3 && !v->direct ? A64_CONDUIT_NONE : v->el2 ? A64_CONDUIT_SMC : A64_CONDUIT_HVC; }
+
+static void fdt_psci(Virt *v, Fdt *f)
 {
+    if (conduit_of(v) == A64_CONDUIT_NONE)
+        return;
     fdt_node(f, "psci");
     fdt_cells(f, "migrate", 0xc4000005);
     fdt_cells(f, "cpu_on", 0xc4000003);
     fdt_cells(f, "cpu_off", 0x84000002);
     fdt_cells(f, "cpu_suspend", 0xc4000001);
-    fdt_str(f, "method", "hvc");
+    fdt_str(f, "method", conduit_of(v) == A64_CONDUIT_SMC ? "smc" : "hvc");
     fdt_strs(f, "compatible", "arm,psci-1.0", "arm,psci-0.2", "arm,psci", NULL);
     fdt_end(f);
 }
@@ -315,7 +321,7 @@ static GBytes *make_fdt(Virt *v, GError **err)
     fdt_cells(f, "#address-cells", 2);
     fdt_str(f, "compatible", "linux,dummy-virt");
     fdt_chosen(f, uart, v->direct ? v->cfg.append : NULL, v->initrd, v->initrd_len);
-    fdt_psci(f);
+    fdt_psci(v, f);
     fdt_node(f, "memory@%llx", RAM);
     fdt_reg(f, RAM, machine_config(v->m)->ram_bytes);
     fdt_str(f, "device_type", "memory");
@@ -412,7 +418,12 @@ static void virt_reset(void *opaque)
     for (unsigned i = 0; i < machine_n_vcpus(v->m); i++) {
         Vcpu *c = machine_vcpu(v->m, i);
         A64State *s = c->state;
-        s->pc = v->start;
+        s->rvbar = s->pc = v->start;
+        s->conduit = (uint8_t)conduit_of(v);
+        if (v->direct)
+            a64_state_nonsecure(s);
+        else if (s->conduit == A64_CONDUIT_NONE)
+            s->power = A64_POWER_ON;
         s->x[0] = v->direct && !i ? v->fdt : 0;
         vcpu_state_changed(c, A64_GROUP_ALL);
     }
@@ -428,6 +439,13 @@ static void virt_free(void *opaque)
 
 /* ---- options ---- */
 
+static bool on_or_off(const Virt *v, const char *name, bool *ret, GError **err)
+{
+    const char *value = virt_option(&v->cfg, name);
+    *ret = value && !strcmp(value, "on");
+    return !value || *ret || !strcmp(value, "off") || boot_fail(err, "-machine %s= takes on or off, not '%s'", name, value);
+}
+
 static bool choose_options(Virt *v, GError **err)
 {
     const char *gic = virt_option(&v->cfg, "gic-version");
@@ -438,13 +456,10 @@ static bool choose_options(Virt *v, GError **err)
     if (its && strcmp(its, "on") && strcmp(its, "off"))
         return boot_fail(err, "-machine its= takes on or off, not '%s'", its);
     v->with_its = v->v3 && !(its && !strcmp(its, "off"));
-    static const char *const absent[] = { "secure", "virtualization", "mte" };
-    for (unsigned i = 0; i < ARRAY_LEN(absent); i++) {
-        const char *value = virt_option(&v->cfg, absent[i]);
-        if (value && strcmp(value, "off"))
-            return boot_fail(err, "-machine %s=%s: the aarch64 virt machine has EL0 and EL1 only; it takes off", absent[i], value);
-    }
-    return true;
+    const char *mte = virt_option(&v->cfg, "mte");
+    if (mte && strcmp(mte, "off"))
+        return boot_fail(err, "-machine mte=%s: the aarch64 virt machine has no memory tags; it takes off", mte);
+    return on_or_off(v, "virtualization", &v->el2, err) && on_or_off(v, "secure", &v->el3, err);
 }
 
 static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
@@ -459,6 +474,11 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
     v->ram = mem_region_new_ram(machine_mem(m), "virt.ram", machine_config(m)->ram_bytes, err);
     if (!v->ram || !aarch64_cpu_choose(m, v->cfg.cpu, &v->cpu_compatible, err) || !choose_options(v, err))
         return false;
+    for (unsigned i = 0; i < machine_n_vcpus(m); i++) {
+        A64State *s = machine_vcpu(m, i)->state;
+        s->has_el2 = v->el2;
+        s->has_el3 = v->el3;
+    }
     mem_region_add(machine_mem_root(m), RAM, v->ram, 0);
     if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_intc(v, err) || !virt_flash_new(m, FLASH, FLASH_BANK, "64M", v->flash, 2, err) || !make_chips(v, err) || !make_buses(v, err))
         return false;
@@ -480,6 +500,7 @@ static bool virt_finish(Machine *m, GError **err)
         if (!v->direct)
             return boot_fail(err, "-bios none needs a -kernel: there is nothing to start");
     }
+    arm_cpus_set_all_on(v->cpus, conduit_of(v) == A64_CONDUIT_NONE);
     if (!(v->direct ? load_kernel(v, &kernel_end, err) : load_firmware(v, err) && virt_offer_kernel(v->fw_cfg, &v->cfg, err)))
         return false;
     return place_tables(v, kernel_end, err);

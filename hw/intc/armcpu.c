@@ -22,7 +22,7 @@ typedef struct ArmCpu {
     Vcpu *vcpu;
     unsigned index;
     _Atomic uint32_t lines;     /* A64_LINE_ */
-    uint64_t cval[A64_TIMERS], ctl[A64_TIMERS];
+    uint64_t cval[A64_TIMERS], ctl[A64_TIMERS], voff;    /* CNTVOFF_EL2 */
     Timer *timer[A64_TIMERS];
     struct Due { struct ArmCpu *c; unsigned n; } due[A64_TIMERS];
     uint64_t arg[4];            /* of a PSCI call; the CPU's own thread */
@@ -35,6 +35,7 @@ struct ArmCpus {
     ArmCpu *cpu;                /* not movable: CpuIntc points into it */
     unsigned n;
     Device *gic;
+    bool all_on;
 };
 
 void arm_cpus_setup(Device *dev, Vcpu *const *cpus, unsigned n, Device *gicv3)
@@ -49,6 +50,8 @@ void arm_cpus_setup(Device *dev, Vcpu *const *cpus, unsigned n, Device *gicv3)
         a->cpu[i].vcpu = cpus[i];
     }
 }
+
+void arm_cpus_set_all_on(Device *dev, bool on) { ((ArmCpus *)dev)->all_on = on; }
 
 /* ---- lines ---- */
 
@@ -65,16 +68,16 @@ static void input(void *opaque, unsigned n, bool level)
 
 static uint64_t counter(ArmCpus *a) { return mclock_ns_to_ticks(mclock_now(a->dev.clock, CLOCK_KIND_VIRTUAL), ARM_COUNTER_HZ); }
 
-/* The condition is met when the counter has reached CVAL, as unsigned numbers (D11.2.4). Lock held. */
+/* The condition is met when the counter, less the offset of the virtual one, has reached CVAL, as unsigned numbers (D11.2.4). Lock held. */
 static void timer_update(ArmCpu *c, unsigned n)
 {
-    uint64_t now = counter(c->a), cval = c->cval[n];
+    uint64_t host = counter(c->a), now = host - (n == A64_TIMER_VIRT ? c->voff : 0), cval = c->cval[n];
     bool on = c->ctl[n] & CTL_ENABLE, met = on && now >= cval;
     irq_set(c->a->dev.irq[A64_TIMERS * c->index + n], met && !(c->ctl[n] & CTL_IMASK));
     if (!on || met || cval - now > UINT64_MAX / 1000)      /* beyond every clock */
         timer_cancel(c->timer[n]);
     else
-        timer_arm(c->timer[n], mclock_ticks_to_ns_up(cval, ARM_COUNTER_HZ));
+        timer_arm(c->timer[n], mclock_ticks_to_ns_up(host + (cval - now), ARM_COUNTER_HZ));
 }
 
 static void timer_due(void *opaque)
@@ -202,6 +205,14 @@ static bool cpu_write(void *opaque, uint32_t reg, uint64_t val)
         c->arg[reg - A64_MACHINE_PSCI] = val;
         return true;
     }
+    if (reg == A64_MACHINE_VOFF) {
+        if (!devlock_enter(c->a->dev.lock))
+            return false;
+        c->voff = val;
+        timer_update(c, A64_TIMER_VIRT);
+        devlock_leave(c->a->dev.lock);
+        return true;
+    }
     if ((n & 7) >= A64_TIMERS || n >= 16 || !devlock_enter(c->a->dev.lock))
         return false;
     *(n < 8 ? &c->cval[n] : &c->ctl[n - 8]) = val;
@@ -247,7 +258,8 @@ static void cpus_reset(Device *dev)
 {
     ArmCpus *a = (ArmCpus *)dev;
     for (unsigned i = 0; i < a->n; i++) {
-        a->cpu[i].power = i ? A64_POWER_OFF : A64_POWER_ON;
+        a->cpu[i].power = i && !a->all_on ? A64_POWER_OFF : A64_POWER_ON;
+        a->cpu[i].voff = 0;
         for (unsigned n = 0; n < A64_TIMERS; n++)
             a->cpu[i].cval[n] = a->cpu[i].ctl[n] = 0;
     }
@@ -256,7 +268,7 @@ static void cpus_reset(Device *dev)
 
 /* ---- state: the timers are in the CPUs' own, in copies here; power is the last word ---- */
 
-enum { SAVED = 8 * (2 * A64_TIMERS + 3) };
+enum { SAVED_1 = 8 * (2 * A64_TIMERS + 3), SAVED = SAVED_1 + 8 };      /* version 1 had no CNTVOFF_EL2 */
 
 static void cpus_save(const void *field, GByteArray *out)
 {
@@ -271,6 +283,7 @@ static void cpus_save(const void *field, GByteArray *out)
         store_le64(p, c->start_pc);
         store_le64(p + 8, c->start_x0);
         store_le64(p + 16, c->power);
+        store_le64(p + 24, c->voff);
         g_byte_array_append(out, b, sizeof(b));
     }
 }
@@ -278,7 +291,7 @@ static void cpus_save(const void *field, GByteArray *out)
 static bool cpus_load(void *field, const uint8_t *data, size_t len, GError **err)
 {
     ArmCpus *a = (ArmCpus *)((uint8_t *)field - offsetof(ArmCpus, n));
-    bool ok = len == (size_t)a->n * SAVED;
+    bool ok = len == (size_t)a->n * SAVED || len == (size_t)a->n * SAVED_1, voff = len == (size_t)a->n * SAVED;
     for (unsigned i = 0; ok && i < a->n; i++) {
         ArmCpu *c = &a->cpu[i];
         for (unsigned n = 0; n < A64_TIMERS; n++, data += 16) {
@@ -289,7 +302,8 @@ static bool cpus_load(void *field, const uint8_t *data, size_t len, GError **err
         c->start_x0 = load_le64(data + 8);
         c->power = (uint8_t)load_le64(data + 16);
         ok = load_le64(data + 16) <= A64_POWER_ON_PENDING;
-        data += 24;
+        c->voff = voff ? load_le64(data + 24) : 0;
+        data += voff ? 32 : 24;
     }
     if (!ok)
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_INVAL, "the saved state around the CPUs is damaged or that of another number of them");
@@ -309,7 +323,7 @@ static bool cpus_post_load(Device *dev, unsigned version, GError **err)
 static const FieldOps cpus_ops = { .save = cpus_save, .load = cpus_load };
 static const FieldDesc cpus_fields[] = { FIELD_OPS(ArmCpus, n, &cpus_ops), { 0 } };
 static const DeviceSection cpus_state[] = {
-    { .name = "arm-cpus", .version = 1, .min_version = 1, .fields = cpus_fields, .post_load = cpus_post_load }, { 0 }
+    { .name = "arm-cpus", .version = 2, .min_version = 1, .fields = cpus_fields, .post_load = cpus_post_load }, { 0 }
 };
 
 const DeviceClass arm_cpus_class = {

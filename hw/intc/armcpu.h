@@ -13,3 +13,5 @@ enum { ARM_COUNTER_HZ = 62500000, ARM_CPUS_MAX = 8 };
 extern const DeviceClass arm_cpus_class;
 /* Before realize. @gicv3: NULL for other controllers. */
 void arm_cpus_setup(Device *dev, Vcpu *const *cpus, unsigned n, Device *gicv3);
+/* From the next reset on all run from the start: the firmware has PSCI. Else only the first does. */
+void arm_cpus_set_all_on(Device *dev, bool on);

@@ -201,6 +201,8 @@ static bool icc_read(Gic *g, unsigned cpu, uint32_t reg, uint64_t *ret)
     case A64_ICC_RPR: *ret = gic_running_prio(g, cpu); break;
     case A64_ICC_CTLR: *ret = c->ctlr | 4 << 8 | 1 << 15; break;    /* PRIbits 5, IDbits 16, A3V */
     case A64_ICC_SRE: *ret = 7; break;
+    case A64_ICC_SRE_EL2: case A64_ICC_SRE_EL3: *ret = 15; break;
+    case A64_ICH_HCR: *ret = 0; break;
     case A64_ICC_IGRPEN0: *ret = c->enable & 1; break;
     case A64_ICC_IGRPEN1: *ret = c->enable >> 1; break;
     default: return false;
@@ -225,7 +227,7 @@ static bool icc_write(Gic *g, unsigned cpu, uint32_t reg, uint64_t val)
     case A64_ICC_SGI1R: sgi_send(g, cpu, val, 1); break;
     case A64_ICC_ASGI1R: case A64_ICC_SGI0R: sgi_send(g, cpu, val, 0); break;
     case A64_ICC_CTLR: c->ctlr = val & (GIC_CPU_CBPR | GIC_CPU_EOIMODE); break;
-    case A64_ICC_SRE: break;
+    case A64_ICC_SRE: case A64_ICC_SRE_EL2: case A64_ICC_SRE_EL3: case A64_ICH_HCR: break;
     case A64_ICC_IGRPEN0: c->enable = (c->enable & 2) | (val & 1); break;
     case A64_ICC_IGRPEN1: c->enable = (c->enable & 1) | (val & 1) << 1; break;
     default: return false;

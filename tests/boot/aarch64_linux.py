@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """aarch64_linux.py TANDEM [--smp N] [--gic N] [--firmware]: Debian's arm64 installer (package debian-installer-12-netboot-arm64) to its first screen;
 --firmware: EDK II (package qemu-efi-aarch64) starts the kernel that it finds in fw_cfg. --gic 3: before that, a shell reads random numbers of a PCI device,
-whose messages come through the interrupt translation service, to the first and then to the last CPU."""
+whose messages come through the interrupt translation service, to the first and then to the last CPU. --el2: with EL2, to where the kernel has set itself up there."""
 import argparse
 import os
 import re
@@ -25,12 +25,13 @@ def main():
     p.add_argument('--smp', default='1')
     p.add_argument('--gic', default='2')
     p.add_argument('--firmware', action='store_true')
+    p.add_argument('--el2', action='store_true')
     a = p.parse_args()
     for path in [DIR + 'linux'] + ([AAVMF] if a.firmware else []):
         if not os.path.exists(path):
             print('%s is not installed' % path)
             return 77
-    args = [a.tandem, '-arch', 'aarch64', '-M', 'virt,gic-version=' + a.gic, '-smp', a.smp, '-m', '1G', '-kernel', DIR + 'linux', '-initrd', DIR + 'initrd.gz',
+    args = [a.tandem, '-arch', 'aarch64', '-M', 'virt,gic-version=' + a.gic + (',virtualization=on' if a.el2 else ''), '-smp', a.smp, '-m', '1G', '-kernel', DIR + 'linux', '-initrd', DIR + 'initrd.gz',
             '-append', 'console=ttyAMA0', '-nodefaults', '-serial', 'stdio', '-monitor', 'none']
     shell = a.gic == '3'
     if shell:
@@ -40,7 +41,8 @@ def main():
     seen, end = b'', time.time() + LIMIT_S
     sel = selectors.DefaultSelector()
     sel.register(guest.stdout, selectors.EVENT_READ)
-    while b'[!!]' not in seen and b'Kernel panic' not in seen and time.time() < end and sel.select(end - time.time()):
+    goal = b'Hyp mode initialized successfully' if a.el2 else b'[!!]'
+    while goal not in seen and b'Kernel panic' not in seen and time.time() < end and sel.select(end - time.time()):
         data = os.read(guest.stdout.fileno(), 4096)
         if not data:
             break
@@ -55,7 +57,7 @@ def main():
     told = a.gic != '3' or (len(counts) == 2 and counts[0][0] > 0 and counts[1][int(a.smp) - 1] > counts[0][int(a.smp) - 1])
     if not told:
         print('interrupts of the PCI device: %s' % counts)
-    if b'[!!]' in seen and b'Kernel panic' not in seen and told:
+    if goal in seen and b'Kernel panic' not in seen and told and (not a.el2 or b'CPU: All CPU(s) started at EL2' in seen):
         return 0
     sys.stdout.buffer.write(seen[-8000:])
     return 1

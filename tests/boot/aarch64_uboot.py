@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""aarch64_uboot.py TANDEM KEY_IMAGE: Debian's U-Boot from flash to its prompt, which sees the disk on PCI and its own environment in flash, resets the
-machine and switches it off; and the power key reaches a program that waits for it."""
+"""aarch64_uboot.py TANDEM KEY_IMAGE [MACHINE]: Debian's U-Boot from flash to its prompt, which sees the disk on PCI and its own environment in flash, resets the
+machine and switches it off; without MACHINE, the power key reaches a program that waits for it."""
 import os
 import signal
 import sys
@@ -15,7 +15,7 @@ def main():
     if not os.path.exists(UBOOT):
         print('%s is not installed' % UBOOT)
         return 77
-    common = [sys.argv[1], '-arch', 'aarch64', '-m', '256M', '-nodefaults', '-serial', 'stdio', '-monitor', 'none']
+    common = [sys.argv[1], '-arch', 'aarch64', '-M', (sys.argv + ['virt'])[3], '-m', '256M', '-nodefaults', '-serial', 'stdio', '-monitor', 'none']
     with tempfile.NamedTemporaryFile() as disk, tempfile.NamedTemporaryFile() as flash:
         disk.truncate(1 << 20)
         flash.write(b'\xff' * (64 << 20))
@@ -31,6 +31,8 @@ def main():
             if b'place=flash' not in f.read():
                 print('the environment is not in the flash image')
                 return 1
+    if len(sys.argv) > 3:          # the program is one for EL1
+        return 0
     steps = [(b'ready', signal.SIGTERM), (b'interrupt 27', b''), (b'key 8', b''), (b'level 8', b'')]
     return 0 if talk(common + ['-kernel', sys.argv[2]], steps) else 1
 

@@ -30,8 +30,10 @@ extern const IrSlot a64_slots[A64S_SLOTS];
 #define A64M_STEP        (1u << 17)            /* software step: an instruction at a time, the run loop looks after each */
 #define A64M_IL          (1u << 18)            /* PSTATE.IL: every instruction faults */
 #define A64M_SPSEL       (1u << 19)
-/* EL1: whether the MMU is on, and which table is TTBR1's: instruction addresses mean something else */
+/* From EL1 on: whether the MMU is on, and which table is TTBR1's: instruction addresses mean something else */
 #define A64M_FETCH(m)    ((unsigned)(m) >> 20 & 7)
+/* EL1: EL2 may want to see accesses to registers that are a slot otherwise */
+#define A64M_HYP         (1u << 27)
 #define A64M_FETCH_SHIFT 20
 #define A64M_SP_CHECK    (1u << 23)            /* SCTLR.SA, SA0: the stack pointer is a multiple of 16 when it is a base; and it is not */
 #define A64M_SP_BAD      (1u << 24)
@@ -66,14 +68,20 @@ extern const TcgHelper a64_helpers[A64_HELPERS];
 
 static inline TcgCpu *a64_cpu(A64State *s) { return tcg_cpu_from_xlat(s->xlat); }
 
-/* exception.c. From within an instruction: an exception of class A64_EC_@ec with that syndrome and FAR, at that instruction; does not return. */
+/* exception.c. From within an instruction: an exception of class A64_EC_@ec with that syndrome and FAR, at that instruction; does not return. _to: to EL @to,
+ * which is not below the current one, whatever registers say. */
 void a64_raise(A64State *s, unsigned ec, uint32_t iss, uint64_t far) __attribute__((noreturn));
+void a64_raise_to(A64State *s, unsigned to, unsigned ec, uint32_t iss, uint64_t far) __attribute__((noreturn));
 bool a64_deliver(TcgCpu *cpu);
+/* ISR_EL1 as the current level reads it. */
+uint64_t a64_interrupt_status(A64State *s);
 /* The same between two instructions: state->pc is where it returns to, the caller leaves. */
 void a64_take(A64State *s, unsigned ec, uint32_t iss);
 /* debug.c. Bits of the mode key; after debug registers were written; PSTATE.SS behind a return by that SPSR; the step exception is taken (a64_take). */
 uint64_t a64_debug_mode(const A64State *s);
 void a64_debug_sync(A64State *s);
+/* The level that debug exceptions of EL1 and EL0 are taken to. */
+unsigned a64_debug_target(const A64State *s);
 bool a64_step_after_eret(const A64State *s, uint64_t spsr);
 void a64_take_step(A64State *s);
 /* Interrupts may be unmasked now: the run loop shall look if one waits. */
@@ -86,8 +94,9 @@ void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime) 
 TcgFlush a64_flush_as(TcgCpu *cpu, TcgFlush what);
 /* Address space and root of TTBR0, TTBR1, TCR after one of them or everything was written. @flush: nothing cached holds. */
 void a64_space_sync(A64State *s, bool flush);
-/* AT: result in PAR_EL1; with the rights of EL0, for a write, with PSTATE.PAN. */
-void a64_at(A64State *s, uint64_t va, bool user, bool write, bool pan);
+/* AT: result in PAR_EL1. */
+typedef struct A64At { unsigned el; bool user, write, pan, both; } A64At;  /* regime of EL1 and EL0, EL2 or EL3; rights; PSTATE.PAN counts; both stages */
+void a64_at(A64State *s, uint64_t va, A64At how);
 /* sysreg.c. Line of cpu/aarch64/sysreg.def of register @n, -1 if there is none. */
 int a64_sysreg_find(uint32_t n);
 /* ID_AA64*_EL1 as EL1 reads it: by CPU model. */

@@ -7,10 +7,16 @@ enum { POINT_E = 1, POINT_SECURE_ONLY = 2, BT_CONTEXT = 2, ACCESS_MAX = 64 };
 
 static unsigned bits(uint64_t v, unsigned low, unsigned n) { return (unsigned)(v >> low & ((1u << n) - 1)); }
 
-/* Debug exceptions are taken to EL1, from there only with KDE and PSTATE.D clear (ARM D2.4). */
+unsigned a64_debug_target(const A64State *s)
+{
+    return a64_el2_rules(s) && (s->mdcr[A64_EL2] & A64_MDCR_TDE || s->hcr & A64_HCR_TGE) ? A64_EL2 : A64_EL1;
+}
+
+/* Debug exceptions are taken to EL1 or EL2, in that level only with KDE and PSTATE.D clear (ARM D2.4). */
 static bool enabled(const A64State *s, unsigned el, uint64_t daif)
 {
-    return !(s->oslsr & OSLK) && !(s->osdlr & DLK) && (el == A64_EL0 || (s->mdscr & A64_MDSCR_KDE && !(daif & A64_PS_D)));
+    unsigned to = a64_debug_target(s);
+    return !(s->oslsr & OSLK) && !(s->osdlr & DLK) && (el < to || (el == to && s->mdscr & A64_MDSCR_KDE && !(daif & A64_PS_D)));
 }
 
 bool a64_step_after_eret(const A64State *s, uint64_t spsr)
@@ -18,8 +24,12 @@ bool a64_step_after_eret(const A64State *s, uint64_t spsr)
     return s->mdscr & MDSCR_SS && spsr & A64_PS_SS && !enabled(s, s->el, s->daif) && enabled(s, spsr >> 2 & 3, spsr & A64_PS_DAIF);
 }
 
-/* Whether a point with that control register is on for accesses or execution with the rights of @el (ARM D2.8.4): without EL2 and EL3 that is PMC, PAC. */
-static bool on_at(uint64_t cr, unsigned el) { return cr & POINT_E && bits(cr, 14, 2) != POINT_SECURE_ONLY && cr >> (el == A64_EL0 ? 2 : 1) & 1; }
+/* Whether a point with that control register is on for accesses or execution with the rights of @el (ARM D2.8.4), outside of the Secure state: PMC, PAC; HMC. */
+static bool on_at(uint64_t cr, unsigned el)
+{
+    unsigned by = el == A64_EL0 ? 2 : el == A64_EL1 ? 1 : 13;
+    return cr & POINT_E && bits(cr, 14, 2) != POINT_SECURE_ONLY && cr >> by & 1;
+}
 
 /* Breakpoint @n compares CONTEXTIDR, and it is equal. */
 static bool context_matches(const A64State *s, unsigned n)
@@ -31,7 +41,7 @@ static bool context_matches(const A64State *s, unsigned n)
 /* A tagged address without its tag. */
 static uint64_t untagged(const A64State *s, uint64_t va)
 {
-    bool ignored = s->tcr[A64_EL1] >> (va >> 55 & 1 ? 38 : 37) & 1;
+    bool ignored = s->el <= A64_EL1 ? s->tcr[A64_EL1] >> (va >> 55 & 1 ? 38 : 37) & 1 : s->tcr[s->el] >> 20 & 1;
     return ignored ? (uint64_t)((int64_t)(va << 8) >> 8) : va;
 }
 

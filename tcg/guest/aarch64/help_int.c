@@ -66,12 +66,19 @@ uint64_t a64_h_casp(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 
 /* ---- waiting: in a machine until an interrupt; a program goes on ---- */
 
-/* EL0 may not wait where the kernel says so with a bit of SCTLR_EL1 (ARM D1.6.2); @ti: 0 WFI, 1 WFE. */
-static void waiting_trapped(A64State *s, uint64_t allowed, unsigned ti)
+/*
+ * EL0 may not wait where the kernel says so with a bit of SCTLR_EL1, EL1 and EL0 where HCR_EL2 does, those and EL2 where SCR_EL3 does (ARM D1.6.2);
+ * @ti: 0 WFI, 1 WFE.
+ */
+static void waiting_trapped(A64State *s, unsigned ti)
 {
     enum { ALWAYS = 0x1e00000 };                /* CV 1, COND always */
-    if (s->el == A64_EL0 && !(s->sctlr[A64_EL1] & allowed))
+    if (s->el == A64_EL0 && !(s->sctlr[A64_EL1] & (ti ? A64_SCTLR_NTWE : A64_SCTLR_NTWI)))
         a64_raise(s, A64_EC_WFX, ALWAYS | ti, 0);
+    if (s->el <= A64_EL1 && a64_el2_rules(s) && s->hcr & (ti ? A64_HCR_TWE : A64_HCR_TWI))
+        a64_raise_to(s, A64_EL2, A64_EC_WFX, ALWAYS | ti, 0);
+    if (s->el <= A64_EL2 && s->has_el3 && s->scr & (ti ? A64_SCR_TWE : A64_SCR_TWI))
+        a64_raise_to(s, A64_EL3, A64_EC_WFX, ALWAYS | ti, 0);
 }
 
 uint64_t a64_h_wfi(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
@@ -82,7 +89,7 @@ uint64_t a64_h_wfi(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     if (cb->exception)
         return 0;
     if (!cb->irq_pending || !cb->irq_pending(tcg_cpu_opaque(a64_cpu(s))))
-        waiting_trapped(s, A64_SCTLR_NTWI, 0);
+        waiting_trapped(s, 0);
     s->halted = 1;
     return 0;
 }
@@ -92,7 +99,7 @@ uint64_t a64_h_wfe(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     A64State *s = state;
     (void)a, (void)b, (void)c, (void)d;
     if (!s->event)
-        waiting_trapped(s, A64_SCTLR_NTWE, 1);
+        waiting_trapped(s, 1);
     s->event = 0;
     return 0;
 }

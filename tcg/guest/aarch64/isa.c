@@ -9,13 +9,15 @@ unsigned a64_isa_regime(const A64State *s)
     }
 }
 
-/* CPACR_EL1.FPEN, CPTR_EL2.TFP, CPTR_EL3.TFP (ARM D17.2.30) */
+/* CPACR_EL1.FPEN, CPTR_EL2.TFP, CPTR_EL3.TFP (ARM D17.2.30); whose trap it is: exception.c */
 static bool fp_on(const A64State *s)
 {
     unsigned fpen = s->cpacr >> 20 & 3;
     if (s->el <= A64_EL1 && fpen != 3 && !(fpen == 1 && s->el == A64_EL1))
         return false;
-    return !(s->cptr[A64_EL3] >> 10 & 1);
+    if (s->cptr[A64_EL2] & A64_CPTR_TFP && (s->el == A64_EL2 || (s->el < A64_EL2 && a64_el2_rules(s))))
+        return false;
+    return !(s->has_el3 && s->cptr[A64_EL3] & A64_CPTR_TFP);
 }
 
 uint64_t a64_mode_key(const void *state)
@@ -27,9 +29,10 @@ uint64_t a64_mode_key(const void *state)
          (f & A64_FPCR_AHP ? A64M_AHP : 0) | (f & A64_FPCR_FZ16 ? A64M_FZ16 : 0);
     m |= (sctlr & A64_SCTLR_ENIA ? 1ull << (A64M_PAUTH_SHIFT + A64_KEY_IA) : 0) | (sctlr & A64_SCTLR_ENIB ? 1ull << (A64M_PAUTH_SHIFT + A64_KEY_IB) : 0) |
          (sctlr & A64_SCTLR_ENDA ? 1ull << (A64M_PAUTH_SHIFT + A64_KEY_DA) : 0) | (sctlr & A64_SCTLR_ENDB ? 1ull << (A64M_PAUTH_SHIFT + A64_KEY_DB) : 0);
-    m |= (s->spsel ? A64M_SPSEL : 0) | (s->el ? ((uint64_t)s->root_now << 1 | (s->sctlr[A64_EL1] & A64_SCTLR_M)) << A64M_FETCH_SHIFT : 0);
+    m |= (s->spsel ? A64M_SPSEL : 0) | (s->el ? ((uint64_t)(s->el == A64_EL1 ? s->root_now : 0) << 1 | (sctlr & A64_SCTLR_M)) << A64M_FETCH_SHIFT : 0);
     if (sctlr & (s->el ? A64_SCTLR_SA : A64_SCTLR_SA0))
         m |= A64M_SP_CHECK | (s->x[A64_SP] & 15 ? A64M_SP_BAD : 0);
+    m |= s->hcr & A64_HCR_TRVM && s->el == A64_EL1 && a64_el2_rules(s) ? A64M_HYP : 0;
     return m | (s->uao ? A64M_UAO : 0) | (s->il ? A64M_IL : 0) | a64_debug_mode(s);
 }
 
@@ -38,7 +41,7 @@ static void set_pc(void *state, uint64_t linear) { ((A64State *)state)->pc = lin
 static unsigned mode_regime(uint64_t mode) { return A64M_REGIME(mode); }
 static bool mode_supervisor(uint64_t mode) { return A64M_EL(mode) != A64_EL0; }
 
-static unsigned mode_fetch(uint64_t mode) { return A64M_FETCH(mode); }
+static unsigned mode_fetch(uint64_t mode) { return A64M_FETCH(mode) | (A64M_EL(mode) >= A64_EL2 ? A64M_EL(mode) << 3 : 0); }
 
 const TcgHelper a64_helpers[A64_HELPERS] = {
 #define A64_HELPER(name, ret, flags) { #name, a64_h_##name, ret, flags },

@@ -1,9 +1,9 @@
-/* Address translation, stage 1 of EL1&0 (ARM D8): granules of 4, 16 and 64 KiB, 48 bits. EL2 and EL3 run untranslated. */
+/* Address translation (ARM D8): stage 1 of EL1&0, EL2 and EL3, stage 2 of EL1&0 (stage2.c); granules of 4, 16 and 64 KiB, 48 bits. */
 #include <string.h>
 
-#include "tcg/guest/aarch64/aarch64.h"
+#include "tcg/guest/aarch64/mmu.h"
 
-enum { DESC_VALID = 1, DESC_TABLE = 2, ATTR_AF = 1 << 10, ATTR_NG = 1 << 11, ATTR_AP_USER = 1 << 6, ATTR_AP_RO = 1 << 7 };
+enum { ATTR_NG = 1 << 11, ATTR_AP_USER = 1 << 6, ATTR_AP_RO = 1 << 7 };
 #define ATTR_PXN (1ull << 53)
 #define ATTR_UXN (1ull << 54)
 #define TABLE_PXN (1ull << 59)
@@ -20,27 +20,17 @@ enum { DESC_VALID = 1, DESC_TABLE = 2, ATTR_AF = 1 << 10, ATTR_NG = 1 << 11, ATT
 #define TCR_TG1(t) ((unsigned)((t) >> 30) & 3)
 #define TCR_IPS(t) ((unsigned)((t) >> 32) & 7)
 #define TCR_AS (1ull << 36)
+/* TCR_EL2, TCR_EL3 (D17.2.132): T0SZ, TG0 as above */
+#define TCR_PS(t) ((unsigned)((t) >> 16) & 7)
+#define TCR_TBI (1ull << 20)
 #define TCR_TBI0 (1ull << 37)
 #define TCR_TBI1 (1ull << 38)
 
-static const uint64_t ADDR_48 = 0xfffffffff000ull;
+/* Who accesses. @user: with EL0's rights; @el: whose tables: EL1 (and EL0), EL2, EL3. */
+typedef struct Who { bool user, pan; TcgAccess access; uint8_t el; } Who;
+typedef A64Walk Walk;
 
-/* Who accesses. @user: with EL0's rights. */
-typedef struct Who { bool user, pan; TcgAccess access; } Who;
-typedef struct Walk {
-    unsigned fault, level;      /* A64_FSC_ value without the level; ~0: none */
-    TcgXlate *x;
-    unsigned n;                 /* descriptors read */
-    A64Desc desc[4];
-} Walk;
-enum { NO_FAULT = ~0u };
-
-static bool fail(Walk *w, unsigned fault, unsigned level)
-{
-    w->fault = fault;
-    w->level = level;
-    return false;
-}
+static bool fail(Walk *w, unsigned fault, unsigned level) { return a64_walk_fails(w, fault, level); }
 
 static void all_rights(TcgXlate *x, uint64_t gpa)
 {
@@ -48,39 +38,47 @@ static void all_rights(TcgXlate *x, uint64_t gpa)
 }
 
 /* ---- one range of addresses: what TCR says of it ---- */
-typedef struct Range { unsigned bits, page_bits; uint64_t ttbr; bool off, tbi; } Range;
+typedef struct Range { unsigned bits, page_bits; uint64_t ttbr, limit; bool off, tbi, two; } Range;   /* two: there is an upper range as well */
+
+/* No more than the CPU has. */
+uint64_t a64_pa_limit(const A64State *s, unsigned field)
+{
+    static const uint8_t bits[8] = { 32, 36, 40, 42, 44, 48, 48, 48 };
+    unsigned have = a64_machine_id(s, 7, 0) & 15;
+    return 1ull << bits[MIN(field, have)];
+}
+
+static const uint8_t tg0_bits[4] = { 12, 16, 14, 12 }, tg1_bits[4] = { 12, 14, 12, 16 };
+static unsigned range_bits(unsigned tsz) { return 64 - (tsz < 16 ? 16 : tsz > 39 ? 39 : tsz); }
 
 static Range range_of(const A64State *s, uint64_t va)
 {
-    static const uint8_t tg0[4] = { 12, 16, 14, 12 }, tg1[4] = { 12, 14, 12, 16 };
-    uint64_t t = s->tcr[A64_EL1];
-    unsigned sz = va >> 55 & 1 ? TCR_T1SZ(t) : TCR_T0SZ(t);
-    sz = sz < 16 ? 16 : sz > 39 ? 39 : sz;
+    uint64_t t = s->tcr[A64_EL1], limit = a64_pa_limit(s, TCR_IPS(t));
     if (va >> 55 & 1)
-        return (Range){ 64 - sz, tg1[TCR_TG1(t)], s->ttbr1[A64_EL1], t & TCR_EPD1, t & TCR_TBI1 };
-    return (Range){ 64 - sz, tg0[TCR_TG0(t)], s->ttbr0[A64_EL1], t & TCR_EPD0, t & TCR_TBI0 };
+        return (Range){ range_bits(TCR_T1SZ(t)), tg1_bits[TCR_TG1(t)], s->ttbr1[A64_EL1], limit, t & TCR_EPD1, t & TCR_TBI1, true };
+    return (Range){ range_bits(TCR_T0SZ(t)), tg0_bits[TCR_TG0(t)], s->ttbr0[A64_EL1], limit, t & TCR_EPD0, t & TCR_TBI0, true };
 }
 
-/* All bits above the range equal bit 55; with TBI the top byte does not count. */
+static Range high_range(const A64State *s, unsigned el)
+{
+    uint64_t t = s->tcr[el];
+    return (Range){ range_bits(TCR_T0SZ(t)), tg0_bits[TCR_TG0(t)], s->ttbr0[el], a64_pa_limit(s, TCR_PS(t)), false, t & TCR_TBI, false };
+}
+
+/* All bits above the range equal bit 55, or are 0 where there is one range only; with TBI the top byte does not count. */
 static bool in_range(const Range *r, uint64_t va)
 {
     int64_t v = (int64_t)(r->tbi ? (uint64_t)((int64_t)(va << 8) >> 8) : va) >> r->bits;
+    if (!r->two)
+        return !((r->tbi ? va << 8 >> 8 : va) >> r->bits);
     return v == (va >> 55 & 1 ? -1 : 0);
 }
 
-/* What TCR says, and no more than the CPU has. */
-static uint64_t pa_limit(const A64State *s)
-{
-    static const uint8_t bits[8] = { 32, 36, 40, 42, 44, 48, 48, 48 };
-    unsigned want = TCR_IPS(s->tcr[A64_EL1]), have = a64_machine_id(s, 7, 0) & 15;
-    return 1ull << bits[want < have ? want : have];
-}
-
 /* ---- the walk ---- */
-/* Rights of a leaf, with what the tables above took away in the same bits of @desc (ARM D8.4). */
+/* Rights of a leaf, with what the tables above took away in the same bits of @desc (ARM D8.4). EL2 and EL3 have nobody below in their tables. */
 static void rights(const A64State *s, uint64_t desc, Who who, TcgXlate *x)
 {
-    bool user = desc & ATTR_AP_USER, ro = desc & ATTR_AP_RO, wxn = s->sctlr[A64_EL1] & A64_SCTLR_WXN;
+    bool high = who.el >= A64_EL2, user = desc & ATTR_AP_USER && !high, ro = desc & ATTR_AP_RO, wxn = s->sctlr[who.el] & A64_SCTLR_WXN;
     bool user_w = user && !ro;
     if (who.user) {
         x->readable = user;
@@ -89,7 +87,7 @@ static void rights(const A64State *s, uint64_t desc, Who who, TcgXlate *x)
     } else {
         x->readable = !(who.pan && user);
         x->writable = !ro && !(who.pan && user);
-        x->executable = !(desc & ATTR_PXN) && !user_w && !(wxn && !ro);
+        x->executable = !(desc & (high ? ATTR_UXN : ATTR_PXN)) && !user_w && !(wxn && !ro);
     }
 }
 
@@ -98,75 +96,89 @@ static uint64_t inherit(uint64_t table)
     return (table & TABLE_PXN ? ATTR_PXN : 0) | (table & TABLE_UXN ? ATTR_UXN : 0) | (table & TABLE_RO ? (uint64_t)ATTR_AP_RO : 0);
 }
 
-static bool allowed(const TcgXlate *x, TcgAccess access)
-{
-    return access == TCG_READ ? x->readable : access == TCG_WRITE ? x->writable : x->executable;
-}
-
 static bool leaf(const A64State *s, const Range *r, uint64_t va, uint64_t desc, unsigned level, Who who, Walk *w)
 {
     unsigned shift = r->page_bits + (r->page_bits - 3) * (3 - level);
-    uint64_t low = (1ull << shift) - 1, pa = (desc & ADDR_48 & ~low) | (va & low);
-    if (pa >= pa_limit(s))
+    uint64_t low = (1ull << shift) - 1, pa = (desc & A64_ADDR_48 & ~low) | (va & low);
+    if (pa >= r->limit)
         return fail(w, A64_FSC_SIZE, level);
-    if (!(desc & ATTR_AF))
+    if (!(desc & A64_DESC_AF))
         return fail(w, A64_FSC_ACCESS_FLAG, level);
     rights(s, desc, who, w->x);
     w->x->gpa = pa & ~(uint64_t)(TCG_PAGE_SIZE - 1);
     w->x->page_log2 = (uint8_t)shift;
-    w->x->global = !(desc & ATTR_NG);
-    return allowed(w->x, who.access) || fail(w, A64_FSC_PERMISSION, level);
+    w->x->global = who.el >= A64_EL2 || !(desc & ATTR_NG);
+    return a64_walk_allowed(w->x, who.access) || fail(w, A64_FSC_PERMISSION, level);
 }
 
 static bool walk_tables(TcgCpu *cpu, const Range *r, uint64_t va, Who who, Walk *w)
 {
     const A64State *s = tcg_cpu_state(cpu);
     unsigned stride = r->page_bits - 3, level = 4 - (r->bits - r->page_bits + stride - 1) / stride;
-    uint64_t table = r->ttbr & ADDR_48 & ~((1ull << (r->bits - (r->page_bits + stride * (3 - level)) + 3)) - 1), extra = 0, desc;
+    uint64_t table = r->ttbr & A64_ADDR_48 & ~((1ull << (r->bits - (r->page_bits + stride * (3 - level)) + 3)) - 1), extra = 0, desc;
     bool no_user = false;
     unsigned width = r->bits - (r->page_bits + stride * (3 - level));      /* index bits of the first level */
     for (;; level++, width = stride) {
         uint64_t at = table + ((va >> (r->page_bits + stride * (3 - level)) & ((1ull << width) - 1)) << 3);
-        if (at >= pa_limit(s))
+        if (at >= r->limit)
             return fail(w, A64_FSC_SIZE, level);
+        if (who.el == A64_EL1 && a64_stage2_on(s) && !a64_stage2_table(cpu, &at, w))
+            return false;
         if (!tcg_phys_load(cpu, at, 8, &desc))
             return fail(w, A64_FSC_EXTERNAL_WALK, level);
         w->desc[w->n++] = (A64Desc){ at, desc };
-        if (!(desc & DESC_VALID) || (level == 3 && !(desc & DESC_TABLE)))
+        if (!(desc & A64_DESC_VALID) || (level == 3 && !(desc & A64_DESC_TABLE)))
             return fail(w, A64_FSC_TRANSLATION, level);
-        if (level == 3 || !(desc & DESC_TABLE)) {
+        if (level == 3 || !(desc & A64_DESC_TABLE)) {
             bool block_ok = level == 3 || level == 2 || (level == 1 && r->page_bits == 12);
             desc = (desc | extra) & ~(no_user ? (uint64_t)ATTR_AP_USER : 0);
             return block_ok ? leaf(s, r, va, desc, level, who, w) : fail(w, A64_FSC_TRANSLATION, level);
         }
         extra |= inherit(desc);
         no_user |= desc & TABLE_NO_USER;
-        table = desc & ADDR_48 & ~((1ull << r->page_bits) - 1);
+        table = desc & A64_ADDR_48 & ~((1ull << r->page_bits) - 1);
     }
 }
 
-static bool translate(TcgCpu *cpu, uint64_t va, Who who, Walk *w)
+/* TGE and DC turn the first stage off (D17.2.48). */
+static bool mmu_on(const A64State *s, unsigned el)
+{
+    bool off = el == A64_EL1 && a64_el2_rules(s) && s->hcr & (A64_HCR_TGE | A64_HCR_DC);
+    return s->sctlr[el] & A64_SCTLR_M && !off;
+}
+
+static bool stage1(TcgCpu *cpu, uint64_t va, Who who, Walk *w)
 {
     const A64State *s = tcg_cpu_state(cpu);
-    w->fault = NO_FAULT;
+    w->fault = A64_WALK_GOOD;
     w->level = w->n = 0;
-    if (s->el > A64_EL1 || !(s->sctlr[A64_EL1] & A64_SCTLR_M)) {
+    w->stage2 = w->table = false;
+    if (!mmu_on(s, who.el)) {
         if (va >> 48)
             return fail(w, A64_FSC_SIZE, 0);
         all_rights(w->x, va);
         return true;
     }
-    Range r = range_of(s, va);
+    Range r = who.el == A64_EL1 ? range_of(s, va) : high_range(s, who.el);
     if (r.off || !in_range(&r, va) || (who.user && (s->tcr[A64_EL1] & A64_TCR_E0PD) >> (55 + (va >> 55 & 1)) & 1))
         return fail(w, A64_FSC_TRANSLATION, 0);
     return walk_tables(cpu, &r, va, who, w);
 }
 
+static bool translate(TcgCpu *cpu, uint64_t va, Who who, Walk *w)
+{
+    const A64State *s = tcg_cpu_state(cpu);
+    if (!stage1(cpu, va, who, w))
+        return false;
+    return who.el != A64_EL1 || !a64_stage2_on(s) || a64_stage2_leaf(cpu, va, who.access, w);
+}
+
 static Who who_of(const A64State *s, TcgAccess access, unsigned regime)
 {
+    uint8_t el = MAX(s->el, (uint8_t)A64_EL1);
     if (access == TCG_EXEC)
-        return (Who){ s->el == A64_EL0, false, access };
-    return (Who){ regime == A64R_USER, regime == A64R_KERNEL_PAN, access };
+        return (Who){ s->el == A64_EL0, false, access, el };
+    return (Who){ regime == A64R_USER, regime == A64R_KERNEL_PAN, access, el };
 }
 
 static void note_descriptors(A64State *s, const Walk *w)
@@ -251,6 +263,8 @@ void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
         tcg_leave(cpu);
     }
     unsigned fsc = w.fault | w.level;
+    if (w.stage2)
+        a64_stage2_fault(cpu, va, access, &w);
     if (access == TCG_EXEC)
         a64_raise(s, s->el ? A64_EC_IABT : A64_EC_IABT_LOWER, fsc, va);
     a64_raise(s, s->el ? A64_EC_DABT : A64_EC_DABT_LOWER, fsc | (access == TCG_WRITE ? A64_ISS_WNR : 0), va);
@@ -258,17 +272,41 @@ void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
 
 /* ---- address spaces ---- */
 
+/* What beside TTBR0, TTBR1 and the ASID decides how EL1 and EL0 translate: stage 2 and whose it is, TGE and DC, the security state. */
+static uint64_t world_of(const A64State *s)
+{
+    if (a64_secure(s))
+        return 1;
+    if (!a64_el2_rules(s))
+        return 0;
+    uint64_t h = s->hcr;
+    return (a64_stage2_on(s) ? s->vttbr << 4 | 8 : 0) | (h & A64_HCR_TGE ? 4 : 0) | (h & A64_HCR_DC ? 2 : 0);
+}
+
 /* Place of TTBR1's table among the last four; a new one drives out the oldest, and with it all that is cached. */
 static unsigned root_of(A64State *s, bool *flush)
 {
-    uint64_t base = s->ttbr1[A64_EL1] & 0xfffffffffffeull;
+    uint64_t base = s->ttbr1[A64_EL1] & 0xfffffffffffeull, world = world_of(s);
     for (unsigned n = 0; n < A64_ROOTS; n++)
-        if (s->root[n] == base + 1)
+        if (s->root[n] == base + 1 && s->root_world[n] == world)
             return n;
     unsigned n = s->next_root++ % A64_ROOTS;
     *flush |= s->root[n] != 0;
     s->root[n] = base + 1;
+    s->root_world[n] = world;
     return n;
+}
+
+/* EL2 and EL3 have an address space each; tags of EL1's are ASIDs, of 16 bits. */
+static void high_space_sync(A64State *s, bool flush)
+{
+    TcgCpu *cpu = a64_cpu(s);
+    if (flush) {
+        tcg_flush_all(cpu);
+        forget(s);
+    }
+    tcg_set_space(cpu, s->el, 1u << 16);
+    tcg_mode_changed(cpu);
 }
 
 void a64_space_sync(A64State *s, bool flush)
@@ -276,6 +314,10 @@ void a64_space_sync(A64State *s, bool flush)
     TcgCpu *cpu = a64_cpu(s);
     uint64_t tcr = s->tcr[A64_EL1], asid = (tcr & TCR_A1 ? s->ttbr1[A64_EL1] : s->ttbr0[A64_EL1]) >> 48;
     s->tlb_flush_pending = 0;
+    if (s->el >= A64_EL2) {
+        high_space_sync(s, flush);
+        return;
+    }
     s->root_now = (uint8_t)root_of(s, &flush);
     if (flush) {
         tcg_flush_all(cpu);
@@ -285,14 +327,15 @@ void a64_space_sync(A64State *s, bool flush)
     tcg_mode_changed(cpu);
 }
 
-/* ---- AT (ARM C5.4): the result goes to PAR_EL1 ---- */
-void a64_at(A64State *s, uint64_t va, bool user, bool write, bool pan)
+/* ---- AT (ARM C5.4): the result goes to PAR_EL1; a fault of the second stage says so ---- */
+void a64_at(A64State *s, uint64_t va, A64At how)
 {
+    enum { PAR_PTW = 1 << 8, PAR_S = 1 << 9 };
     TcgXlate x = { .page_log2 = TCG_PAGE_BITS };
     Walk w = { .x = &x };
-    Who who = { user, pan && s->pan && !user, write ? TCG_WRITE : TCG_READ };
-    if (translate(a64_cpu(s), va, who, &w))
+    Who who = { how.user, how.pan && s->pan && !how.user, how.write ? TCG_WRITE : TCG_READ, (uint8_t)how.el };
+    if (how.both ? translate(a64_cpu(s), va, who, &w) : stage1(a64_cpu(s), va, who, &w))
         s->par = x.gpa | 0xffull << 56 | 1 << 11 | 2 << 7 | (x.global ? 0 : 1 << 9);    /* normal, write-back; inner shareable */
     else
-        s->par = 1 | (uint64_t)(w.fault | w.level) << 1 | 1 << 11;
+        s->par = 1 | (uint64_t)(w.fault | w.level) << 1 | 1 << 11 | (w.stage2 ? PAR_S : 0) | (w.table ? PAR_PTW : 0);
 }

@@ -14,7 +14,7 @@ static const Plain plain[] = {
 
 static const Plain *plain_of(const A64Tr *t, uint32_t n)
 {
-    if (A64M_EL(t->mode) != A64_EL1)
+    if (A64M_EL(t->mode) != A64_EL1 || t->mode & A64M_HYP)
         return NULL;
     for (unsigned i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
         if (plain[i].n == n)
