@@ -113,7 +113,7 @@ static const IdReg id_regs[] = {
     { 4, 0, 0x0000000000110011, ~0ull },       /* ID_AA64PFR0: FP and AdvSIMD with FP16; a machine has more ELs than a program sees */
     { 5, 0, 0x0000000000000006, 0 },           /* ID_AA64DFR0: debug v8 */
     { 6, 0, 0x0010100010211120, ~0ull },       /* ID_AA64ISAR0: FlagM (TS) DP RDM Atomics CRC32 SHA2 SHA1 AES */
-    { 6, 1, 0x0000001001111011, ~0ull },       /* ID_AA64ISAR1: SB GPA LRCPC FCMA JSCVT APA DPB */
+    { 6, 1, 0x0000001001211011, ~0ull },       /* ID_AA64ISAR1: SB GPA LRCPC (2) FCMA JSCVT APA DPB */
     { 7, 0, 0x0000000000001125, 0 },           /* ID_AA64MMFR0: 48 bits, 16-bit ASID, mixed endian no */
     { 7, 1, 0x0000000000100000, 0 },           /* ID_AA64MMFR1: PAN */
     { 7, 2, 0, 0 },
@@ -131,8 +131,8 @@ uint64_t a64_id_register(const A64State *s, unsigned crm, unsigned op2, bool use
 uint64_t a64_hwcap(void)
 {
     enum { FP_TO_CRC32 = 0xef, ATOMICS = 1 << 8, FPHP = 1 << 9, ASIMDHP = 1 << 10, CPUID = 1 << 11, ASIMDRDM = 1 << 12, JSCVT = 1 << 13, FCMA = 1 << 14,
-           LRCPC = 1 << 15, DCPOP = 1 << 16, ASIMDDP = 1 << 20, FLAGM = 1 << 27, SB = 1 << 29, PACA = 1 << 30 };
-    return FP_TO_CRC32 | 1 << 4 | ATOMICS | FPHP | ASIMDHP | CPUID | ASIMDRDM | JSCVT | FCMA | LRCPC | DCPOP | ASIMDDP | FLAGM | SB | PACA | 1u << 31 /* PACG */;
+           LRCPC = 1 << 15, DCPOP = 1 << 16, ASIMDDP = 1 << 20, ILRCPC = 1 << 26, FLAGM = 1 << 27, SB = 1 << 29, PACA = 1 << 30 };
+    return FP_TO_CRC32 | 1 << 4 | ATOMICS | FPHP | ASIMDHP | CPUID | ASIMDRDM | JSCVT | FCMA | LRCPC | DCPOP | ASIMDDP | ILRCPC | FLAGM | SB | PACA | 1u << 31 /* PACG */;
 }
 
 const char *a64_x_name(unsigned n)

@@ -85,6 +85,8 @@ static uint32_t fit_address(const A64OpInfo *i, uint32_t insn)
     insn = (insn & ~(31u << 5)) | base << 5;
     if (operand(i, "imm12"))
         insn &= ~(0xf00u << 10);
+    if (i->emit == tr_ldapur || i->emit == tr_stlur)
+        insn &= ~(7u << 12);
     if (((unsigned)i->k & A64EA_MASK) == A64EA_REG && operand(i, "xm"))
         insn = (insn & ~(31u << 16)) | INDEX << 16;
     return insn;

@@ -158,22 +158,36 @@ bool tr_ldar(A64Tr *t, const A64Args *a)
     return true;
 }
 
-bool tr_stlr(A64Tr *t, const A64Args *a)
+static bool store_release(A64Tr *t, const A64Args *a, IrVal addr, unsigned log2)
 {
-    unsigned log2 = sized(a);
     IrType type = int_type(log2);
-    a64_watch(t, a64_xsp(t, a->rn), 1u << log2, A64_WATCH_STORE | A64_WATCH_ALIGN);
-    IrVal old = ir_armw(t->u, type, IRA_XCHG, a64_xsp(t, a->rn), ir_trunc(t->u, type, a64_x(t, a->rt)), log2);
+    a64_watch(t, addr, 1u << log2, A64_WATCH_STORE | A64_WATCH_ALIGN);
+    IrVal old = ir_armw(t->u, type, IRA_XCHG, addr, ir_trunc(t->u, type, a64_x(t, a->rt)), log2);
     ir_at(t->u, old)->mem |= IRM_ALIGN;
+    return true;
+}
+
+bool tr_stlr(A64Tr *t, const A64Args *a) { return store_release(t, a, a64_xsp(t, a->rn), sized(a)); }
+
+/* Like STUR and LDUR; k: as theirs. */
+bool tr_stlur(A64Tr *t, const A64Args *a) { return store_release(t, a, plus(t, a64_xsp(t, a->rn), a->imm), size_of(a)); }
+
+bool tr_ldapur(A64Tr *t, const A64Args *a)
+{
+    IrVal addr = plus(t, a64_xsp(t, a->rn), a->imm);
+    unsigned log2 = size_of(a), sign = (unsigned)a->k & IRM_SIGN;
+    IrType type = sign && !a->sf ? IRT_I32 : IRT_I64;
+    a64_watch(t, addr, 1u << log2, A64_WATCH_LOAD | A64_WATCH_ALIGN);
+    a64_put_x(t, a->rt, ir_zext(t->u, IRT_I64, type, ir_ld(t->u, type, addr, log2, sign | IRM_ALIGN | IRM_ACQ, 0)));
     return true;
 }
 
 /* DC ZVA: a block of zeros (ARM C5.3). */
 bool tr_dc_zva(A64Tr *t, const A64Args *a)
 {
-    IrVal at = ir_bin(t->u, IR_AND, IRT_I64, a64_x(t, a->rt), a64_k(t, -A64_ZVA_BYTES)), zero = a64_k(t, 0);
+    IrVal at = ir_bin(t->u, IR_AND, IRT_I64, a64_x(t, a->rt), a64_k(t, -A64_ZVA_BYTES)), zero = ir_vconst(t->u, 0, 0);
     a64_watch(t, at, A64_ZVA_BYTES, A64_WATCH_STORE);
-    for (unsigned n = 0; n < A64_ZVA_BYTES; n += 8)
-        ir_st(t->u, IRT_I64, plus(t, at, n), zero, 3, 0, 0);
+    for (unsigned n = 0; n < A64_ZVA_BYTES; n += 16)
+        ir_st(t->u, IRT_V128, plus(t, at, n), zero, 4, 0, 0);
     return true;
 }
