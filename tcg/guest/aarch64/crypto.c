@@ -84,11 +84,32 @@ static IrVal sha(A64Tr *t, unsigned op, IrVal d, IrVal n, IrVal m)
     }
 }
 
+static IrVal rotate_right64(A64Tr *t, IrVal v, unsigned n) { return av_op2(t, VOP_POR, av_op1(t, VOP_PSRLQI, v, n), av_op1(t, VOP_PSLLQI, v, 64 - n)); }
+
+/* Two rotations and a shift of SHA-512's schedule. */
+static IrVal sha512_sigma(A64Tr *t, IrVal v, unsigned a, unsigned b, unsigned shift)
+{
+    return av_op2(t, VOP_PXOR, av_op2(t, VOP_PXOR, rotate_right64(t, v, a), rotate_right64(t, v, b)), av_op1(t, VOP_PSRLQI, v, shift));
+}
+
+/* What needs no host instruction of its own. */
+static IrVal sha_plain(A64Tr *t, unsigned op, IrVal d, IrVal n, IrVal m)
+{
+    switch (op) {
+    case A64V_SHA512SU0: return av_op2(t, VOP_PADDQ, d, sha512_sigma(t, av_op2i(t, VOP_SHUFPD, d, n, 1), 1, 8, 7));
+    case A64V_SHA512SU1: return av_op2(t, VOP_PADDQ, av_op2(t, VOP_PADDQ, d, m), sha512_sigma(t, n, 19, 61, 6));
+    case A64V_RAX1: return av_op2(t, VOP_PXOR, n, rotate_right64(t, m, 63));
+    default: return 0;
+    }
+}
+
 bool v_sha(A64Tr *t, const A64Args *a)
 {
     if (a64_fp_trapped(t))
         return true;
-    IrVal r = has(t, TCG_VOPS_SHA) ? sha(t, (unsigned)a->k, av_get(t, a->rd), av_get(t, a->rn), av_get(t, a->rm)) : 0;
+    IrVal d = av_get(t, a->rd), n = av_get(t, a->rn), m = av_get(t, a->rm), r = sha_plain(t, (unsigned)a->k, d, n, m);
+    if (!r && has(t, TCG_VOPS_SHA))
+        r = sha(t, (unsigned)a->k, d, n, m);
     if (r)
         av_put(t, a->rd, r);
     else

@@ -25,6 +25,9 @@ static const Plain *plain_of(const A64Tr *t, uint32_t n)
 static IrVal desc_of(A64Tr *t, const A64Args *a, int index) { return a64_k(t, (int64_t)((uint64_t)index << 32 | (uint64_t)a->rt << 16 | (uint32_t)a->sysreg)); }
 static bool is_daif(uint32_t n) { return n == A64_SYSREG(3, 3, 4, 2, 1); }
 
+/* One program, whose kernel is this host's. */
+static bool is_program(const A64Tr *t) { return t->d->cpu && tcg_cpu_callbacks(t->d->cpu)->exception; }
+
 bool tr_mrs(A64Tr *t, const A64Args *a)
 {
     uint32_t n = (uint32_t)a->sysreg;
@@ -35,6 +38,10 @@ bool tr_mrs(A64Tr *t, const A64Args *a)
     }
     if (is_daif(n) && A64M_EL(t->mode)) {
         a64_put_x(t, a->rt, ir_zext(t->u, IRT_I64, IRT_I16, ir_get(t->u, IRT_I16, A64S_DAIF)));
+        return true;
+    }
+    if (n == A64_SYSREG(3, 3, 0, 0, 1) && (A64M_EL(t->mode) != A64_EL0 || is_program(t))) {
+        a64_put_x(t, a->rt, a64_k(t, A64_CTR));
         return true;
     }
     int index = a64_sysreg_find(n);
@@ -103,6 +110,10 @@ bool tr_msr_imm(A64Tr *t, const A64Args *a)
 /* Cache maintenance may stay in the unit; after a TLB flush its own page may be another. */
 bool tr_sys(A64Tr *t, const A64Args *a)
 {
+    uint32_t n = (uint32_t)a->sysreg;
+    bool by_address = n == A64_SYSREG(1, 3, 7, 5, 1) || n == A64_SYSREG(1, 3, 7, 10, 1) || n == A64_SYSREG(1, 3, 7, 11, 1) || n == A64_SYSREG(1, 3, 7, 14, 1);
+    if (by_address && A64M_EL(t->mode) == A64_EL0 && is_program(t))     /* IC IVAU, DC CVAC, CVAU, CIVAC: there are no caches */
+        return true;
     a64_call(t, A64H_sys_op, a64_k(t, a->sysreg | (int64_t)a->rt << 16), a64_x(t, a->rt), 0, 0);
     if ((a->sysreg >> 7 & 15) == 8)
         a64_leave_look(t);
