@@ -145,6 +145,7 @@ void gen_setup(Gen *g)
     gen_find_groups(g);
     gen_drop_puts(g);
     gen_defer_flags(g);
+    gen_find_late(g);
     defer_leas(g);
 }
 
@@ -233,6 +234,7 @@ static void spill(Gen *g, unsigned reg)
         g->loc[v] = (Loc){ g->u->insn[v].op == IR_PC ? L_PC : L_CONST, 0, 0 };
         return;
     }
+    gen_put_now(g, v, reg);
     if (back_to_slot(g, v))
         return;
     int n = spilled_at(g, v);
@@ -248,7 +250,7 @@ static unsigned last_of(const Gen *g, IrVal v) { return g->u->insn[v].last; }
 /* Which of two values shall leave its register: one that need not be stored, else the one that is used for longer. */
 static bool rather(const Gen *g, IrVal v, IrVal than)
 {
-    bool free_v = made_anew(g, v) || slot_holds(g, v), free_than = made_anew(g, than) || slot_holds(g, than);
+    bool free_v = made_anew(g, v) || slot_holds(g, v) || gen_only_waits(g, v), free_than = made_anew(g, than) || slot_holds(g, than) || gen_only_waits(g, than);
     return free_v != free_than ? free_v : last_of(g, v) > last_of(g, than);
 }
 
@@ -608,6 +610,11 @@ static void preserve_slot(Gen *g, unsigned slot, IrVal except, bool operands)
             g->upper_zero[v] = l.kind == L_XHOME;
             g->loc[v] = (Loc){ L_XMM, (uint8_t)x, 0 };
             g->xmm_val[x] = v;
+            continue;
+        }
+        if (l.kind == L_HOME && gen_only_waits(g, v)) {
+            gen_put_now(g, v, l.reg);
+            g->loc[v].kind = L_NONE;
             continue;
         }
         unsigned r = gen_tmp(g);

@@ -63,6 +63,8 @@ static void put_mem(Gen *g, IrInsn *i, unsigned slot)
     int32_t imm;
     if (g->loc[i->a].kind == L_SLOT && g->loc[i->a].n == slot && i->type == g->u->insn[i->a].type)
         return;                /* what is there already */
+    if (gen_put_late(g, i))
+        return;
     if (g->loc[i->a].kind == L_CONST && gen_imm32(g, i->a, &imm)) {
         gen_preserve_slot(g, slot, 0);
         asm_rm(&g->a, (bytes == 1 ? 0xc6u : 0xc7u) | asm_size_bits(bytes), 0, m);
@@ -187,6 +189,7 @@ static void forget_values(Gen *g)
     memset(g->xmm_val, 0, sizeof(g->xmm_val));
     memset(g->n_alias, 0, g->u->n_slots);
     g->spill_used = g->vspill_used = 0;
+    g->n_waiting = 0;
     g->fl_cur = 0;
     g->fpu_live = false;
     g->xlive = false;

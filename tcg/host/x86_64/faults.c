@@ -11,7 +11,7 @@
 static uint32_t keep_flags(Gen *g, const FlagSource *f)
 {
     unsigned n = g->n_fault_flags;
-    if (!f->op)
+    if (!f->op && !f->n_late)
         return 0;
     if (n && !memcmp(&g->fault_flags[n - 1], f, sizeof(*f)))
         return n;
@@ -33,18 +33,21 @@ void gen_note_fault(Gen *g, const FlagSource *f)
         GEN_FAIL(g);
 }
 
-/* In one piece: the faults, then what their flags are made of. */
+/* In one piece: the faults, what their flags are made of, the puts that wait (.late: bytes from the flags on). */
 void gen_keep_faults(Gen *g)
 {
-    size_t faults = g->n_fault * sizeof(g->fault[0]), flags = g->n_fault_flags * sizeof(g->fault_flags[0]);
+    size_t faults = g->n_fault * sizeof(g->fault[0]), flags = g->n_fault_flags * sizeof(g->fault_flags[0]), late = g->n_late * sizeof(g->late_put[0]);
     _Static_assert(sizeof(TcgFaultAt) % _Alignof(uint32_t) == 0, "FlagSource behind it is copied out");
     g->b->n_faults = g->n_fault;
     g->b->faults = NULL;
     if (!g->n_fault)
         return;
-    g->b->faults = g_malloc(faults + flags);
+    for (unsigned n = 0; n < g->n_fault_flags; n++)
+        g->fault_flags[n].late = (uint32_t)(flags + g->fault_flags[n].late * sizeof(g->late_put[0]));
+    g->b->faults = g_malloc(faults + flags + late);
     memcpy(g->b->faults, g->fault, faults);
     memcpy(g->b->faults + g->n_fault, g->fault_flags, flags);
+    memcpy((uint8_t *)(g->b->faults + g->n_fault) + flags, g->late_put, late);
 }
 
 /* ---- when it happened ---- */
@@ -108,12 +111,21 @@ static uint16_t flags_again(const FlagSource *f, uint64_t x, uint64_t y)
     return (uint16_t)fl;
 }
 
-static void flags_to_state(const TcgCpu *cpu, const greg_t *r, const TcgBlock *b, const TcgFaultAt *at)
+static void puts_to_state(const TcgCpu *cpu, const greg_t *r, const TcgBlock *b, const TcgFaultAt *at)
 {
+    const uint8_t *more = (const uint8_t *)(b->faults + b->n_faults);
     FlagSource f;
+    LatePut p;
     if (!at->more)
         return;
-    memcpy(&f, (const uint8_t *)(b->faults + b->n_faults) + (at->more - 1) * sizeof(f), sizeof(f));
+    memcpy(&f, more + (at->more - 1) * sizeof(f), sizeof(f));
+    for (unsigned n = 0; n < f.n_late; n++) {
+        memcpy(&p, more + f.late + n * sizeof(p), sizeof(p));
+        uint64_t v = value_at(cpu, r, p.loc, p.konst);
+        memcpy((uint8_t *)cpu->state + cpu->isa->slots[p.slot].offset, &v, sizeof(v));
+    }
+    if (!f.op)
+        return;
     uint16_t fl = (flags_again(&f, value_at(cpu, r, f.x, f.x_const), value_at(cpu, r, f.y, f.y_const)) | f.set) ^ f.turn;
     memcpy((uint8_t *)cpu->state + cpu->isa->slots[f.slot].offset, &fl, sizeof(fl));
 }
@@ -141,7 +153,7 @@ bool gen_host_fault(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret
     bool known = b && n < b->n_faults;
     if (known) {
         *ret_off = b->faults[n].off;
-        flags_to_state(cpu, r, b, &b->faults[n]);
+        puts_to_state(cpu, r, b, &b->faults[n]);
     }
     pthread_mutex_unlock(&ctx->lock);
     return known;

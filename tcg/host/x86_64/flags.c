@@ -235,6 +235,8 @@ FlagSource gen_flag_source(Gen *g)
 {
     FlagSource f = { 0 };
     unsigned put = g->pending;
+    if (g->n_waiting)
+        gen_late_source(g, &f);
     if (!put || g->at > g->defer[put].last)
         return f;
     IrVal v = g->defer[put].fl, x = g->defer[put].x, y = g->defer[put].y;
@@ -322,7 +324,7 @@ void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps)
 void gen_branch(Gen *g, unsigned cc, int64_t label)
 {
     FlagSource f = gen_flag_source(g);
-    if (!f.op) {
+    if (!f.op && !f.n_late) {
         gen_add_fix(g, asm_jcc(&g->a, cc), label);
         return;
     }
@@ -357,7 +359,9 @@ void gen_exits(Gen *g, unsigned label)
         if (behind)
             gen_add_fix(g, asm_jmp(&g->a), g->exit[n].label);
         asm_patch(&g->a, g->exit[n].at);
-        gen_flags_again(g, &g->exit[n].flags, false);
+        gen_late_puts(g, &g->exit[n].flags);
+        if (g->exit[n].flags.op)
+            gen_flags_again(g, &g->exit[n].flags, false);
         behind = label;
         if (!label)
             gen_add_fix(g, asm_jmp(&g->a), g->exit[n].label);

@@ -44,12 +44,15 @@ static inline uint8_t *asm_jump_probe(Asm *a, unsigned reg, Mem jc, Mem pc_base)
 
 /* An address as places to add up: what a slow path, which runs with the places as they were at the jump, computes it from. */
 typedef struct Addr { Loc base, index; uint8_t scale; int32_t disp; int64_t base_const; } Addr;
-/* How to make flags again from what is still there: of an operation on x and y, or from its result x and its second operand y. Bits that are set or changed then. */
-typedef struct FlagSource { uint8_t op, bytes; bool in_eflags; Loc x, y; int64_t x_const, y_const; uint16_t slot, set, turn; } FlagSource;
+/* How to make flags again from what is still there: of an operation on x and y, or from its result x and its second operand y. Bits that are set or changed then.
+ * And the puts that wait: n_late of them from late_put[late] on. */
+typedef struct FlagSource { uint8_t op, bytes; bool in_eflags; Loc x, y; int64_t x_const, y_const; uint16_t slot, set, turn, n_late; uint32_t late; } FlagSource;
+typedef struct LatePut { Loc loc; uint16_t slot; int64_t konst; } LatePut;   /* what a slot should hold (late.c) */
+enum { MAX_LATE = 2048, MAX_WAITING = 24 };
 /* Where a direct jump that is not linked leads to: .from, and .poll where it must not be gone; .hot: gone often. */
 typedef struct Leave { uint8_t *from, *poll, *hot; int64_t to; unsigned link; bool cross; } Leave;
 typedef struct SlowPath {
-    FlagSource flags;          /* to be put into their slot first; op 0: none */
+    FlagSource flags;          /* to be put into their slots first; op 0: no flags */
     uint8_t *from, *from2, *back;
     uint16_t at;
     uint8_t kind, addr_tmp, dst, type, host;
@@ -111,6 +114,11 @@ typedef struct Gen {
     int32_t group_off[IR_MAX_INSNS];
     uint8_t only[IR_MAX_INSNS];       /* of an access: the only one of its guest instruction */
     uint16_t lea_until[IR_MAX_INSNS];
+    uint16_t late_until[IR_MAX_INSNS], late_real[IR_MAX_INSNS];   /* of a put that waits: who looks last, 0: it does not; the value's last use otherwise */
+    uint16_t waiting[MAX_WAITING];    /* such puts */
+    LatePut late_put[MAX_LATE];
+    unsigned n_waiting, n_late, late_list, late_list_n;           /* list: the last one made */
+    bool late;
     uint8_t *label_at[IR_MAX_LABELS];
     struct { uint8_t *at; uint16_t label; } fix[MAX_FIX];
     unsigned n_fix;
@@ -180,6 +188,14 @@ Mem gen_env(const Gen *g, size_t off);
 void gen_find_groups(Gen *g);
 bool gen_sure(const Gen *g, unsigned at);        /* this access cannot fail: the first one of its group has looked */
 void gen_drop_puts(Gen *g);                      /* dead.c: those that nobody sees */
+
+/* late.c */
+void gen_find_late(Gen *g);                      /* which puts wait */
+bool gen_put_late(Gen *g, const IrInsn *i);      /* this one does */
+bool gen_only_waits(const Gen *g, IrVal v);      /* @v is kept for that only */
+void gen_put_now(Gen *g, IrVal v, unsigned reg); /* @v, which is in @reg, loses its place */
+void gen_late_source(Gen *g, FlagSource *f);
+void gen_late_puts(Gen *g, const FlagSource *f); /* no flags and registers change */
 void gen_side_exit(Gen *g, int64_t off);         /* ctl.c: to a block that does the guest instruction at page offset @off (of this unit) otherwise */
 void gen_free_group(Gen *g);                     /* behind the last access of its group */
 
@@ -199,7 +215,7 @@ unsigned gen_pack_flags(Gen *g, IrVal fl);       /* packed form in a temporary (
 void gen_put_flags(Gen *g, unsigned slot, IrVal fl);
 void gen_set_flags(Gen *g, IrVal fl);            /* EFLAGS now holds fl */
 void gen_defer_flags(Gen *g);                    /* which puts of flags are left to those who look */
-FlagSource gen_flag_source(Gen *g);              /* of the pending put for whoever might look here; op 0: none */
+FlagSource gen_flag_source(Gen *g);              /* of the pending puts for whoever might look here; op 0: none of flags */
 bool gen_flags_from(const Gen *g, IrVal v);      /* @v is one of its operands */
 void gen_flags_again(Gen *g, const FlagSource *f, bool keep_temps);
 void gen_branch(Gen *g, unsigned cc, int64_t label);

@@ -769,6 +769,7 @@ void gen_slow_paths(Gen *g)
         asm_patch(&g->a, s->from);
         if (s->from2)
             asm_patch(&g->a, s->from2);
+        gen_late_puts(g, &s->flags);
         if (s->flags.op)
             gen_flags_again(g, &s->flags, true);
         if (s->span_back) {
