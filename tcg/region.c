@@ -51,7 +51,8 @@ static const TcgLink *ways_next(const TcgUnitDesc *d, Ways *w)
     }
 }
 
-unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to)
+/* Which ways the branch before page offset @next went so far: 1 on behind it, 2 to @to. */
+static unsigned branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to)
 {
     Ways w;
     unsigned seen = 0;
@@ -112,31 +113,61 @@ static bool copy_page(const TcgContext *ctx, uint8_t *to, const uint8_t *from)
     return true;
 }
 
-TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to)
+/* Makes the page of @to one of the region's if it can be. */
+static int page_for(TcgUnitDesc *d, int64_t next, int64_t to)
 {
     TcgContext *ctx = d->cpu->ctx;
     int at = tcg_region_page(d, to);
-    if (at < 0) {
-        CodePage *p = ctx->n_region_pages < TCG_REGION_PAGES ? page_jumped_to(d, next, to) : NULL;
-        if (!p && ctx->n_region_pages < TCG_REGION_PAGES)
-            p = page_arrived_at(d, to);
-        if (!p || !p->host || p->loose || to < -(1 << 30) || to > 1 << 30)
-            return TCG_GO_NOT;
-        uint64_t map = p->map;
-        at = (int)ctx->n_region_pages;
-        __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);    /* watched from before it is read */
-        if (!copy_page(ctx, ctx->code_copy[at], p->host)) {
-            __atomic_store_n(&p->map, map, __ATOMIC_SEQ_CST);
-            return TCG_GO_NOT;
-        }
-        ctx->n_region_pages++;
-        ctx->region_page[at].off = to & ~(int64_t)(TCG_PAGE_SIZE - 1);
-        ctx->region_page[at].page = p;
+    if (at >= 0 || ctx->n_region_pages == TCG_REGION_PAGES)
+        return at;
+    CodePage *p = page_jumped_to(d, next, to);
+    if (!p)
+        p = page_arrived_at(d, to);
+    if (!p || !p->host || p->loose || to < -(1 << 30) || to > 1 << 30)
+        return -1;
+    uint64_t map = p->map;
+    at = (int)ctx->n_region_pages;
+    __atomic_store_n(&p->map, ~0ull, __ATOMIC_SEQ_CST);    /* watched from before it is read */
+    if (!copy_page(ctx, ctx->code_copy[at], p->host)) {
+        __atomic_store_n(&p->map, map, __ATOMIC_SEQ_CST);
+        return -1;
     }
+    ctx->n_region_pages++;
+    ctx->region_page[at].off = to & ~(int64_t)(TCG_PAGE_SIZE - 1);
+    ctx->region_page[at].page = p;
+    return at;
+}
+
+TcgWay tcg_region_go(TcgUnitDesc *d, int64_t off, int64_t next, int64_t to)
+{
+    TcgContext *ctx = d->cpu->ctx;
+    int at = page_for(d, next, to);
+    if (at < 0)
+        return TCG_WAY_OUT;
+    d->back |= to <= off && to != d->page_off;
     if (!at || ctx->region_checked)
-        return TCG_GO;
+        return TCG_WAY_GO;
     ctx->region_checked = true;
-    return TCG_GO_CHECK;
+    return TCG_WAY_CHECK;
+}
+
+/* Instructions of the region that begins at @to, which is in a page met; 0: none does. */
+static unsigned region_at(const TcgUnitDesc *d, int64_t to)
+{
+    const TcgContext *ctx = d->cpu->ctx;
+    int at = tcg_region_page(d, to);
+    const TcgBlock *b = at < 0 ? NULL : tcg_block_find(d->cpu->ctx, ctx->region_page[at].page->gpa + (uint64_t)(to - ctx->region_page[at].off), 0, d->mode, false);
+    return b && b->tier == 2 ? b->n_insns : 0;
+}
+
+TcgWay tcg_region_branch(TcgUnitDesc *d, int64_t off, int64_t next, int64_t to, bool conditional)
+{
+    enum { SHORT = 24 };       /* a region so short may be repeated at the end of those that lead to it */
+    bool start = to == d->page_off, back = !start && to <= off;
+    unsigned seen = conditional ? branch_seen(d, next, to) : 2;
+    if (back && (conditional ? seen != 1 : region_at(d, to) > SHORT))      /* the loop of another region */
+        return TCG_WAY_OUT;
+    return seen == 2 || (start && seen != 1) ? tcg_region_go(d, off, next, to) : TCG_WAY_NEXT;
 }
 
 void tcg_region_look(TcgCpu *cpu, unsigned index, uint64_t generation)
@@ -197,12 +228,4 @@ bool tcg_region_took(TcgUnitDesc *d, int64_t off, unsigned len)
     d->span[d->n_spans].off = off;
     d->span[d->n_spans++].len = len;
     return true;
-}
-
-unsigned tcg_region_at(const TcgUnitDesc *d, int64_t to)
-{
-    const TcgContext *ctx = d->cpu->ctx;
-    int at = tcg_region_page(d, to);
-    const TcgBlock *b = at < 0 ? NULL : tcg_block_find(d->cpu->ctx, ctx->region_page[at].page->gpa + (uint64_t)(to - ctx->region_page[at].off), 0, d->mode, false);
-    return b && b->tier == 2 ? b->n_insns : 0;
 }

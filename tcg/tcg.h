@@ -17,7 +17,6 @@ typedef struct TcgCpu TcgCpu;
 
 typedef enum TcgAccess { TCG_READ, TCG_WRITE, TCG_EXEC } TcgAccess;
 enum { TCG_REGION_PAGES = 8, TCG_REGION_SPANS = 20 };
-enum { TCG_REGION_BYTES = 2048 };         /* of a region: instructions that begin later than 16 bytes before this are not taken in */
 enum { TCG_PAGE_BITS = 12, TCG_PAGE_SIZE = 4096, TCG_REGIMES = 4 };
 
 /* Why tcg_cpu_run returned. The values >= TCG_LEAVE_GUEST may also be the imm of an IR EXIT. */
@@ -84,7 +83,7 @@ typedef struct TcgUnitDesc {
     unsigned page_off;         /* pc & 4095 (or the segment-adjusted linear address & 4095) */
     unsigned max_insns;
     bool end_at_store;         /* the unit ends behind an instruction that may have written memory (ir_may_write) */
-    bool region;               /* follow jumps inside the page along the likely way, go round a loop several times; never without room */
+    bool region;               /* follow jumps along the likely way, go round a loop several times; never without room */
     const uint8_t *code;       /* guest bytes from page_off on */
     unsigned avail;            /* how many: to the end of the page, or into the next one after tcg_code_cross */
     /* Places in this page (offsets) that the guest writes again and again. An immediate operand that is one of them exactly may be IR_CODE instead of a
@@ -100,22 +99,18 @@ typedef struct TcgUnitDesc {
     unsigned n_insns, len;     /* instructions; bytes from the first one to behind the last, with what a region left out */
 } TcgUnitDesc;
 
-/* Which ways the branch before page offset @next went so far: 1 on behind it, 2 to @to. While translating. */
-unsigned tcg_branch_seen(const TcgUnitDesc *d, int64_t next, int64_t to);
-
 /*
- * For front ends whose regions leave the straight line and the page. Page offsets are those of the first page throughout, beyond it or negative.
- * go: may the way go on at @to behind the instruction that ends before @next? CHECK: IR_CROSS first. code: the bytes there up to the end of
- * their page. took: the instruction is part of the region; false: it cannot be.
+ * Regions leave the straight line and the page. Page offsets are those of the first page throughout, beyond it or negative. go: may the way go on at
+ * @to behind the instruction from @off to @next? branch: where does it go on behind a branch there, which leads to @to; NEXT: behind it. CHECK: GO,
+ * but IR_CROSS first. code: the bytes there up to the end of their page. took: the instruction is part of the region; false: it cannot be.
  */
-typedef enum TcgGo { TCG_GO_NOT, TCG_GO, TCG_GO_CHECK } TcgGo;
-TcgGo tcg_region_go(TcgUnitDesc *d, int64_t next, int64_t to);
+typedef enum TcgWay { TCG_WAY_OUT, TCG_WAY_NEXT, TCG_WAY_GO, TCG_WAY_CHECK } TcgWay;
+TcgWay tcg_region_go(TcgUnitDesc *d, int64_t off, int64_t next, int64_t to);
+TcgWay tcg_region_branch(TcgUnitDesc *d, int64_t off, int64_t next, int64_t to, bool conditional);
 /* Where the indirect jump at page offset @off went most of the time; false: not known, or here and there. */
 bool tcg_region_target(const TcgUnitDesc *d, int64_t off, int64_t *ret_to);
 const uint8_t *tcg_region_code(const TcgUnitDesc *d, int64_t off, unsigned *ret_avail);
 bool tcg_region_took(TcgUnitDesc *d, int64_t off, unsigned len);
-/* Instructions of the region that begins at @to, which is in a page met; 0: none does. */
-unsigned tcg_region_at(const TcgUnitDesc *d, int64_t to);
 
 typedef struct TcgXlate {
     uint64_t gpa;              /* of the page frame's byte that va names, page aligned */

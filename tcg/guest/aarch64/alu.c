@@ -216,7 +216,7 @@ bool tr_movw(A64Tr *t, const A64Args *a)
 /* k 1: ADRP */
 bool tr_adr(A64Tr *t, const A64Args *a)
 {
-    int64_t disp = a->k ? (int64_t)a->imm * 4096 : t->off + a->imm;
+    int64_t disp = a->k ? (t->off & ~(int64_t)4095) + (int64_t)a->imm * 4096 : t->off + a->imm;
     a64_put_x(t, a->rd, disp == (int32_t)disp ? ir_pc(t->u, disp) : ir_lea(t->u, IRT_I64, ir_pc(t->u, 0), 0, 0, disp));
     return true;
 }

@@ -4,12 +4,10 @@
 /* k 1: BL */
 bool tr_b(A64Tr *t, const A64Args *a)
 {
-    if (!a->k) {
+    if (a->k)
+        a64_call_rel(t, t->off + a->imm);
+    else
         a64_branch(t, t->off + a->imm, 0, 0);
-        return true;
-    }
-    a64_put_x(t, A64_LR, ir_pc(t->u, t->next));
-    a64_leave_goto(t, t->off + a->imm);
     return true;
 }
 
@@ -48,17 +46,10 @@ bool tr_tbz(A64Tr *t, const A64Args *a)
     return true;
 }
 
-static void leave_to(A64Tr *t, IrVal to, IrJump how)
-{
-    if (how == IRJ_CALL)
-        a64_put_x(t, A64_LR, ir_pc(t->u, t->next));
-    a64_leave_jmp(t, to, how);
-}
-
 /* k: IrJump */
 bool tr_br(A64Tr *t, const A64Args *a)
 {
-    leave_to(t, a64_x(t, a->rn), (IrJump)a->k);
+    a64_jump(t, a->rn, 0, (IrJump)a->k);
     return true;
 }
 
@@ -68,7 +59,7 @@ bool tr_bra(A64Tr *t, const A64Args *a)
     unsigned key = (unsigned)a->k >> 4 & 1 ? A64_KEY_IB : A64_KEY_IA;
     int rn = a->k & 64 ? A64_LR : a->rn;
     IrVal modifier = a->k & 32 ? a64_k(t, 0) : a64_xsp(t, a->k & 64 ? A64_SP : a->rm);
-    leave_to(t, a64_authenticate(t, a64_x(t, rn), modifier, key), (IrJump)(a->k & 15));
+    a64_jump(t, rn, a64_authenticate(t, a64_x(t, rn), modifier, key), (IrJump)(a->k & 15));
     return true;
 }
 

@@ -21,14 +21,22 @@ void a64_label(A64Tr *t, unsigned label)
 static unsigned cold_add(A64Tr *t, A64ColdFn *fn, const A64Args *a, int64_t to)
 {
     for (unsigned n = t->n_cold; n-- > 0 && t->cold[n].off == t->off;)
-        if (t->cold[n].fn == fn && t->cold[n].to == to)
+        if (t->cold[n].fn == fn && t->cold[n].to == to && !t->cold[n].crossed)
             return t->cold[n].label;
     unsigned label = ir_label_new(t->u);
     if (t->n_cold == A64_MAX_COLD) {
         t->u->overflow = true;
         return label;
     }
-    t->cold[t->n_cold++] = (A64Cold){ (uint16_t)label, fn, a ? *a : (A64Args){ 0 }, t->off, to };
+    t->cold[t->n_cold++] = (A64Cold){ (uint16_t)label, false, fn, a ? *a : (A64Args){ 0 }, t->off, to };
+    return label;
+}
+
+static unsigned cold_crossed(A64Tr *t, int64_t to)
+{
+    unsigned label = cold_add(t, NULL, NULL, to), n = t->n_cold;
+    if (n && t->cold[n - 1].label == label)
+        t->cold[n - 1].crossed = true;
     return label;
 }
 
@@ -84,28 +92,112 @@ void a64_leave_jmp(A64Tr *t, IrVal va, IrJump hint)
     t->end = true;
 }
 
-/* In a region: go on at the likely side of a branch inside the page; forward branches are not taken, the one to the region's start is. Not to other regions' loops. */
-static bool follows(const A64Tr *t, int64_t to)
+/* ---- where a region goes on ---- */
+static bool may_follow(const A64Tr *t) { return t->d->region && !t->cold_now && !look_after(t); }
+
+/* As tcg_region_go or tcg_region_branch has said. */
+static void go(A64Tr *t, TcgWay way, int64_t to)
 {
-    return t->d->region && !t->cold_now && to >= 0 && to < TCG_PAGE_SIZE && t->next < TCG_PAGE_SIZE && !look_after(t) && (to == t->d->page_off || to > t->off);
+    if (way == TCG_WAY_CHECK)
+        ir_cross(t->u, cold_crossed(t, to));
+    t->follow = to;
 }
+
+static TcgWay way_of(A64Tr *t, int64_t to, bool conditional)
+{
+    if (!t->way_asked)
+        t->way = may_follow(t) ? tcg_region_branch(t->d, t->off, t->next, to, conditional) : TCG_WAY_OUT;
+    t->way_asked = true;
+    return t->way;
+}
+
+static TcgWay way_to(A64Tr *t, int64_t to) { return may_follow(t) && !(to & 3) ? tcg_region_go(t->d, t->off, t->next, to) : TCG_WAY_OUT; }
 
 static bool follow(A64Tr *t, int64_t to, IrCond cc, IrVal fl)
 {
-    bool back = to == t->d->page_off;
-    if (!follows(t, to))
+    TcgWay way = way_of(t, to, fl);
+    if (way == TCG_WAY_OUT)
         return false;
-    if (!fl) {
-        t->follow = to;
-    } else if (back) {
-        ir_brcond(t->u, cc ^ 1, fl, cold_add(t, t->late, &t->late_args, t->next));
-        t->follow = to;
-    } else {
+    if (way == TCG_WAY_NEXT) {
         ir_brcond(t->u, cc, fl, cold_add(t, t->late, &t->late_args, to));
         t->follow = t->next;
+        a64_put_late(t);
+        return true;
     }
+    if (fl)
+        ir_brcond(t->u, cc ^ 1, fl, cold_add(t, t->late, &t->late_args, t->next));
     a64_put_late(t);
+    go(t, way, to);
     return true;
+}
+
+/* By a call if @hint says so, whose return address was put. */
+static void go_call(A64Tr *t, TcgWay way, int64_t to, IrJump hint)
+{
+    go(t, way, to);
+    if (hint == IRJ_CALL && t->n_calls < A64_MAX_CALLS)
+        t->call[t->n_calls++] = t->next;
+}
+
+static void put_link(A64Tr *t)
+{
+    a64_put_x(t, A64_LR, ir_pc(t->u, t->next));
+    t->link = t->next;
+}
+
+void a64_call_rel(A64Tr *t, int64_t to)
+{
+    put_link(t);
+    TcgWay way = way_to(t, to);
+    if (way == TCG_WAY_OUT)
+        a64_leave_goto(t, to);
+    else
+        go_call(t, way, to, IRJ_CALL);
+}
+
+/* A jump that went elsewhere: where @a->rn (< 0: the first temporary) says. */
+static void cold_jump(A64Tr *t, const A64Args *a)
+{
+    a64_leave_jmp(t, a->rn < 0 ? ir_get(t->u, IRT_I64, A64S_TMP0) : a64_x(t, a->rn), (IrJump)a->k);
+}
+
+/* The likely target of a jump by register @rn. A return is one from the call that was followed last. */
+static bool likely(A64Tr *t, IrJump hint, int64_t *ret_to)
+{
+    if (!t->d->region)
+        return false;
+    if (hint != IRJ_RET || !t->n_calls)
+        return tcg_region_target(t->d, t->off, ret_to);
+    *ret_to = t->call[--t->n_calls];
+    return true;
+}
+
+void a64_jump(A64Tr *t, int rn, IrVal va, IrJump hint)
+{
+    int64_t to;
+    bool held = !va, known = held && rn == A64_LR && t->link != A64_NO_FOLLOW;
+    bool asked = likely(t, hint, &to);
+    if (known)
+        to = t->link;
+    TcgWay way = known || asked ? way_to(t, to) : TCG_WAY_OUT;
+    if (held)
+        va = a64_x(t, rn);
+    if (way != TCG_WAY_OUT && !known) {
+        A64Args cold = { .rn = held && !(hint == IRJ_CALL && rn == A64_LR) ? rn : -1, .k = (int32_t)hint };
+        if (cold.rn < 0)
+            ir_put(t->u, IRT_I64, A64S_TMP0, va);
+        if (hint == IRJ_CALL)
+            put_link(t);
+        ir_brcond(t->u, IRC_NE, ir_cmp(t->u, IRT_I64, va, ir_pc(t->u, to)), cold_add(t, cold_jump, &cold, to));
+    } else if (hint == IRJ_CALL) {
+        put_link(t);
+    }
+    if (way != TCG_WAY_OUT)
+        go_call(t, way, to, hint);
+    else if (known)
+        a64_leave_goto(t, to);
+    else
+        a64_leave_jmp(t, va, hint);
 }
 
 /* In a block: a branch over a few instructions stays in the unit, which goes on behind it. */
@@ -134,16 +226,15 @@ static bool joins(const A64Tr *t, int64_t off)
 }
 
 /* What skips to @off arrives. */
-static bool arrive(A64Tr *t, int64_t off)
+static void arrive(A64Tr *t, int64_t off)
 {
     for (unsigned n = 0; n < t->n_join; n++)
         if (t->join[n].off == off) {
             a64_label(t, t->join[n].label);
             t->join[n] = t->join[--t->n_join];
             t->end = false;
-            return true;
+            return;
         }
-    return false;
 }
 
 /* The unit ended before it came there. */
@@ -176,7 +267,8 @@ static void begin_insn(A64Tr *t, int64_t off)
 {
     t->off = off;
     t->next = off + INSN;
-    t->follow = -1;
+    t->follow = A64_NO_FOLLOW;
+    t->way_asked = false;
     t->sp_new = 0;
     t->end = t->look = false;
     ir_insn(t->u, off, INSN);
@@ -247,7 +339,9 @@ static void emit_cold(A64Tr *t)
         begin_insn(t, c.off);
         if (c.fn)
             c.fn(t, &c.a);
-        if (!t->end)
+        if (c.crossed)
+            ir_goto_crossed(t->u, c.to);
+        else if (!t->end)
             a64_leave_goto(t, c.to);
     }
 }
@@ -259,20 +353,41 @@ static bool room_left(const A64Tr *t)
 }
 
 /* B.cond one of whose ways is out of line: that one does a comparison again which is not in the flags' slot yet. */
-static bool late_branch(const A64Tr *t)
+static bool late_branch(A64Tr *t)
 {
     bool bcond = (t->insn & 0xff000010) == 0x54000000 && (t->insn & 15) < 14;
-    return bcond && follows(t, t->off + (int64_t)((uint64_t)(t->insn >> 5) << 45) / (1ll << 43));
+    return bcond && way_of(t, t->off + (int64_t)((uint64_t)(t->insn >> 5) << 45) / (1ll << 43), true) != TCG_WAY_OUT;
 }
 
-static uint32_t fetch(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+static uint32_t word(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+
+/* The instruction at page offset @at, and the one behind; false: it is none of this unit's. A region may go straight on into the next page. */
+static bool fetch(A64Tr *t, int64_t at)
+{
+    TcgUnitDesc *d = t->d;
+    unsigned avail = TCG_PAGE_SIZE - (unsigned)(at & (TCG_PAGE_SIZE - 1));
+    if (!d->region && at >= TCG_PAGE_SIZE)
+        return false;
+    const uint8_t *code = d->region ? tcg_region_code(d, at, &avail) : d->code + (at - d->page_off);
+    TcgWay way = !code && at == t->next && !t->end ? tcg_region_go(d, t->off, at, at) : TCG_WAY_OUT;
+    if (way != TCG_WAY_OUT) {
+        a64_put_late(t);
+        go(t, way, at);
+        code = tcg_region_code(d, at, &avail);
+    }
+    if (!code)
+        return false;
+    t->insn = word(code);
+    t->ahead = avail >= 2 * INSN ? word(code + INSN) : 0;
+    return !d->region || tcg_region_took(d, at, INSN);
+}
 
 /* Where a unit goes on: in a region at its start again as long as there is room for another turn; else false. */
 static bool next_place(A64Tr *t, int64_t *io_at, unsigned *io_turns, unsigned max)
 {
     TcgUnitDesc *d = t->d;
-    *io_at = t->follow < 0 ? t->next : t->follow;
-    if (t->follow < 0 || *io_at != d->page_off)
+    *io_at = t->follow == A64_NO_FOLLOW ? t->next : t->follow;
+    if (t->follow == A64_NO_FOLLOW || *io_at != d->page_off)
         return true;
     unsigned body = d->n_insns / ++*io_turns;
     return *io_turns < REGION_TURNS && d->n_insns + body <= max;
@@ -299,7 +414,9 @@ void a64_translate(TcgUnitDesc *d)
     tr.d = d;
     tr.u = d->u;
     tr.mode = d->mode;
-    tr.n_cold = 0;
+    tr.off = tr.next = d->page_off;
+    tr.n_cold = tr.n_calls = 0;
+    tr.link = A64_NO_FOLLOW;
     tr.raw = tr.rbit = 0;
     tr.raw_kind = A64FL_NONE;
     tr.zero64 = tr.zero32 = 0;
@@ -316,22 +433,19 @@ void a64_translate(TcgUnitDesc *d)
     d->n_insns = d->len = 0;
     if (no_fetch(t))
         return;
-    int64_t at = d->page_off, far = d->region ? MIN(d->page_off + TCG_REGION_BYTES - 16, TCG_PAGE_SIZE) : TCG_PAGE_SIZE;
+    int64_t at = d->page_off;
     tr.n_join = 0;
     tr.skips = max > 1 && !d->region && !debug;
-    while (d->n_insns < max && room_left(t) && at < far) {
+    while (d->n_insns < max && room_left(t) && (!t->end || joins(t, at)) && fetch(t, at)) {
         if (joins(t, at))
             a64_put_late(t);
-        if (!arrive(t, at) && t->end)
-            break;
+        arrive(t, at);
         begin_insn(t, at);
-        t->insn = fetch(d->code + (at - d->page_off));
-        t->ahead = at + INSN < far ? fetch(d->code + (t->next - d->page_off)) : 0;
         if (!late_branch(t))
             a64_put_late(t);
         emit_one(t);
         check_sp(t);
-        d->len = MAX(d->len, (unsigned)(t->next - d->page_off));
+        d->len = (unsigned)MAX((int64_t)d->len, t->next - d->page_off);
         d->n_insns++;
         if (t->look && !t->end)
             a64_leave_look(t);

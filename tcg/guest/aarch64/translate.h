@@ -10,9 +10,9 @@ enum { A64_MAX_COLD = 96 };
 typedef struct A64Tr A64Tr;
 /* Code out of line, emitted behind the unit; falls through to behind the instruction unless it ended the unit. */
 typedef void A64ColdFn(A64Tr *t, const A64Args *a);
-typedef struct A64Cold { uint16_t label; A64ColdFn *fn; A64Args a; int64_t off, to; } A64Cold;
+typedef struct A64Cold { uint16_t label; bool crossed; A64ColdFn *fn; A64Args a; int64_t off, to; } A64Cold;   /* crossed: IR_CROSS leads here */
 
-enum { A64_MAX_JOIN = 4 };
+enum { A64_MAX_JOIN = 4, A64_MAX_CALLS = 12 };
 typedef struct A64Join { int64_t off; unsigned label; } A64Join;
 
 enum { A64_FZ_KNOWN = 16 };
@@ -21,6 +21,7 @@ typedef struct A64FzKnown { IrVal v; uint8_t kind; uint64_t least; } A64FzKnown;
 /* What the C flag of t->raw means: a borrow (as the slot has it), a carry, nothing because it is 0; or a host comparison of floating point. */
 typedef enum A64FlKind { A64FL_NONE, A64FL_BORROW, A64FL_CARRY, A64FL_LOGIC, A64FL_FCMP } A64FlKind;
 
+#define A64_NO_FOLLOW INT64_MIN
 struct A64Tr {
     TcgUnitDesc *d;
     IrUnit *u;
@@ -29,7 +30,12 @@ struct A64Tr {
     const A64Args *args;       /* of this instruction */
     bool watch_all;            /* out of line: every access is looked at */
     int64_t off, next;         /* page offsets of this instruction and the one behind */
-    int64_t follow;            /* a region goes on there; -1: behind this instruction */
+    int64_t follow;            /* a region goes on there; A64_NO_FOLLOW: behind this instruction */
+    TcgWay way;                /* what it does at this branch, once asked */
+    bool way_asked;
+    unsigned n_calls;          /* that a region followed and has not returned from; return addresses */
+    int64_t call[A64_MAX_CALLS];
+    int64_t link;              /* page offset that x30 is known to hold here; A64_NO_FOLLOW: it is not */
     bool end;                  /* a leaving operation was emitted */
     bool look;                 /* mode or interrupt state may change: end with the run loop */
     IrVal sp_new;              /* what this instruction wrote to the stack pointer */
@@ -71,6 +77,8 @@ static inline void a64_put_xsp(A64Tr *t, int n, IrVal v)
     ir_put(t->u, IRT_I64, (unsigned)n, v);
     if (n == A64_SP)
         t->sp_new = v;
+    if (n == A64_LR)
+        t->link = A64_NO_FOLLOW;
 }
 static inline void a64_put_x(A64Tr *t, int n, IrVal v)
 {
@@ -115,6 +123,10 @@ void a64_leave_goto(A64Tr *t, int64_t off);
 void a64_leave_jmp(A64Tr *t, IrVal va, IrJump hint);
 /* Conditional branch to page offset @to, taken under @cc of @fl (@fl 0: always). */
 void a64_branch(A64Tr *t, int64_t to, IrCond cc, IrVal fl);
+/* BL to page offset @to. */
+void a64_call_rel(A64Tr *t, int64_t to);
+/* BR, BLR, RET and their like by register @rn, to @va if that is not what it holds. */
+void a64_jump(A64Tr *t, int rn, IrVal va, IrJump hint);
 
 /* mem.c. How an address is formed: in the emitter's constant, from bit 8. OFF: immediate in operands' size (pairs). */
 enum { A64EA_UR = 0 << 8, A64EA_POST = 1 << 8, A64EA_UNPRIV = 2 << 8, A64EA_PRE = 3 << 8, A64EA_REG = 4 << 8, A64EA_IMM = 5 << 8, A64EA_OFF = 6 << 8,

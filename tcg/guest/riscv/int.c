@@ -3,10 +3,15 @@
 
 bool rv_lui(RiscvTr *t, const RiscvArgs *a) { rv_put(t, a->rd, rv_k(t, a->imm)); return true; }
 
+/* A page offset that translated code may go to. */
+static bool near_by(int64_t off) { return off > -(1 << 30) && off < 1 << 30; }
+
 bool rv_auipc(RiscvTr *t, const RiscvArgs *a)
 {
-    IrVal pc = ir_pc(t->u, t->off);
-    rv_put(t, a->rd, ir_lea(t->u, IRT_I64, pc, 0, 0, a->imm));
+    if (near_by(t->off + a->imm))
+        rv_put_pc(t, a->rd, t->off + a->imm);
+    else
+        rv_put(t, a->rd, ir_lea(t->u, IRT_I64, ir_pc(t->u, t->off), 0, 0, a->imm));
     return true;
 }
 
@@ -21,6 +26,10 @@ bool rv_alu(RiscvTr *t, const RiscvArgs *a)
 bool rv_alui(RiscvTr *t, const RiscvArgs *a)
 {
     IrVal v;
+    if (a->k == IR_ADD && t->known >> a->rs1 & 1 && near_by(t->place[a->rs1] + a->imm)) {      /* behind AUIPC */
+        rv_put_pc(t, a->rd, t->place[a->rs1] + a->imm);
+        return true;
+    }
     if (!a->rs1 && a->k != IR_AND)                 /* li */
         v = rv_k(t, a->imm);
     else if (a->k == IR_ADD)
@@ -95,20 +104,17 @@ bool rv_branch(RiscvTr *t, const RiscvArgs *a)
 
 bool rv_jal(RiscvTr *t, const RiscvArgs *a)
 {
-    if (a->rd)
-        rv_put(t, a->rd, ir_pc(t->u, t->next));
-    rv_leave_branch(t, t->off + a->imm, IRC_O, 0);
+    rv_leave_jal(t, a->rd, t->off + a->imm);
     return true;
 }
 
+/* Behind an AUIPC (a call far away), or at the end of a function called in this region, it leads to a place that is known. */
 bool rv_jalr(RiscvTr *t, const RiscvArgs *a)
 {
-    IrVal to = ir_bin(t->u, IR_AND, IRT_I64, rv_addr(t, a->rs1, a->imm), rv_k(t, ~1ll));
-    bool link = a->rd == RISCV_RA || a->rd == 5, from_link = a->rs1 == RISCV_RA || a->rs1 == 5;
-    if (a->rd)
-        rv_put(t, a->rd, ir_pc(t->u, t->next));
-    ir_jmp(t->u, to, link ? IRJ_CALL : from_link ? IRJ_RET : IRJ_PLAIN);
-    t->end = true;
+    if (t->known >> a->rs1 & 1 && near_by(t->place[a->rs1] + a->imm))
+        rv_leave_known(t, a, (t->place[a->rs1] + a->imm) & ~1ll);
+    else
+        rv_leave_jalr(t, a);
     return true;
 }
 

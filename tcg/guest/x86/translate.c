@@ -163,42 +163,34 @@ static bool may_follow(const X86Tr *t)
 /* Whether the region may go on at @to behind this instruction. */
 static bool can_go(X86Tr *t, int64_t to)
 {
-    t->go = tcg_region_go(t->t, t->next, to);
-    return t->go != TCG_GO_NOT;
+    t->go = tcg_region_go(t->t, t->off, t->next, to);
+    return t->go != TCG_WAY_OUT;
 }
 
 /* As can_go has said. */
 static void go(X86Tr *t, int64_t to)
 {
-    if (t->go == TCG_GO_CHECK)
+    if (t->go == TCG_WAY_CHECK)
         ir_cross(t->u, cold_goto(t, X86_COLD_CROSSED, to));
-    t->t->back |= to <= t->off && to != t->t->page_off;
     t->follow = to;
 }
 
 bool x86_follow(X86Tr *t, int64_t disp, IrCond cc, IrVal fl)
 {
-    enum { SHORT = 24 };       /* a region so short may be repeated at the end of those that lead to it */
     int64_t to = t->next + disp;
     if (!may_follow(t))
         return false;
-    bool back = to == t->t->page_off;
-    unsigned seen = fl ? tcg_branch_seen(t->t, t->next, to) : 0;
-    bool taken = !fl || seen == 2 || (back && seen != 1);
-    if (fl && !back && to <= t->off && seen != 1)        /* the loop of another region */
+    t->go = tcg_region_branch(t->t, t->off, t->next, to, fl);
+    if (t->go == TCG_WAY_OUT)
         return false;
-    if (!fl && !back && to <= t->off && tcg_region_at(t->t, to) > SHORT)
-        return false;
-    if (taken) {
-        if (!can_go(t, to))
-            return false;
-        if (fl)
-            ir_brcond(t->u, cc ^ 1, fl, cold_goto(t, X86_COLD_GOTO, t->next));
-        go(t, to);
-    } else {
+    if (t->go == TCG_WAY_NEXT) {
         ir_brcond(t->u, cc, fl, cold_goto(t, X86_COLD_GOTO, to));
         t->follow = t->next;
+        return true;
     }
+    if (fl)
+        ir_brcond(t->u, cc ^ 1, fl, cold_goto(t, X86_COLD_GOTO, t->next));
+    go(t, to);
     return true;
 }
 

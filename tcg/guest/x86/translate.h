@@ -46,7 +46,7 @@ typedef struct X86Tr {
     int64_t off, next;         /* page offsets of this instruction and the one behind */
     bool end;                  /* a leaving operation was emitted */
     bool hold;                 /* the next instruction belongs into this unit: no interrupt before it */
-    TcgGo go;                  /* can_go's answer */
+    TcgWay go;                 /* can_go's answer */
     int64_t follow;            /* region: the translation goes on at this page offset; X86_NO_FOLLOW: behind this instruction */
     IrVal fetch_low, fetch_high; /* code with segments: what is compared with CS's limit for the whole unit (x86_check_unit), 0: not done */
     int64_t lowest, highest;   /* page offsets that it jumps to */
