@@ -2,9 +2,10 @@
  * Random AArch64 instruction sequences, run by the translator and by Debian's qemu-aarch64 (through aarch64/runner.S); x and v registers, NZCV,
  * FPCR, FPSR and memory must agree, and every line of the instruction lists that can run this way must have run.
  *
- *   aarch64_random RUNNER [SEED [CASES [auto|tier1|tier2|interp] [loops] [direct] [plain] [fp]]]     77: there is no qemu-aarch64
+ *   aarch64_random RUNNER [SEED [CASES [auto|tier1|tier2|interp] [worker] [loops|ways] [direct] [plain] [fp]]]     77: there is no qemu-aarch64
  *
- * fp: FP and AdvSIMD. plain: without optional vector operations of the host. loops: each case goes round some hundred times, so that regions are made. direct: memory as a Linux program has it.
+ * fp: FP and AdvSIMD. plain: without optional vector operations of the host. loops: each case goes round some hundred times, so that regions are made. ways: loops of calls and
+ * jumps, also by register, to functions in this page and another one, which change. worker: regions come from another thread. direct: memory as a Linux program has it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ A64Test T;
 uint64_t a64t_rnd(void) { return rnd_next(&T.rng); }
 
 /* ---- programs ---- */
-static bool reserved(int r) { return r >= LOOP && r <= AREA_REG && r != MOVING; }
+static bool reserved(int r) { return (r >= LOOP && r <= AREA_REG && r != MOVING) || (T.ways && ((r >= WAY && r <= KEPT) || r == LINK)); }
 
 static bool is_general(unsigned kind) { return kind == A64_KIND_X || kind == A64_KIND_R || kind == A64_KIND_W || kind == A64_KIND_XSP || kind == A64_KIND_RSP; }
 
@@ -92,7 +93,7 @@ static uint32_t fit_address(const A64OpInfo *i, uint32_t insn)
     return insn;
 }
 
-static uint32_t pick(unsigned op)
+uint32_t a64t_pick(unsigned op)
 {
     const A64OpInfo *i = &a64_op_info[op];
     uint32_t ones = a64t_free_bits(op);
@@ -109,13 +110,16 @@ static uint32_t pick(unsigned op)
     return 0;
 }
 
-static void put(uint32_t insn)
+void a64t_put(uint32_t insn)
 {
-    if (T.n >= MAX_SEQ)
+    if (T.n >= (T.ways ? MAX_INSNS : MAX_SEQ))
         die("the case is too long");
-    memcpy(&T.in.raw[CODE + 4 * T.n], &insn, 4);
+    memcpy(&T.in.raw[CODE + T.at[T.n]], &insn, 4);
+    T.at[T.n + 1] = T.at[T.n] + 4;
     T.seq[T.n++] = insn;
 }
+
+static void put(uint32_t insn) { a64t_put(insn); }
 
 static uint32_t word(unsigned op) { return a64_op_info[op].value; }
 static uint32_t plain_register(void) { return (uint32_t)(a64t_rnd() % LOOP); }
@@ -125,7 +129,7 @@ static void put_branch(unsigned op)
 {
     const A64OpInfo *i = &a64_op_info[op];
     bool b14 = operand(i, "b14"), b26 = operand(i, "b26");
-    uint32_t over = pick(A64_OP_ADD_IMM), insn = ((uint32_t)a64t_rnd() & ~i->mask) | i->value;
+    uint32_t over = a64t_pick(A64_OP_ADD_IMM), insn = ((uint32_t)a64t_rnd() & ~i->mask) | i->value;
     unsigned low = b26 ? 0 : 5, bits = b26 ? 26 : b14 ? 14 : 19;
     insn &= ~(((1u << bits) - 1) << low);
     put(insn | 2u << low);
@@ -189,7 +193,7 @@ static void put_memory(unsigned op, uint32_t insn)
 
 static void put_literal(unsigned op)
 {
-    uint32_t to = DATA + 4 * (uint32_t)(a64t_rnd() % 500), off = (uint32_t)((int)to - (int)(CODE + 4 * T.n)), insn = pick(op);
+    uint32_t to = DATA + 4 * (uint32_t)(a64t_rnd() % 500), off = (uint32_t)((int)to - (int)(CODE + 4 * T.n)), insn = a64t_pick(op);
     put((insn & ~0xffffe0u) | (off >> 2 & 0x7ffff) << 5);
 }
 
@@ -229,6 +233,12 @@ static bool allowed(unsigned op)
     return !(i->attrs & A64_ATTR_FP) && op != A64_OP_HINT;
 }
 
+bool a64t_simple(unsigned op)
+{
+    const A64OpInfo *i = &a64_op_info[op];
+    return allowed(op) && !(i->attrs & (A64_ATTR_SYS | A64_ATTR_BRANCH | A64_ATTR_JUMP | A64_ATTR_PAUTH | A64_ATTR_EXCL)) && !operand(i, "b19") && !writes_back(i);
+}
+
 static void put_any(unsigned op)
 {
     const A64OpInfo *i = &a64_op_info[op];
@@ -243,7 +253,7 @@ static void put_any(unsigned op)
         put_pauth(op);
     else if (operand(i, "b19"))
         put_literal(op);
-    else if ((insn = pick(op)))
+    else if ((insn = a64t_pick(op)))
         i->attrs & (A64_ATTR_LOAD | A64_ATTR_STORE) ? put_memory(op, insn) : put(insn);
     else
         return;
@@ -252,8 +262,12 @@ static void put_any(unsigned op)
 
 static void generate(unsigned first)
 {
+    T.n = T.at[0] = 0;
+    if (T.ways) {
+        a64t_ways();
+        return;
+    }
     unsigned want = 1 + (unsigned)(a64t_rnd() % (MAX_SEQ - 16)), op;
-    T.n = 0;
     while (T.n < want) {
         do
             op = T.n || !allowed(first) ? (unsigned)(a64t_rnd() % A64_OPS) : first;
@@ -351,8 +365,8 @@ static void show(unsigned number)
     printf("case %u:\n", number);
     for (unsigned n = 0; n < T.n; n++) {
         char line[128];
-        a64_disas((const uint8_t *)&T.seq[n], 4, 0, AREA + CODE + 4 * n, line, sizeof(line));
-        printf("  %#x  %08x  %s\n", AREA + CODE + 4 * n, T.seq[n], line);
+        a64_disas((const uint8_t *)&T.seq[n], 4, 0, AREA + CODE + T.at[n], line, sizeof(line));
+        printf("  %#x  %08x  %s\n", AREA + CODE + T.at[n], T.seq[n], line);
     }
     for (unsigned n = 0; n < 32; n++)
         show_one("x", n, T.in.x[n], T.want.x[n], T.got.x[n]);
@@ -391,11 +405,16 @@ static TcgConfig options(int argc, char **argv)
             c.plain_vops = true;
         else if (!strcmp(argv[n], "loops"))
             T.loops = true;
+        else if (!strcmp(argv[n], "ways"))
+            T.ways = true;
+        else if (!strcmp(argv[n], "worker"))
+            c.worker = TCG_WORKER_ALWAYS;
         else if (!strcmp(argv[n], "direct"))
             c.direct = true;
         else if (!a64t_option(argv[n]) && strcmp(argv[n], "auto"))
             die("what is this option?");
     }
+    T.patches = !c.direct;
     c.direct_base = c.direct ? (uint64_t)(uintptr_t)T.ram - RAM_BASE : 0;
     return c;
 }

@@ -2,9 +2,11 @@
  * Random RISC-V instruction sequences, run by the translator and by Debian's qemu-riscv64 (through riscv/runner.S); x and f registers, fcsr and
  * memory must agree, and every line of opcodes.def that can run this way must have run.
  *
- *   riscv_random RUNNER [SEED [CASES [interp|tier1|loops|fp...]]]     77: there is no qemu-riscv64
+ *   riscv_random RUNNER [SEED [CASES [interp|tier1|tier2|worker|loops|ways|direct|fp...]]]     77: there is no qemu-riscv64
  *
  * loops: a case is run round and round, as regions. fp: few floating-point instructions, mostly on values where something special happens.
+ * ways: loops of calls and jumps, also by register, to functions in this page and another one, which change. worker: regions come from another
+ * thread. direct: memory as a Linux program has it.
  *
  * What that QEMU lacks (Zicond) is compared with a model here.
  */
@@ -18,7 +20,7 @@
 #include "tests/isa/random.h"
 
 enum { AREA = 0x200000, BACK = 0x1f0000, DATA = 4096, DATA_SIZE = 8192, CODE = 0x10000, CODE_SIZE = 8192, OUT_SIZE = DATA + DATA_SIZE,
-       IN_SIZE = CODE + CODE_SIZE, RAM_BASE = BACK, RAM_SIZE = 0x40000, MAX_SEQ = 40, BASE_SP = 2, BASE_GP = 3, BASE_S0 = 8, COUNTER = 9,
+       IN_SIZE = CODE + CODE_SIZE, RAM_BASE = BACK, RAM_SIZE = 0x40000, MAX_SEQ = 40, MAX_INSNS = 160, BASE_SP = 2, BASE_GP = 3, BASE_S0 = 8, COUNTER = 9,
        MAX_TURNS = 12 };
 
 /* The runner's area, byte for byte. */
@@ -32,10 +34,10 @@ static struct {
     uint8_t *ram;
     Area in, want, got;
     Oracle oracle;
-    bool loops, fp;
+    bool loops, fp, ways, patches;
     unsigned bad, seen[RISCV_OPS];
-    uint32_t seq[MAX_SEQ + 1]; /* instructions of the case, and where they lie */
-    unsigned at[MAX_SEQ + 2], n;
+    uint32_t seq[MAX_INSNS];   /* instructions of the case, and where they lie */
+    unsigned at[MAX_INSNS + 1], n;
 } T;
 
 static uint64_t rnd(void) { return rnd_next(&T.rng); }
@@ -66,7 +68,13 @@ static uint64_t rnd_float(bool dbl)
 /* ---- programs ---- */
 static bool decode(uint32_t insn, RiscvArgs *a) { return (insn & 3) == 3 ? riscv_decode32(insn, a) : riscv_decode16(insn & 0xffff, a); }
 
-static bool is_base(int r) { return r == BASE_SP || r == BASE_GP || r == BASE_S0 || (T.loops && r == COUNTER); }
+/* ways: the table of targets, what an address is made in, return addresses kept. */
+enum { TABLE_REG = 18, WAY = 19, KEPT = 20, TABLE = 0x1f00, WORDS = 0xc0, LINK = 1 };
+
+static bool is_base(int r)
+{
+    return r == BASE_SP || r == BASE_GP || r == BASE_S0 || (T.loops && r == COUNTER) || (T.ways && (r == COUNTER || r == LINK || (r >= TABLE_REG && r <= KEPT)));
+}
 
 static bool writes_x(const RiscvOpInfo *i)
 {
@@ -232,6 +240,129 @@ static void generate(unsigned first)
     put_jump_back();
 }
 
+/* ---- ways ---- */
+/* The first two may call the others; the last one's first instruction is written. */
+static const uint16_t func[] = { 0x800, 0x1000, 0xa00, 0x1800 };
+
+static uint32_t insn_i(uint32_t base, uint32_t rd, uint32_t rs1, int imm) { return base | rd << 7 | rs1 << 15 | (uint32_t)imm << 20; }
+static uint32_t addi(uint32_t rd, uint32_t rs1, int imm) { return insn_i(0x13, rd, rs1, imm); }
+
+static void put_jal(uint32_t rd, unsigned to)
+{
+    uint32_t off = to - T.at[T.n];
+    put_insn(0x6f | rd << 7 | (off >> 20 & 1) << 31 | (off >> 1 & 0x3ff) << 21 | (off >> 11 & 1) << 20 | (off >> 12 & 0xff) << 12);
+}
+
+/* Over the next @bytes but in one of @often turns. */
+static void put_seldom(int often, int bytes)
+{
+    put_insn(insn_i(0x7013, WAY, COUNTER, often - 1));
+    put_insn(0x1063 | WAY << 15 | (uint32_t)(bytes + 4) << 7);
+}
+
+static void put_random(unsigned most)
+{
+    for (unsigned n = (unsigned)(rnd() % (most + 1)); n > 0;) {
+        unsigned op = (unsigned)(rnd() % RISCV_OPS);
+        const RiscvOpInfo *i = &riscv_op_info[op];
+        uint32_t insn;
+        if (!allowed(op) || i->emit == rv_lr || i->emit == rv_sc || i->attrs & (RISCV_ATTR_BRANCH | RISCV_ATTR_JUMP) || !(insn = pick(op)))
+            continue;
+        put_insn(insn);
+        n--;
+    }
+}
+
+/* An entry of the table's pair @pair, by the turn. */
+static void put_load(uint32_t reg, int pair)
+{
+    put_insn(insn_i(0x5013, WAY, COUNTER, (int)(rnd() % 9)));
+    put_insn(insn_i(0x7013, WAY, WAY, 8));
+    put_insn(0x33 | WAY << 7 | WAY << 15 | TABLE_REG << 20);
+    put_insn(insn_i(0x3003, reg, WAY, 16 * pair));
+}
+
+static void set_target(int pair, unsigned entry, unsigned to)
+{
+    uint64_t va = AREA + CODE + to;
+    memcpy(&T.in.raw[CODE + TABLE + 16 * pair + 8 * (int)entry], &va, 8);
+}
+
+static void put_site(int pair)
+{
+    unsigned kind = (unsigned)(rnd() % 6), f = func[rnd() % 4];
+    if (kind == 0) {
+        put_jal(LINK, f);
+    } else if (kind == 1) {
+        int off = (int)f - (int)T.at[T.n];
+        put_insn(0x17 | WAY << 7 | (uint32_t)((off + 0x800) & ~0xfff));
+        put_insn(insn_i(0x67, LINK, WAY, ((off & 0xfff) ^ 0x800) - 0x800));
+    } else if (kind == 2 && T.patches) {
+        put_seldom(128, 20);
+        put_insn(insn_i(0x5013, WAY, COUNTER, 5));
+        put_insn(insn_i(0x7013, WAY, WAY, 4));
+        put_insn(0x33 | WAY << 7 | WAY << 15 | TABLE_REG << 20);
+        put_insn(insn_i(0x2003, WAY, WAY, WORDS));
+        uint32_t off = (uint32_t)(func[3] - TABLE);
+        put_insn(0x2023 | TABLE_REG << 15 | WAY << 20 | (off & 31) << 7 | (off >> 5 & 127) << 25);
+        return;
+    } else {
+        uint32_t reg = rnd() & 1 ? WAY : LINK;
+        bool jump = kind == 5;
+        for (unsigned n = 0; n < 2; n++)
+            set_target(pair, n, func[rnd() % 4]);
+        put_load(reg, pair);
+        if (jump) {            /* to behind it, or one further */
+            set_target(pair, 0, T.at[T.n] + 4);
+            set_target(pair, 1, T.at[T.n] + 8);
+        }
+        put_insn(insn_i(0x67, jump ? 0 : LINK, reg, 0));
+    }
+    put_insn(addi(10, 10, 1)); /* some calls return behind it */
+    put_random(2);
+}
+
+static void put_func(unsigned k)
+{
+    bool calls = k < 2 && rnd() & 1;
+    T.at[T.n] = func[k];
+    if (k == 3)
+        put_insn(addi(11, 11, 7));
+    put_random(3);
+    if (k < 2 && !calls && rnd() & 1) {
+        put_jal(0, func[2 + rnd() % 2]);
+        return;
+    }
+    if (calls) {
+        put_insn(addi(KEPT, LINK, 0));
+        put_jal(LINK, func[2 + rnd() % 2]);
+        put_insn(addi(12, 12, 1));
+        put_random(1);
+        put_insn(addi(LINK, KEPT, 0));
+    }
+    if (rnd() % 3 == 0) {
+        put_seldom(32, 4);
+        put_insn(addi(LINK, LINK, 4));
+    }
+    put_insn(rnd() & 1 ? 0x8082 : 0x8067);
+}
+
+static void generate_ways(void)
+{
+    uint32_t words[] = { addi(11, 11, 7), addi(11, 11, -9) };
+    unsigned sites = 1 + (unsigned)(rnd() % 4);
+    memcpy(&T.in.raw[CODE + TABLE + WORDS], words, sizeof(words));
+    T.in.x[COUNTER] = 400 + rnd() % 1600;
+    T.in.x[TABLE_REG] = AREA + CODE + TABLE;
+    T.n = T.at[0] = 0;
+    for (unsigned n = 0; n < sites; n++)
+        put_site((int)n);
+    put_loop();
+    put_jump_back();
+    for (unsigned k = 0; k < 4; k++)
+        put_func(k);
+}
+
 static void make_case(unsigned first)
 {
     memset(&T.in, 0, sizeof(T.in));
@@ -249,7 +380,10 @@ static void make_case(unsigned first)
         uint64_t v = rnd() & 1 ? rnd_int() : rnd_float(rnd() & 1);
         memcpy(&T.in.raw[DATA + n], &v, 8);
     }
-    generate(first);
+    if (T.ways)
+        generate_ways();
+    else
+        generate(first);
 }
 
 /* ---- ours ---- */
@@ -262,7 +396,8 @@ static uint8_t *cb_page(void *opaque, uint64_t gpa, unsigned *ret_flags)
 
 static uint64_t cb_io_read(void *opaque, uint64_t gpa, unsigned size) { (void)opaque, (void)gpa, (void)size; return 0; }
 static void cb_io_write(void *opaque, uint64_t gpa, uint64_t v, unsigned size) { (void)opaque, (void)gpa, (void)v, (void)size; }
-static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write };
+static bool cb_yes(void *opaque, uint64_t va) { (void)opaque, (void)va; return true; }
+static const TcgCallbacks callbacks = { .page = cb_page, .io_read = cb_io_read, .io_write = cb_io_write, .exec_ok = cb_yes, .write_ok = cb_yes };
 
 static bool run_ours(TcgContext *ctx, TcgCpu *cpu, RiscvState *s)
 {
@@ -366,8 +501,15 @@ int main(int argc, char **argv)
     for (int n = 4; n < argc; n++) {
         T.loops |= !strcmp(argv[n], "loops");
         T.fp |= !strcmp(argv[n], "fp");
-        config.tier = !strcmp(argv[n], "loops") ? TCG_TIER_2 : !strcmp(argv[n], "interp") ? TCG_TIER_INTERP : !strcmp(argv[n], "tier1") ? TCG_TIER_1 : config.tier;
+        T.ways |= !strcmp(argv[n], "ways");
+        config.direct |= !strcmp(argv[n], "direct");
+        if (!strcmp(argv[n], "worker"))
+            config.worker = TCG_WORKER_ALWAYS;
+        config.tier = !strcmp(argv[n], "loops") || !strcmp(argv[n], "tier2") ? TCG_TIER_2 : !strcmp(argv[n], "interp") ? TCG_TIER_INTERP :
+                      !strcmp(argv[n], "tier1") ? TCG_TIER_1 : config.tier;
     }
+    T.patches = !config.direct;
+    config.direct_base = config.direct ? (uint64_t)(uintptr_t)T.ram - RAM_BASE : 0;
     TcgContext *ctx = tcg_new(&config, NULL);
     RiscvState *s = g_aligned_alloc0(1, sizeof(*s), 64);
     riscv_state_reset(s, 0);
@@ -385,7 +527,7 @@ int main(int argc, char **argv)
         }
     }
     T.bad += check_models(ctx, cpu, s);
-    unsigned missing = cases >= RISCV_OPS && !T.fp ? not_covered() : 0;
+    unsigned missing = cases >= RISCV_OPS && !T.fp && !T.ways ? not_covered() : 0;
     printf("%u cases, %u differ, %u instructions never ran\n", cases, T.bad, missing);
     tcg_cpu_free(cpu);
     tcg_free(ctx);
