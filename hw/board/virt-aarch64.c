@@ -32,7 +32,11 @@
 #define RTC 0x9010000ull
 #define FW_CFG 0x9020000ull
 #define GPIO 0x9030000ull
+#define SECURE_UART 0x9040000ull
+#define SECURE_GPIO 0x90b0000ull
 #define VIRTIO 0xa000000ull
+#define SECURE_RAM 0xe000000ull
+#define SECURE_RAM_SIZE 0x1000000ull
 #define PCI_MMIO 0x10000000ull
 #define PCI_MMIO_SIZE 0x2eff0000ull
 #define PCI_PIO 0x3eff0000ull
@@ -43,13 +47,13 @@
 #define PCI_HIGH_SIZE 0x8000000000ull
 #define MB 0x100000ull
 /* SPIs */
-enum { UART_IRQ = 1, RTC_IRQ = 2, PCI_IRQ = 3, GPIO_IRQ = 7, VIRTIO_IRQ = 16, V2M_IRQ = 48, N_VIRTIO = 32, VIRTIO_STRIDE = 0x200, N_MSI = 64 };
-enum { KEY_PIN = 3, POWER_KEY = 116, FDT_ALIGN = 2 << 20, MAX_CPUS = 8 };
+enum { UART_IRQ = 1, RTC_IRQ = 2, PCI_IRQ = 3, GPIO_IRQ = 7, SECURE_UART_IRQ = 8, VIRTIO_IRQ = 16, V2M_IRQ = 48, N_VIRTIO = 32, VIRTIO_STRIDE = 0x200, N_MSI = 64 };
+enum { KEY_PIN = 3, OFF_PIN = 0, RESTART_PIN = 1, POWER_KEY = 116, FDT_ALIGN = 2 << 20, MAX_CPUS = 8 };
 
 typedef struct Virt {
     Machine *m;
     BoardConfig cfg;
-    MemRegion *ram;
+    MemRegion *ram, *secure_ram;
     Device *cpus, *gic, *v2m, *its, *pci, *flash[2], *key, *fw_cfg;
     bool el2, el3;
     bool v3, with_its;          /* MSIs: GICv2 has a frame of v2m, GICv3 the translation service or nothing */
@@ -60,6 +64,14 @@ typedef struct Virt {
 } Virt;
 
 /* ---- devices ---- */
+
+/* The kernel is entered, not firmware. */
+static bool is_direct(const Virt *v)
+{
+    if (v->cfg.bios)
+        return v->cfg.kernel && !strcmp(v->cfg.bios, "none");
+    return v->cfg.kernel && !machine_find_object(v->m, "drive", "pflash0");
+}
 
 static IrqWire *spi(Virt *v, unsigned n) { return device_input(v->gic, n); }
 
@@ -94,6 +106,9 @@ static bool make_msi(Virt *v, GError **err)
     return true;
 }
 
+/* Which state CPU @cpu is in that accesses a device; its own thread. */
+static bool cpu_is_secure(void *opaque, unsigned cpu) { return a64_secure(machine_vcpu(((Virt *)opaque)->m, cpu)->state); }
+
 static bool make_intc(Virt *v, GError **err)
 {
     static const uint8_t ppi[A64_TIMERS] = { [A64_TIMER_PHYS] = 30, [A64_TIMER_VIRT] = 27, [A64_TIMER_HYP] = 26, [A64_TIMER_SEC] = 29 };
@@ -105,7 +120,8 @@ static bool make_intc(Virt *v, GError **err)
     v->gic = device_new(v->m, v->v3 ? &gicv3_class : &gicv2_class, "gic", err);
     if (!v->gic)
         return false;
-    gic_setup(v->gic, &(GicSetup){ .cpus = cpus, .n = n });
+    bool direct = is_direct(v);
+    gic_setup(v->gic, &(GicSetup){ .cpus = cpus, .n = n, .secure = v->el3 ? cpu_is_secure : NULL, .secure_opaque = v, .reset_nonsecure = v->el3 && direct });
     if (!device_set_prop(v->gic, "cpus", count, err) || (v->with_its && !device_set_prop(v->gic, "lpis", "on", err)) || !device_realize(v->gic, NULL, err))
         return false;
     v->cpus = device_new(v->m, &arm_cpus_class, "cpus", err);
@@ -146,6 +162,28 @@ static bool make_chips(Virt *v, GError **err)
     return true;
 }
 
+/*
+ * What only firmware for EL3 uses (secure=on): memory, a UART, pins that reset the machine and switch it off. The Non-secure state is not kept out: addresses
+ * have no security here.
+ */
+static bool make_secure(Virt *v, GError **err)
+{
+    const char *props[] = { v->cfg.serial[1] ? "chardev" : NULL, v->cfg.serial[1], NULL };
+    v->secure_ram = mem_region_new_ram(machine_mem(v->m), "virt.secure-ram", SECURE_RAM_SIZE, err);
+    Device *uart = v->secure_ram ? virt_device(v->m, "pl011", "secure-uart", props, err) : NULL;
+    Device *gpio = uart ? virt_device(v->m, "pl061", "secure-gpio", NULL, err) : NULL;
+    Device *power = gpio ? virt_device(v->m, "gpio-pwr", "secure-power", NULL, err) : NULL;
+    if (!power)
+        return false;
+    mem_region_add(machine_mem_root(v->m), SECURE_RAM, v->secure_ram, 0);
+    virt_map(v->m, SECURE_UART, device_mmio(uart, 0));
+    virt_map(v->m, SECURE_GPIO, device_mmio(gpio, 0));
+    irq_connect(uart->irq[0], spi(v, SECURE_UART_IRQ));
+    irq_connect(gpio->irq[1 + OFF_PIN], device_input(power, 1));
+    irq_connect(gpio->irq[1 + RESTART_PIN], device_input(power, 0));
+    return true;
+}
+
 static const VirtPci pci_windows = { .ecam = ECAM, .ecam_size = ECAM_SIZE, .mmio = PCI_MMIO, .mmio_size = PCI_MMIO_SIZE, .high = PCI_HIGH, .high_size = PCI_HIGH_SIZE,
                                      .pio = PCI_PIO };
 
@@ -165,7 +203,7 @@ static bool make_buses(Virt *v, GError **err)
 
 /* ---- device tree ---- */
 
-enum { PH_CLOCK = 0x8000, PH_GIC = 0x8003, PH_MSI, PH_GPIO, PH_CPU = 0x8010, SPI = 0, PPI = 1, EDGE = 1, LEVEL = 4 };
+enum { PH_CLOCK = 0x8000, PH_GIC = 0x8003, PH_MSI, PH_GPIO, PH_SECURE_GPIO, PH_CPU = 0x8010, SPI = 0, PPI = 1, EDGE = 1, LEVEL = 4 };
 
 static void fdt_spi(Fdt *f, unsigned n, unsigned how) { fdt_cells(f, "interrupts", SPI, n, how); }
 
@@ -257,7 +295,57 @@ static void fdt_virtio_irq(Fdt *f, unsigned i)
     fdt_spi(f, VIRTIO_IRQ + i, EDGE);
 }
 
-static void fdt_chips(Fdt *f)
+/* For the Secure state only (Linux Documentation/devicetree/bindings/arm/secure.txt). */
+static void fdt_secure_only(Fdt *f)
+{
+    fdt_str(f, "status", "disabled");
+    fdt_str(f, "secure-status", "okay");
+    fdt_end(f);
+}
+
+static void fdt_power_pin(Fdt *f, const char *name, unsigned pin)
+{
+    fdt_node(f, "%s", name);
+    fdt_str(f, "compatible", name);
+    fdt_cells(f, "gpios", PH_SECURE_GPIO, pin, 0);
+    fdt_secure_only(f);
+}
+
+static void fdt_secure(Fdt *f)
+{
+    fdt_node(f, "secflash@%llx", FLASH);
+    fdt_cells(f, "bank-width", 4);
+    fdt_reg(f, FLASH, FLASH_BANK);
+    fdt_str(f, "compatible", "cfi-flash");
+    fdt_secure_only(f);
+    fdt_node(f, "flash@%llx", FLASH + FLASH_BANK);
+    fdt_cells(f, "bank-width", 4);
+    fdt_reg(f, FLASH + FLASH_BANK, FLASH_BANK);
+    fdt_str(f, "compatible", "cfi-flash");
+    fdt_end(f);
+    fdt_node(f, "secram@%llx", SECURE_RAM);
+    fdt_str(f, "device_type", "memory");
+    fdt_reg(f, SECURE_RAM, SECURE_RAM_SIZE);
+    fdt_secure_only(f);
+    fdt_primecell(f, "pl011", SECURE_UART, SECURE_UART_IRQ);
+    fdt_cells(f, "clocks", PH_CLOCK, PH_CLOCK);
+    fdt_strs(f, "clock-names", "uartclk", "apb_pclk", NULL);
+    fdt_secure_only(f);
+    fdt_primecell(f, "pl061", SECURE_GPIO, 0);
+    fdt_cells(f, "phandle", PH_SECURE_GPIO);
+    fdt_cells(f, "clocks", PH_CLOCK);
+    fdt_str(f, "clock-names", "apb_pclk");
+    fdt_flag(f, "gpio-controller");
+    fdt_cells(f, "#gpio-cells", 2);
+    fdt_secure_only(f);
+    fdt_power_pin(f, "gpio-poweroff", OFF_PIN);
+    fdt_power_pin(f, "gpio-restart", RESTART_PIN);
+    fdt_node(f, "secure-chosen");
+    fdt_str(f, "stdout-path", "/pl011@9040000");
+    fdt_end(f);
+}
+
+static void fdt_chips(Virt *v, Fdt *f)
 {
     fdt_node(f, "apb-pclk");
     fdt_cells(f, "phandle", PH_CLOCK);
@@ -289,7 +377,10 @@ static void fdt_chips(Fdt *f)
     fdt_str(f, "label", "GPIO Key Poweroff");
     fdt_end(f);
     fdt_end(f);
-    fdt_flash(f, FLASH, FLASH_BANK);
+    if (v->el3)
+        fdt_secure(f);
+    else
+        fdt_flash(f, FLASH, FLASH_BANK);
     fdt_fw_cfg(f, FW_CFG);
     fdt_virtio(f, VIRTIO, VIRTIO_STRIDE, N_VIRTIO, fdt_virtio_irq);
 }
@@ -328,7 +419,7 @@ static GBytes *make_fdt(Virt *v, GError **err)
     fdt_end(f);
     fdt_cpus(v, f);
     fdt_intc(v, f);
-    fdt_chips(f);
+    fdt_chips(v, f);
     fdt_pci(v, f);
     return fdt_close(f, err);
 }
@@ -434,6 +525,7 @@ static void virt_free(void *opaque)
     Virt *v = opaque;
     virt_images_clear(&v->images);
     mem_region_unref(v->ram);
+    mem_region_unref(v->secure_ram);
     g_free(v);
 }
 
@@ -459,7 +551,11 @@ static bool choose_options(Virt *v, GError **err)
     const char *mte = virt_option(&v->cfg, "mte");
     if (mte && strcmp(mte, "off"))
         return boot_fail(err, "-machine mte=%s: the aarch64 virt machine has no memory tags; it takes off", mte);
-    return on_or_off(v, "virtualization", &v->el2, err) && on_or_off(v, "secure", &v->el3, err);
+    if (!on_or_off(v, "virtualization", &v->el2, err) || !on_or_off(v, "secure", &v->el3, err))
+        return false;
+    if (!v->el3 && v->cfg.serial[1])
+        return boot_fail(err, "the aarch64 virt machine has a second serial port with -machine secure=on only");
+    return !(v->el3 && v->v3) || boot_fail(err, "-machine secure=on: the GICv3 here has one security state; it takes gic-version=2");
 }
 
 static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
@@ -480,7 +576,7 @@ static bool virt_init(Machine *m, const BoardConfig *cfg, GError **err)
         s->has_el3 = v->el3;
     }
     mem_region_add(machine_mem_root(m), RAM, v->ram, 0);
-    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_intc(v, err) || !virt_flash_new(m, FLASH, FLASH_BANK, "64M", v->flash, 2, err) || !make_chips(v, err) || !make_buses(v, err))
+    if (!machine_add_object(m, "board", "virt", v, NULL, err) || !make_intc(v, err) || !virt_flash_new(m, FLASH, FLASH_BANK, "64M", v->flash, 2, err) || !make_chips(v, err) || (v->el3 && !make_secure(v, err)) || !make_buses(v, err))
         return false;
     machine_add_reset_hook(m, virt_reset, v);
     return true;
@@ -494,12 +590,9 @@ static bool virt_finish(Machine *m, GError **err)
     store_le32(le, machine_n_vcpus(m));
     fw_cfg_set_item(v->fw_cfg, FW_CFG_NB_CPUS, le, 2);
     fw_cfg_set_item(v->fw_cfg, FW_CFG_MAX_CPUS, le, 2);
-    v->direct = v->cfg.kernel && !v->cfg.bios && !machine_find_object(m, "drive", "pflash0");
-    if (v->cfg.bios && !strcmp(v->cfg.bios, "none")) {
-        v->direct = v->cfg.kernel != NULL;
-        if (!v->direct)
-            return boot_fail(err, "-bios none needs a -kernel: there is nothing to start");
-    }
+    v->direct = is_direct(v);
+    if (v->cfg.bios && !strcmp(v->cfg.bios, "none") && !v->direct)
+        return boot_fail(err, "-bios none needs a -kernel: there is nothing to start");
     arm_cpus_set_all_on(v->cpus, conduit_of(v) == A64_CONDUIT_NONE);
     if (!(v->direct ? load_kernel(v, &kernel_end, err) : load_firmware(v, err) && virt_offer_kernel(v->fw_cfg, &v->cfg, err)))
         return false;
@@ -509,6 +602,6 @@ static bool virt_finish(Machine *m, GError **err)
 static const char *const options[] = { "gic-version", "secure", "virtualization", "mte", "highmem", "its", "ras", "iommu", "dtb", "dumpdtb", NULL };
 
 const Board board_virt_aarch64 = {
-    .machine = "virt", .arch = "aarch64", .summary = "AArch64 virtual machine (GIC, virtio, PCIe)", .max_vcpus = MAX_CPUS, .max_serials = 1, .cpu = &aarch64_cpu_type, .cpu_help = aarch64_cpu_help,
+    .machine = "virt", .arch = "aarch64", .summary = "AArch64 virtual machine (GIC, virtio, PCIe)", .max_vcpus = MAX_CPUS, .max_serials = 2, .cpu = &aarch64_cpu_type, .cpu_help = aarch64_cpu_help,
     .buses = 1 << BUS_PCI | 1 << BUS_VIRTIO, .engine = "tcg", .options = options, .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
 };

@@ -159,3 +159,22 @@ const DeviceClass gpio_key_class = {
     .name = "gpio-key", .summary = "key on a GPIO pin", .size = sizeof(GpioKey), .bus = BUS_SYS, .fabric = true, .internal = true, .state = key_state,
     .realize = key_realize, .reset = key_reset, .unrealize = key_unrealize,
 };
+
+/* ---- what switches the machine ---- */
+
+static void pwr_input(void *opaque, unsigned n, bool level)
+{
+    if (level)
+        device_request(opaque, n ? DEVICE_REQ_SHUTDOWN : DEVICE_REQ_RESET, 0);
+}
+
+static bool pwr_realize(Device *dev, GError **err)
+{
+    device_init_inputs(dev, 2, pwr_input);
+    return true;
+}
+
+const DeviceClass gpio_pwr_class = {
+    .name = "gpio-pwr", .summary = "reset and power of the machine on GPIO pins", .size = sizeof(Device), .bus = BUS_SYS, .fabric = true, .internal = true,
+    .realize = pwr_realize,
+};

@@ -17,7 +17,10 @@ bool gic_prio_write(Gic *g, unsigned cpu, unsigned off, uint8_t val)
     unsigned bank, n;
     if (!prio_place(off, &bank, &n))
         return false;
-    gic_bank(g, cpu, bank)->prio[n] = val & GIC_PRIO_MASK;
+    GicBank *b = gic_bank(g, cpu, bank);
+    bool ns = gic_nonsecure(g, cpu);
+    if (!ns || b->group >> n & 1)
+        b->prio[n] = ns ? gic_prio_meant(val) : val & GIC_PRIO_MASK;
     return true;
 }
 
@@ -25,26 +28,33 @@ static uint32_t prio_read(Gic *g, unsigned cpu, unsigned off)
 {
     unsigned bank, n;
     uint32_t v = 0;
-    for (unsigned i = 0; i < 4 && prio_place(off + i, &bank, &n); i++)
-        v |= (uint32_t)gic_bank(g, cpu, bank)->prio[n] << 8 * i;
+    bool ns = gic_nonsecure(g, cpu);
+    for (unsigned i = 0; i < 4 && prio_place(off + i, &bank, &n); i++) {
+        const GicBank *b = gic_bank(g, cpu, bank);
+        uint8_t prio = !ns ? b->prio[n] : b->group >> n & 1 ? gic_prio_shown(b->prio[n]) : 0;
+        v |= (uint32_t)prio << 8 * i;
+    }
     return v;
 }
 
+/* Of a bank, what the access may see and change. */
+static uint32_t seen(const Gic *g, unsigned cpu, const GicBank *b) { return gic_nonsecure(g, cpu) ? b->group : ~0u; }
+
 /* Two bits an interrupt, the upper one: edge. */
-static uint32_t config_read(const GicBank *b, unsigned half)
+static uint32_t config_read(const GicBank *b, unsigned half, uint32_t mask)
 {
     uint32_t v = 0;
     for (unsigned i = 0; i < 16; i++)
-        v |= (b->edge >> (16 * half + i) & 1) << (2 * i + 1);
+        v |= ((b->edge & mask) >> (16 * half + i) & 1) << (2 * i + 1);
     return v;
 }
 
-static void config_write(GicBank *b, unsigned half, uint32_t val, bool sgis)
+static void config_write(GicBank *b, unsigned half, uint32_t val, bool sgis, uint32_t mask)
 {
     if (sgis)
         return;
     for (unsigned i = 0; i < 16; i++) {
-        uint32_t bit = 1u << (16 * half + i);
+        uint32_t bit = 1u << (16 * half + i) & mask;
         b->edge = val >> (2 * i + 1) & 1 ? b->edge | bit : b->edge & ~bit;
     }
 }
@@ -58,7 +68,7 @@ bool gic_bank_read(Gic *g, unsigned cpu, unsigned off, uint32_t *ret)
     if (off >= ICFGR) {
         unsigned at = (off - ICFGR) / 4;
         if (at / 2 < GIC_BANKS)
-            *ret = config_read(gic_bank(g, cpu, at / 2), at % 2);
+            *ret = config_read(gic_bank(g, cpu, at / 2), at % 2, seen(g, cpu, gic_bank(g, cpu, at / 2)));
         return true;
     }
     if (off >= IPRIORITYR) {
@@ -69,11 +79,12 @@ bool gic_bank_read(Gic *g, unsigned cpu, unsigned off, uint32_t *ret)
         return true;
     const GicBank *b = gic_bank(g, cpu, n);
     switch (off & ~0x7fu) {
-    case IGROUPR: *ret = b->group; break;
+    case IGROUPR: *ret = gic_nonsecure(g, cpu) ? 0 : b->group; break;
     case ISENABLER: case ICENABLER: *ret = b->enable; break;
     case ISPENDR: case ICPENDR: *ret = gic_pending_bits(b); break;
     default: *ret = b->active; break;
     }
+    *ret &= seen(g, cpu, b);
     return true;
 }
 
@@ -88,15 +99,16 @@ bool gic_bank_write(Gic *g, unsigned cpu, unsigned off, uint32_t val)
     if (off >= ICFGR) {
         unsigned at = (off - ICFGR) / 4;
         if (at / 2 < GIC_BANKS)
-            config_write(gic_bank(g, cpu, at / 2), at % 2, val, at == 0);
+            config_write(gic_bank(g, cpu, at / 2), at % 2, val, at == 0, seen(g, cpu, gic_bank(g, cpu, at / 2)));
         gic_update(g);
         return true;
     }
     if (n >= GIC_BANKS)
         return true;
     GicBank *b = gic_bank(g, cpu, n);
+    val &= seen(g, cpu, b);
     switch (off & ~0x7fu) {
-    case IGROUPR: b->group = val; break;
+    case IGROUPR: b->group = gic_nonsecure(g, cpu) ? b->group : val; break;
     case ISENABLER: b->enable |= writable(g, n, val); break;
     case ICENABLER: b->enable &= ~writable(g, n, val); break;
     case ISPENDR: b->latch |= writable(g, n, val); break;

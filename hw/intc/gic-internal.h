@@ -45,6 +45,9 @@ typedef struct Gic {
     unsigned n_vcpus;
     unsigned (*self)(void *opaque);
     void *self_opaque;
+    bool (*secure)(void *opaque, unsigned cpu);
+    void *secure_opaque;
+    bool reset_nonsecure;
     bool v3;
     uint32_t ctlr;              /* GICD_CTLR: bits 0 and 1 */
     GicCpu cpu[GIC_CPUS];
@@ -59,6 +62,11 @@ enum { GIC_CPU_CBPR = 1, GIC_CPU_EOIMODE = 2, GIC_CPU_ACKCTL = 4 };
 
 /* All with the fabric's lock. */
 unsigned gic_self(const Gic *g);                /* the CPU whose access this is */
+/* The access is a Non-secure one of a controller that knows both: it sees group 1 only, with priorities of its own (IHI 0048B 3.8, 4.3). */
+static inline bool gic_nonsecure(const Gic *g, unsigned cpu) { return g->secure && !g->secure(g->secure_opaque, cpu); }
+/* The lower half of priorities as the Non-secure state has it: all of them. */
+static inline uint8_t gic_prio_shown(unsigned prio) { return prio & 0x80 ? (uint8_t)(prio << 1) : 0; }
+static inline uint8_t gic_prio_meant(unsigned shown) { return (uint8_t)((shown >> 1 | 0x80) & GIC_PRIO_MASK); }
 static inline GicBank *gic_bank(Gic *g, unsigned cpu, unsigned n) { return n ? &g->spi[n - 1] : &g->cpu[cpu].own; }
 static inline uint32_t gic_pending_bits(const GicBank *b) { return b->latch | (b->level & ~b->edge); }
 void gic_update(Gic *g);                        /* after any change */

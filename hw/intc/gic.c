@@ -22,6 +22,9 @@ void gic_setup(Device *dev, const GicSetup *setup)
         g->vcpu[i] = setup->cpus[i];
     g->self = setup->self;
     g->self_opaque = setup->opaque;
+    g->secure = setup->secure;
+    g->secure_opaque = setup->secure_opaque;
+    g->reset_nonsecure = setup->reset_nonsecure;
 }
 
 /* ---- which one ---- */
@@ -155,20 +158,22 @@ bool gic_realize(Gic *g)
     return true;
 }
 
-static void bank_reset(GicBank *b)
+static void bank_reset(const Gic *g, GicBank *b, uint32_t edge)
 {
     uint32_t level = b->level;
-    *b = (GicBank){ .level = level };
+    *b = (GicBank){ .level = level, .edge = edge, .group = g->reset_nonsecure ? ~0u : 0 };
+    memset(b->prio, g->reset_nonsecure ? 0x80 : 0, sizeof(b->prio));
 }
 
 void gic_reset(Gic *g)
 {
     g->ctlr = 0;
     for (unsigned i = 0; i < GIC_BANKS - 1; i++)
-        bank_reset(&g->spi[i]);
+        bank_reset(g, &g->spi[i], 0);
     for (unsigned i = 0; i < GIC_CPUS; i++) {
-        uint32_t level = g->cpu[i].own.level;
-        g->cpu[i] = (GicCpu){ .own = { .level = level, .edge = 0xffff }, .bpr = { GIC_MIN_BPR0, GIC_MIN_BPR1 } };
+        GicBank own = g->cpu[i].own;
+        bank_reset(g, &own, 0xffff);
+        g->cpu[i] = (GicCpu){ .own = own, .bpr = { GIC_MIN_BPR0, GIC_MIN_BPR1 }, .pmr = g->reset_nonsecure ? 0x80 : 0 };
     }
     memset(g->target, g->v3 || g->n_cpus == 1 ? 1 : 0, sizeof(g->target));
     memset(g->router, 0, sizeof(g->router));

@@ -4,7 +4,7 @@
 
 /*
  * Arm generic interrupt controllers for up to 8 CPUs: "arm-gicv2" (Arm IHI 0048B: MMIO region 0 distributor, 1 CPU interfaces) and "arm-gicv3"
- * (Arm IHI 0069H, one security state: MMIO region 0 distributor, 1 redistributors; the CPU interface is system registers).
+ * (Arm IHI 0069H, always one security state: MMIO region 0 distributor, 1 redistributors; the CPU interface is system registers).
  *
  * Inputs: SPI n (interrupt 32 + n) is input n; PPI k (interrupt 16..31) of CPU c is input GIC_SPIS + 32 * c + k. Outputs 2 * c and 2 * c + 1 are IRQ and
  * FIQ of CPU c.
@@ -19,6 +19,10 @@ typedef struct GicSetup {
     unsigned n;
     unsigned (*self)(void *opaque);
     void *opaque;
+    /* GICv2: with the Security Extensions; whether an access of CPU @cpu is a Secure one. NULL: there is one state. */
+    bool (*secure)(void *opaque, unsigned cpu);
+    void *secure_opaque;
+    bool reset_nonsecure;       /* and no Secure software will give interrupts away: all are group 1 from reset on */
 } GicSetup;
 void gic_setup(Device *dev, const GicSetup *setup);
 

@@ -115,7 +115,7 @@ static bool walk_tables(TcgCpu *cpu, const Range *r, uint64_t va, Who who, Walk 
 {
     const A64State *s = tcg_cpu_state(cpu);
     unsigned stride = r->page_bits - 3, level = 4 - (r->bits - r->page_bits + stride - 1) / stride;
-    uint64_t table = r->ttbr & A64_ADDR_48 & ~((1ull << (r->bits - (r->page_bits + stride * (3 - level)) + 3)) - 1), extra = 0, desc;
+    uint64_t table = r->ttbr & A64_TTBR_TABLE & ~((1ull << (r->bits - (r->page_bits + stride * (3 - level)) + 3)) - 1), extra = 0, desc;
     bool no_user = false;
     unsigned width = r->bits - (r->page_bits + stride * (3 - level));      /* index bits of the first level */
     for (;; level++, width = stride) {

@@ -4,6 +4,7 @@
 /* A walk over translation tables, as both stages see it (mmu.c, stage2.c). */
 enum { A64_DESC_VALID = 1, A64_DESC_TABLE = 2, A64_DESC_AF = 1 << 10 };
 #define A64_ADDR_48 0xfffffffff000ull
+#define A64_TTBR_TABLE 0xfffffffffff0ull            /* small first tables begin within a page */
 enum { A64_WALK_GOOD = ~0u, A64_WALK_DESCS = 4 };
 
 typedef struct A64Walk {

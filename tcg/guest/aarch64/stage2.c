@@ -35,7 +35,7 @@ static bool walk(TcgCpu *cpu, uint64_t ipa, A64Walk *w, TcgXlate *ret, unsigned 
     if (!space_of(s, &p) || ipa >> p.bits)
         return fault(w, ipa, A64_FSC_TRANSLATION, 0);
     unsigned stride = p.page_bits - 3, level = p.level, shift = p.page_bits + stride * (3 - level), width = p.bits - shift;
-    uint64_t table = s->vttbr & A64_ADDR_48 & ~((1ull << (width + 3)) - 1), desc;
+    uint64_t table = s->vttbr & A64_TTBR_TABLE & ~((1ull << (width + 3)) - 1), desc;
     for (;; level++, width = stride) {
         shift = p.page_bits + stride * (3 - level);
         uint64_t at = table + ((ipa >> shift & ((1ull << width) - 1)) << 3);
