@@ -2,7 +2,7 @@
 """Registers at a fault in the middle of a loop that was translated as a region: random loops over the ends of two mappings, and what the guest's
 signal handler finds there, against a native run (x86_64) or Debian's qemu-user.
 
-    faults.py TANDEM-USER ARCH [SEED [LOOPS]]        77: no compiler or no oracle
+    midway.py TANDEM-USER ARCH [SEED [LOOPS]]        77: no compiler or no oracle
 """
 import os
 import random
@@ -131,7 +131,7 @@ def main():
     if not shutil.which(cpu.cc) or (cpu.qemu and not shutil.which(cpu.qemu)):
         return 77
     with tempfile.TemporaryDirectory() as folder:
-        asm, c, program = (os.path.join(folder, name) for name in ('loops.s', 'main.c', 'faults'))
+        asm, c, program = (os.path.join(folder, name) for name in ('loops.s', 'main.c', 'midway'))
         with open(asm, 'w', encoding='utf-8') as f:
             f.write('\n'.join(['.text'] + [line for k in range(n) for line in loop(rnd, cpu, k)] + ['.section .note.GNU-stack,"",%progbits', '']))
         with open(c, 'w', encoding='utf-8') as f:
