@@ -184,6 +184,30 @@ static void put_indirect(unsigned op)
     }
 }
 
+/* What the translator knows as one: extensions by two shifts, an index that is scaled, a branch on a comparison's result. */
+static void put_idiom(void)
+{
+    static const uint32_t back[] = { 0x5013, 0x40005013 }, compare[] = { 0x2033, 0x3033, 0xa2001053, 0xa2000053, 0xa2002053, 0xa0001053, 0xa0000053 };
+    static const uint8_t from[] = { 32, 32, 48, 56, 8 };
+    uint32_t rd = 10 + (uint32_t)(rnd() % 6), to = rnd() % 2 ? rd : 5, x = 10 + (uint32_t)(rnd() % 8), y = 10 + (uint32_t)(rnd() % 8), n = from[rnd() % 5];
+    switch (rnd() % 3) {
+    case 0:
+        put_insn(0x1013 | rd << 7 | x << 15 | n << 20);
+        put_insn(back[rnd() % 2] | to << 7 | rd << 15 | (uint32_t)(rnd() % 2 ? n : rnd() % 64) << 20);
+        break;
+    case 1:
+        put_insn(0x1013 | rd << 7 | x << 15 | (uint32_t)(rnd() % 5) << 20);
+        put_insn(0x33 | to << 7 | (rnd() % 2 ? rd << 15 | y << 20 : y << 15 | rd << 20));
+        break;
+    default:
+        put_insn(compare[rnd() % G_N_ELEMENTS(compare)] | rd << 7 | x << 15 | y << 20);
+        if (rnd() % 4 == 0)
+            put_insn(pick(RISCV_OP_ADDI));
+        put_insn(0x463 | (uint32_t)(rnd() % 2) << 12 | rd << 15);
+        put_insn(pick(RISCV_OP_ADDI));
+    }
+}
+
 /* SC right behind an LR of its width and address (what other pairs do is the implementation's choice), or without any. */
 static void put_sc(uint32_t insn, bool any_lr)
 {
@@ -226,6 +250,10 @@ static void generate(unsigned first)
         uint32_t insn;
         if (!allowed(op) || (T.fp && !(i->attrs & RISCV_ATTR_FP)))
             continue;
+        if (T.n && !T.fp && rnd() % 8 == 0) {
+            put_idiom();
+            continue;
+        }
         if (i->emit == rv_jalr)
             put_indirect(op);
         else if (i->attrs & (RISCV_ATTR_BRANCH | RISCV_ATTR_JUMP))

@@ -17,8 +17,32 @@ bool rv_auipc(RiscvTr *t, const RiscvArgs *a)
 
 bool rv_mv(RiscvTr *t, const RiscvArgs *a) { rv_put(t, a->rd, rv_x(t, a->rs2)); return true; }
 
+/* What is shifted left by how many bits: a value that came of such an instruction; 0: it did not. */
+static IrVal shifted(const RiscvTr *t, IrVal v, int64_t *ret)
+{
+    const IrInsn *i = ir_at(t->u, v);
+    return i->op == IR_SHL && i->type == IRT_I64 && !i->c && !i->aux && ir_is_const(t->u, i->b, ret) ? i->a : 0;
+}
+
+/* An index made to bytes and added to the base, without Zba. */
+static bool scaled_add(RiscvTr *t, const RiscvArgs *a)
+{
+    IrVal x = rv_x(t, a->rs1), y = rv_x(t, a->rs2);
+    for (unsigned n = 0; n < 2; n++) {
+        int64_t scale;
+        IrVal index = shifted(t, n ? y : x, &scale);
+        if (!index || scale < 1 || scale > 3)
+            continue;
+        rv_put(t, a->rd, ir_lea(t->u, IRT_I64, n ? x : y, index, (unsigned)scale, 0));
+        return true;
+    }
+    return false;
+}
+
 bool rv_alu(RiscvTr *t, const RiscvArgs *a)
 {
+    if (a->k == IR_ADD && a->rs1 && a->rs2 && scaled_add(t, a))
+        return true;
     rv_put(t, a->rd, ir_bin(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), rv_x(t, a->rs2)));
     return true;
 }
@@ -34,6 +58,8 @@ bool rv_alui(RiscvTr *t, const RiscvArgs *a)
         v = rv_k(t, a->imm);
     else if (a->k == IR_ADD)
         v = rv_addr(t, a->rs1, a->imm);
+    else if (a->k == IR_XOR && a->imm == -1)       /* not */
+        v = ir_un(t->u, IR_NOT, IRT_I64, rv_x(t, a->rs1));
     else
         v = ir_bin(t->u, (IrOp)a->k, IRT_I64, rv_x(t, a->rs1), rv_k(t, a->imm));
     rv_put(t, a->rd, v);
@@ -71,10 +97,25 @@ bool rv_sh(RiscvTr *t, const RiscvArgs *a)
     return true;
 }
 
+/* Shifted left and back: an extension, as there are instructions for in Zba and Zbb only; 0: not one of the host. */
+static IrVal extension(RiscvTr *t, IrVal v, const RiscvArgs *a)
+{
+    int64_t n, back = a->imm;
+    IrVal x = a->k == IR_SHL ? 0 : shifted(t, v, &n);
+    IrType from = !x ? IRT_NONE : n == 32 && back <= 32 ? IRT_I32 : n != back ? IRT_NONE : n == 48 ? IRT_I16 : n == 56 ? IRT_I8 : IRT_NONE;
+    if (!from)
+        return 0;
+    x = ir_trunc(t->u, from, x);
+    x = a->k == IR_SAR ? ir_sext(t->u, IRT_I64, from, x) : ir_zext(t->u, IRT_I64, from, x);
+    return n == back ? x : ir_tri(t->u, IR_SHL, IRT_I64, x, ir_const(t->u, IRT_I8, n - back), 0);
+}
+
 bool rv_shi(RiscvTr *t, const RiscvArgs *a)
 {
-    IrVal v = rv_x(t, a->rs1);
-    if (a->imm)
+    IrVal v = rv_x(t, a->rs1), x = extension(t, v, a);
+    if (x)
+        v = x;
+    else if (a->imm)
         v = ir_tri(t->u, (IrOp)a->k, IRT_I64, v, ir_const(t->u, IRT_I8, a->imm), 0);
     rv_put(t, a->rd, v);
     return true;
@@ -91,13 +132,38 @@ bool rv_shiw(RiscvTr *t, const RiscvArgs *a)
     IrVal v = rv_w(t, a->rs1);
     if (a->imm)
         v = ir_tri(t->u, (IrOp)a->k, IRT_I32, v, ir_const(t->u, IRT_I8, a->imm), 0);
-    rv_put_w(t, a->rd, v);
+    if (a->imm && a->k == IR_SHR)      /* bit 31 is 0 */
+        rv_put(t, a->rd, ir_zext(t->u, IRT_I64, IRT_I32, v));
+    else
+        rv_put_w(t, a->rd, v);
     return true;
 }
 
 /* ---- jumps ---- */
+/* @v is 0 or 1 as a condition was, whose flags are still there; 0: it is not. */
+static IrVal condition(const RiscvTr *t, IrVal v, IrCond *ret)
+{
+    const IrInsn *i = ir_at(t->u, v);
+    if (i->op != IR_ZEXT || ir_at(t->u, i->a)->op != IR_COND)
+        return 0;
+    i = ir_at(t->u, i->a);
+    for (unsigned at = i->a + 1u; at < t->u->n; at++) {
+        unsigned op = ir_at(t->u, (IrVal)at)->op;
+        if (op != IR_COND && op != IR_ZEXT && op != IR_RPUT && op != IR_RGET && op != IR_CONST && op != IR_INSN)
+            return 0;
+    }
+    *ret = (IrCond)i->aux;
+    return i->a;
+}
+
 bool rv_branch(RiscvTr *t, const RiscvArgs *a)
 {
+    IrCond cc;
+    IrVal fl = !a->rs2 && (a->k == IRC_E || a->k == IRC_NE) ? condition(t, rv_x(t, a->rs1), &cc) : 0;
+    if (fl) {
+        rv_leave_branch(t, t->off + a->imm, a->k == IRC_E ? cc ^ 1 : cc, fl);
+        return true;
+    }
     rv_leave_branch(t, t->off + a->imm, (IrCond)a->k, ir_cmp(t->u, IRT_I64, rv_x(t, a->rs1), rv_x(t, a->rs2)));
     return true;
 }
