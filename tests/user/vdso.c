@@ -77,6 +77,28 @@ static void *find(const Vdso *v, const char *name)
 
 static int64_t ns(const struct timespec *t) { return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec; }
 
+/* On each CPU that the process may have: the vDSO's number (where it has the function) and node are the system call's. */
+static void cpu_numbers(int (*get)(unsigned *, unsigned *, void *))
+{
+    cpu_set_t all, one;
+    int same = 1;
+    sched_getaffinity(0, sizeof(all), &all);
+    for (unsigned n = 0; n < CPU_SETSIZE; n++) {
+        unsigned cpu = ~0u, node = ~0u, cpu2 = ~0u, node2 = ~0u;
+        if (!CPU_ISSET(n, &all))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(n, &one);
+        if (sched_setaffinity(0, sizeof(one), &one))
+            continue;
+        syscall(SYS_getcpu, &cpu, &node, NULL);
+        same &= !get || (!get(&cpu2, &node2, NULL) && cpu2 == cpu && node2 == node);
+        same &= cpu == n;
+    }
+    sched_setaffinity(0, sizeof(all), &all);
+    printf("getcpu: %d\n", same);
+}
+
 int main(void)
 {
     Vdso v = { 0 };
@@ -109,6 +131,7 @@ int main(void)
     printf("bad pointer: %d %d\n", r, errno == EFAULT);
     r = (int)syscall(SYS_gettimeofday, (void *)8, NULL);
     printf("again: %d %d\n", r, errno == EFAULT);
+    cpu_numbers((int (*)(unsigned *, unsigned *, void *))find(&v, NAME("getcpu")));
     printf("library: %d %d\n", clock_gettime(CLOCK_MONOTONIC, &after), sched_getcpu() >= 0);
     return 0;
 }

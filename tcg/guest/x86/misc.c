@@ -53,6 +53,14 @@ uint64_t x86_h_rdtsc(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d
     return 0;
 }
 
+uint32_t x86_tsc_aux(X86State *s)
+{
+    TcgCpu *cpu = x86_cpu(s);
+    const TcgCallbacks *cb = tcg_cpu_callbacks(cpu);
+    uint64_t v;
+    return cb->syscall && cb->sysreg_read(tcg_cpu_opaque(cpu), X86_SYSREG_TSC_AUX, &v) ? (uint32_t)v : (uint32_t)s->msr.tsc_aux;
+}
+
 uint64_t x86_h_rdtscp(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = state;
@@ -61,7 +69,7 @@ uint64_t x86_h_rdtscp(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t 
         x86_raise(s, X86_UD);
     check_tsd(s);
     put_edx_eax(s, x86_tsc(s));
-    s->gpr[X86_RCX] = (uint32_t)s->msr.tsc_aux;
+    s->gpr[X86_RCX] = x86_tsc_aux(s);
     return 0;
 }
 
@@ -71,7 +79,7 @@ uint64_t x86_h_rdpid(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d
 
     if (!x86_model_has(s->model, X86_FEAT_RDPID))
         x86_raise(s, X86_UD);
-    return s->msr.tsc_aux;
+    return x86_tsc_aux(s);
 }
 
 /* No performance counters are offered: every index is invalid. */

@@ -225,7 +225,11 @@ uint64_t x86_h_lar(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 uint64_t x86_h_lsl(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86Desc desc;
-    return asked(state, (uint16_t)a, false, &desc) ? x86_desc_limit(desc) : 0;
+    if (!asked(state, (uint16_t)a, false, &desc))
+        return 0;
+    /* Linux keeps what TSC_AUX says in a limit, too: of the CPU that the thread is on now. */
+    bool cpu_number = tcg_cpu_callbacks(x86_cpu(state))->syscall && (a & 0xfffc) == X86_SEL_LINUX_CPU;
+    return cpu_number ? x86_tsc_aux(state) : x86_desc_limit(desc);
 }
 
 /* VERR and VERW: into ZF. */

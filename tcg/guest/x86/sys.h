@@ -172,6 +172,7 @@ static inline void x86_dr_note(X86State *s, uint64_t va, unsigned len, bool writ
 }
 
 uint64_t x86_tsc(X86State *s);
+uint32_t x86_tsc_aux(X86State *s);
 /* MSR access; false = #GP(0). */
 bool x86_msr_get(X86State *s, uint32_t index, uint64_t *ret);
 bool x86_msr_set(X86State *s, uint32_t index, uint64_t v);

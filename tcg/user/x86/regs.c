@@ -4,10 +4,13 @@
 #include <asm/ldt.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/xsave.h"
 #include "tcg/guest/x86/guest.h"
+#include "tcg/user/calls.h"
 
 /* What Linux gives a user (arch/x86 by observation): protection, paging, FPU and alignment checks on. */
 enum { CR0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM };
@@ -48,6 +51,7 @@ void x86_user_registers(UserThread *t, bool is32)
     own(t)->gdt[X86U_CODE32 >> 3] = 0x00cffb000000ffff;
     own(t)->gdt[X86U_DATA >> 3] = 0x00cff3000000ffff;
     own(t)->gdt[X86U_CODE64 >> 3] = 0x00affb000000ffff;
+    own(t)->gdt[X86_SEL_LINUX_CPU >> 3] = 0x0040f50000000000;      /* data, not writable; for its limit see x86_h_lsl */
     set_gdt(t);
     s->cpl = 3;
     s->cr0 = CR0 | X86_CR0_PG;
@@ -61,6 +65,20 @@ void x86_user_registers(UserThread *t, bool is32)
     x86_set_rflags(s, X86_IF | 2);
     s->ev.mp_state = X86_MP_RUNNABLE;
     s->ev.tlb_flush_pending = 0;             /* direct memory has none; what was translated before exec counts */
+}
+
+/* TSC_AUX is the number of the CPU, its node from bit 12 on, as the vDSO's getcpu wants it. */
+bool x86_user_sysreg_read(UserThread *t, uint32_t reg, uint64_t *ret)
+{
+    unsigned cpu = 0, node = 0;
+    if (reg != X86_SYSREG_TSC_AUX)
+        return false;
+    if (t->rseq)
+        user_sys_getcpu(t, (uint64_t[]){ (uint64_t)(uintptr_t)&cpu, (uint64_t)(uintptr_t)&node, 0 });
+    else
+        syscall(SYS_getcpu, &cpu, &node, NULL);
+    *ret = cpu | node << 12;
+    return true;
 }
 
 void x86_user_copy(UserThread *child, const UserThread *parent)

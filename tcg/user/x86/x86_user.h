@@ -16,6 +16,7 @@ bool x86_user_setup(UserProc *p, GError **err);
 void x86_user_registers(UserThread *t, bool is32);
 /* A copy of the parent's, with the thread's own descriptor table. */
 void x86_user_copy(UserThread *child, const UserThread *parent);
+bool x86_user_sysreg_read(UserThread *t, uint32_t reg, uint64_t *ret);
 /* What a signal handler begins with (Linux's way: the interrupted code's is in the frame only). */
 void x86_user_fresh_fpu(X86State *s);
 bool x86_user_exception(UserThread *t, unsigned vector, uint64_t error, uint64_t addr, siginfo_t *si);
