@@ -312,19 +312,32 @@ static uint64_t reserve(UserProc *p, uint64_t len)
     return got == MAP_FAILED ? 0 : (uint64_t)(uintptr_t)got;
 }
 
+/* The first hole of [at, end) in what the guest has: its end in *ret_end; where it begins, @end: there is none. */
+static uint64_t next_hole(const UserProc *p, uint64_t at, uint64_t end, uint64_t *ret_end)
+{
+    for (guint n = find(p, at); n < p->map->len && region(p, n)->start <= at && at < end; n++)
+        at = region(p, n)->end;
+    guint n = find(p, at);
+    *ret_end = n < p->map->len ? MIN(region(p, n)->start, end) : end;
+    return MIN(at, end);
+}
+
+static void give_back_holes(UserProc *p, uint64_t start, uint64_t end)
+{
+    uint64_t to;
+    for (uint64_t at = start; (at = next_hole(p, at, end, &to)) < end; at = to)
+        munmap(g2h(at), to - at);
+}
+
 /* MAP_FIXED replaces what is the guest's, never what is ours: the holes of the range are taken first. */
 static bool take_holes(UserProc *p, uint64_t start, uint64_t end)
 {
-    uint64_t at = start;
-    for (guint n = find(p, start); at < end; n++) {
-        bool last = n >= p->map->len || region(p, n)->start >= end;
-        uint64_t to = last ? end : region(p, n)->start;
-        if (to > at && mmap(g2h(at), to - at, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != g2h(at))
-            return false;      /* what was taken before stays reserved: nobody else wants it */
-        if (last)
-            break;
-        at = region(p, n)->end;
-    }
+    uint64_t to;
+    for (uint64_t at = start; (at = next_hole(p, at, end, &to)) < end; at = to)
+        if (mmap(g2h(at), to - at, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != g2h(at)) {
+            give_back_holes(p, start, at);
+            return false;
+        }
     return true;
 }
 
@@ -347,6 +360,8 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
     void *got = free_for_us ? user_map_raw(p, addr, len, host_prot(prot), flags & ~(MAP_GROWSDOWN | MAP_32BIT), fd, off) : MAP_FAILED;
     if (got == MAP_FAILED) {
         int e = free_for_us ? errno : ENOMEM;
+        if (free_for_us && fixed)
+            give_back_holes(p, addr, addr + len);
         unlock(p);
         return -e;
     }
@@ -431,7 +446,14 @@ static void *remap(UserProc *p, uint64_t old, uint64_t old_len, uint64_t new_len
     if (flags & MREMAP_FIXED) {
         bool ok = !(new_addr & (USER_PAGE - 1)) && len <= p->limit && new_addr <= p->limit - len;
         errno = ok ? ENOMEM : EINVAL;
-        return ok && take_holes(p, new_addr, new_addr + len) ? mremap(g2h(old), old_len, new_len, flags, g2h(new_addr)) : MAP_FAILED;
+        if (!ok || !take_holes(p, new_addr, new_addr + len))
+            return MAP_FAILED;
+        void *got = mremap(g2h(old), old_len, new_len, flags, g2h(new_addr));
+        int e = errno;
+        if (got == MAP_FAILED)
+            give_back_holes(p, new_addr, new_addr + len);
+        errno = e;
+        return got;
     }
     if (!p->choose)
         return mremap(g2h(old), old_len, new_len, flags);

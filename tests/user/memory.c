@@ -209,6 +209,15 @@ static void maps(void)
     int p[2];
     (void)!pipe(p);
     say("write(2) of nowhere", (long)write(p[1], nowhere, 1));
+    /* What cannot be mapped leaves nothing behind where there was nothing. */
+    map = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(map + PAGE, 2 * PAGE);
+    munmap(map + 4 * PAGE, PAGE);
+    say("pipe mapped", mmap(map, 8 * PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, p[0], 0) == MAP_FAILED ? -1 : 0);
+    q = mmap(map + PAGE, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    say("the first hole", q == map + PAGE ? 0 : -1);
+    q = mmap(map + 4 * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    say("the second hole", q == map + 4 * PAGE ? 0 : -1);
 }
 
 int main(void)
