@@ -62,7 +62,7 @@ void user_exec_undo(UserThread *t, const GArray *files)
     t->clear_tid = 0;
     t->exc.valid = false;
     user_map_clear(p);
-    munmap(g2h(p->stack_guard), USER_PAGE);
+    munmap(g2h(p->stack_guard), USER_STACK_GAP);
     for (guint n = 0; n < files->len; n++)       /* who sees them closed finds memory detached and mutexes released */
         close(g_array_index(files, int, n));
     user_vfork_over(p);

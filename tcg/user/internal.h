@@ -19,7 +19,7 @@ typedef struct UserVfork UserVfork;
 /* ---- memory map: what the guest has mapped, ascending, not overlapping ---- */
 /* stable: what is executed there are the bytes of the file as it was of that size and changed last then; nobody could write there. */
 typedef struct UserRegion { uint64_t start, end, offset, dev, ino, size; int64_t changed_ns; int prot; bool shared, grows, stable; char *name; } UserRegion;
-enum { USER_PAGE = 4096, USER_SIGNALS = 64, USER_OWN_LIMITS = 3, USER_FAULTS = 5 };
+enum { USER_PAGE = 4096, USER_SIGNALS = 64, USER_OWN_LIMITS = 3, USER_FAULTS = 5, USER_STACK_GAP = 256 * USER_PAGE };
 
 /* A guest's struct sigaction in the host's words. */
 typedef struct UserSigaction { uint64_t handler, flags, restorer, mask; } UserSigaction;
@@ -53,6 +53,7 @@ struct UserProc {
     pthread_mutex_t thread_lock;
     GPtrArray *threads;
     UserCpus *cpus;            /* rseq.c; made under thread_lock */
+    GHashTable *unknown;       /* numbers of calls that nobody knows and -strace has shown. thread_lock */
     void *own;                 /* of the ABI, NULL at first; made under thread_lock */
     struct rlimit limits[USER_OWN_LIMITS];   /* limits.c */
 };

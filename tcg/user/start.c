@@ -135,16 +135,17 @@ static uint64_t stack_size(void)
     return CLAMP(lim.rlim_cur, 128 << 10, STACK_MAX) & ~(uint64_t)(USER_PAGE - 1);
 }
 
+/* Below it lies nothing for as far as the kernel keeps others away (stack_guard_gap): who runs over the end is told. */
 static bool map_stack(UserProc *p, bool exec, Stack *s, GError **err)
 {
     uint64_t size = stack_size();
-    uint8_t *at = user_map_raw(p, p->stack_guard, size + USER_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED || mprotect(at + USER_PAGE, size, PROT_READ | PROT_WRITE)) {
+    uint8_t *at = user_map_raw(p, p->stack_guard, size + USER_STACK_GAP, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED || mprotect(at + USER_STACK_GAP, size, PROT_READ | PROT_WRITE)) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "no memory for a stack of %llu KiB: %s", (unsigned long long)size >> 10, g_strerror(errno));
         return false;
     }
     p->stack_guard = (uint64_t)(uintptr_t)at;
-    s->low = p->stack_guard + USER_PAGE;
+    s->low = p->stack_guard + USER_STACK_GAP;
     s->sp = p->stack_top = s->low + size;
     user_map_add(p, s->low, s->sp, PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0), false, 0, -1, "[stack]");
     return true;

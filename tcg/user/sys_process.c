@@ -171,7 +171,9 @@ int64_t user_sys_uname(UserThread *t, const uint64_t *a)
 int64_t user_sys_prctl(UserThread *t, const uint64_t *a)
 {
     switch ((int)a[0]) {
-    case PR_SET_SECCOMP: case PR_SET_MM: case PR_SET_SYSCALL_USER_DISPATCH:
+    case PR_SET_SYSCALL_USER_DISPATCH:
+        return a[1] || a[2] || a[3] || a[4] ? -EINVAL : 0;
+    case PR_SET_SECCOMP: case PR_SET_MM:
         return -EINVAL;        /* would hit the translator, whose system calls are others */
     case PR_SET_NAME: case PR_GET_NAME: case PR_SET_PDEATHSIG: case PR_GET_PDEATHSIG: case PR_GET_DUMPABLE: case PR_CAPBSET_READ: case PR_SET_CHILD_SUBREAPER:
         return user_host_syscall(t, SYS_prctl, a[0], a[1], a[2], a[3], a[4], 0);

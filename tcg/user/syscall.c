@@ -234,6 +234,19 @@ static GString *show_call(UserThread *t, const SysDesc *s, uint64_t nr, const ui
     return out;
 }
 
+/* One that nobody knows is shown when it is called first. */
+static bool is_shown(UserProc *p, const SysDesc *s, uint64_t nr)
+{
+    if (s)
+        return true;
+    pthread_mutex_lock(&p->thread_lock);
+    if (!p->unknown)
+        p->unknown = g_hash_table_new(NULL, NULL);
+    bool first = g_hash_table_add(p->unknown, GSIZE_TO_POINTER(nr));
+    pthread_mutex_unlock(&p->thread_lock);
+    return first;
+}
+
 static void show_result(GString *out, int64_t r)
 {
     if (r < 0 && r >= -4095)
@@ -262,7 +275,7 @@ static void one_call(UserThread *t, unsigned kind)
     abi->get_args(t, &nr, a);
     unsigned id = nr >= abi->n_syscalls ? USYS_NONE : abi->calls ? abi->calls[nr].sys : abi->syscalls[nr];
     const SysDesc *s = id ? &table[id] : NULL;
-    GString *trace = t->proc->options.strace ? show_call(t, s, nr, a) : NULL;
+    GString *trace = G_UNLIKELY(t->proc->options.strace) && is_shown(t->proc, s, nr) ? show_call(t, s, nr, a) : NULL;
     t->syscall_nr = nr;
     t->syscall_arg0 = a[0];
     t->keep_registers = false;
