@@ -31,6 +31,14 @@ bool fp_cvt(A64Tr *t, const A64Args *a)
         av_put_zeroed(t, a->rd, x, 2);
         return true;
     }
+    if ((a->k == 3 || log2_of(a) == 1) && !(t->mode & (A64M_AHP | A64M_FZ))) {      /* between halves and doubles, by singles */
+        unsigned slow = a64_cold(t, slow_cvt, a);
+        IrVal x = av_get(t, a->rn);
+        x = dbl ? av_half_to_single(t, x) : av_op2(t, VOP_CVTSD2SS, av_zero(t), x);
+        av_check(t, x, false, false, slow);
+        av_put_zeroed(t, a->rd, dbl ? av_op2(t, VOP_CVTSS2SD, av_zero(t), x) : av_to_halves_again(t, x, slow), dbl ? 3 : 1);
+        return true;
+    }
     if (a->k == 3 || av_fp_exact(log2_of(a))) {
         slow_cvt(t, a);
         return true;

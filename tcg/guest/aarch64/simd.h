@@ -174,6 +174,8 @@ bool av_half_in_line(const A64Tr *t, unsigned op);
 IrVal av_half(A64Tr *t, unsigned op, bool scalar, bool q, IrVal n, IrVal m, IrVal d, unsigned slow);
 IrVal av_half_to_single(A64Tr *t, IrVal x);
 IrVal av_to_halves(A64Tr *t, IrVal x, unsigned slow);
+/* The same of singles that were rounded before: to @slow where that shows. */
+IrVal av_to_halves_again(A64Tr *t, IrVal x, unsigned slow);
 /* Not by the host's instructions: halves. @log2: of the format. */
 static inline bool av_fp_exact(unsigned log2) { return log2 == 1; }
 /* fp.c. To @slow if scalar @v is a NaN; with @tiny also if it is the smallest normal number, where host and ARM may not agree on underflow. */

@@ -43,17 +43,22 @@ static IrVal four(A64Tr *t, unsigned op, bool scalar, IrVal n, IrVal m, bool hig
     return op == FPO_NMUL ? av_op2(t, VOP_PXOR, r, av_splat(t, 1, 0x8000)) : r;
 }
 
-static IrVal fused_four(A64Tr *t, unsigned op, IrVal n, IrVal m, IrVal d, bool high, unsigned slow)
+IrVal av_to_halves_again(A64Tr *t, IrVal r, unsigned slow)
 {
-    static const uint16_t vop[] = { VOP_FMADD231PS, VOP_FNMADD231PS, VOP_FNMSUB231PS, VOP_FMSUB231PS };
     enum { NORMAL = 0x38800001, BELOW = 0x1fff, BETWEEN = 0x1000 };        /* above 2^-14; of the bits that a half has not */
-    IrVal r = av_op3(t, vop[op - FPO_MADD], to_singles(t, d, high), to_singles(t, n, high), to_singles(t, m, high));
-    av_check_all(t, r, false, false, slow);
     IrVal mag = av_op2(t, VOP_PAND, r, av_splat(t, 2, 0x7fffffff));
     IrVal bad = av_op2(t, VOP_PAND, av_op2(t, VOP_PSUBD, mag, av_splat(t, 2, NORMAL)), av_op2(t, VOP_PSUBD, av_zero(t), mag));
     bad = av_op2(t, VOP_POR, bad, av_op2(t, VOP_PCMPEQD, av_op2(t, VOP_PAND, r, av_splat(t, 2, BELOW)), av_splat(t, 2, BETWEEN)));
     ir_brcond(t->u, IRC_NE, ir_vop(t->u, IRT_FL, VOP_VTESTPS, bad, bad, 0, 0), slow);
     return av_op1(t, VOP_VCVTPS2PH, r, MXCSR_ROUNDING);
+}
+
+static IrVal fused_four(A64Tr *t, unsigned op, IrVal n, IrVal m, IrVal d, bool high, unsigned slow)
+{
+    static const uint16_t vop[] = { VOP_FMADD231PS, VOP_FNMADD231PS, VOP_FNMSUB231PS, VOP_FMSUB231PS };
+    IrVal r = av_op3(t, vop[op - FPO_MADD], to_singles(t, d, high), to_singles(t, n, high), to_singles(t, m, high));
+    av_check_all(t, r, false, false, slow);
+    return av_to_halves_again(t, r, slow);
 }
 
 IrVal av_half(A64Tr *t, unsigned op, bool scalar, bool q, IrVal n, IrVal m, IrVal d, unsigned slow)
