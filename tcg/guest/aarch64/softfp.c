@@ -250,8 +250,40 @@ static uint64_t fused(FpEnv *e, const Fmt *f, const Num *a, const Num *b, const 
     return add_terms(e, f, p, t);
 }
 
+/* A finite half, not 0: v * 2^(exp - 25). */
+static bool small_half(uint64_t v, int *exp, uint64_t *mant)
+{
+    int biased = v >> 10 & 31;
+    *exp = biased ? biased : 1;
+    *mant = (v & 0x3ff) | (biased ? 0x400 : 0);
+    return biased != 31 && *mant;
+}
+
+/* Halves whose sum is exact in 64 bits; false: others. */
+static bool multiply_add_halves(FpEnv *e, const Fmt *f, uint64_t addend, uint64_t x, uint64_t y, uint64_t *ret)
+{
+    enum { FAR = 40 };
+    uint64_t a, b, c;
+    int ae, be, ce;
+    if (!small_half(addend, &ae, &a) || !small_half(x, &be, &b) || !small_half(y, &ce, &c))
+        return false;
+    int apart = ae - (be + ce - 25), base = apart > 0 ? be + ce - 50 : ae - 25;     /* both as multiples of 2^base */
+    if (apart > FAR || apart < -FAR)
+        return false;
+    uint64_t p = b * c << (apart < 0 ? -apart : 0);
+    a <<= apart > 0 ? apart : 0;
+    bool sign = addend >> 15 & 1, p_sign = (x ^ y) >> 15 & 1, greater = p > a;
+    uint64_t m = sign == p_sign ? a + p : greater ? p - a : a - p;
+    int up = m ? __builtin_clzll(m) : 0;
+    *ret = m ? round_to(e, f, greater ? p_sign : sign, base + 63 - up, m << up, false) : zero_sum(e, f);
+    return true;
+}
+
 static uint64_t multiply_add(FpEnv *e, const Fmt *f, uint64_t addend, uint64_t x, uint64_t y)
 {
+    uint64_t fast;
+    if (f->bits == 16 && !flushes(e, f) && multiply_add_halves(e, f, addend, x, y, &fast))
+        return fast;
     Num a = unpack(e, f, addend), b = unpack(e, f, x), c = unpack(e, f, y);
     const Num *n[] = { &a, &b, &c };
     uint64_t r;
