@@ -32,7 +32,17 @@ static int complain(const char *fmt, ...)
 }
 
 static void opt_sysroot(Cmd *c, const char *v) { c->o.sysroot = v; }
-static void opt_cpu(Cmd *c, const char *v) { c->o.cpu = v; }
+
+static void opt_cpu(Cmd *c, const char *v)
+{
+    c->o.cpu = v;
+    if (!strcmp(v, "help")) {
+        g_autofree char *text = user_cpu_help();
+        fputs(text, stdout);
+        c->status = 0;
+    }
+}
+
 static void opt_argv0(Cmd *c, const char *v) { c->o.argv0 = v; }
 static void opt_limits(Cmd *c, const char *v) { c->o.limits = v; }
 static void opt_strace(Cmd *c, const char *v) { (void)v; c->o.strace = true; }
@@ -85,7 +95,7 @@ static void opt_help(Cmd *c, const char *v);
 /* kept: given to programs that the guest starts. */
 static const struct Opt { const char *name, *arg, *help; void (*fn)(Cmd *, const char *); bool kept; } opts[] = {
     { "L", "FOLDER", "look here first for the guest's interpreter, libraries and files", opt_sysroot, true },
-    { "cpu", "MODEL", "CPU model and features (x86: qemu64, max, x86-64-v2...)", opt_cpu, true },
+    { "cpu", "MODEL", "CPU model and features; help lists them", opt_cpu, true },
     { "E", "NAME=VALUE", "set a variable in the guest's environment", opt_set, false },
     { "U", "NAME", "remove a variable from it", opt_unset, false },
     { "0", "NAME", "argv[0] of the guest", opt_argv0, false },
@@ -96,7 +106,7 @@ static const struct Opt { const char *name, *arg, *help; void (*fn)(Cmd *, const
     { "D", "FILE", "append the log to this file instead of writing it to standard error", opt_log_file, true },
     { "register", NULL, "tell the kernel (binfmt_misc) to start foreign programs with this one; needs root", opt_register, false },
     { "version", NULL, "print the version", opt_version, false },
-    { "help", NULL, "this text", opt_help, false },
+    { "help", NULL, "this text; -h is the same", opt_help, false },
 };
 
 static void opt_help(Cmd *c, const char *v)
@@ -125,7 +135,7 @@ static int parse(Cmd *c, int argc, char **argv)
         if (!*name)
             return at + 1;     /* "--" */
         for (unsigned n = 0; n < G_N_ELEMENTS(opts) && !o; n++)
-            if (!strcmp(opts[n].name, name))
+            if (!strcmp(opts[n].name, strcmp(name, "h") ? name : "help"))
                 o = &opts[n];
         if (!o) {
             c->status = complain("unknown option '%s' (-help lists them)", argv[at]);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "cpu/aarch64/model.h"
+
 /* The host's MXCSR (SDM 1 10.2.3): flags IE 0, DE 1, ZE 2, OE 3, UE 4, PE 5; masks 7-12; rounding 13-14: nearest, down, up, to zero. */
 enum { MXCSR_MASKS = 0x1f80, MXCSR_FLAGS = 0x3f, MXCSR_RC_SHIFT = 13 };
 /* The IR's packed flags (tcg/ir.h): overflow 0, carry 8, zero 14, sign 15. */
@@ -46,7 +48,7 @@ void a64_state_program(A64State *s, const uint64_t random[A64_KEYS][2])
 {
     a64_state_reset(s, A64_EL0, 0);
     s->tlb_flush_pending = 0;
-    s->midr = s->vpidr = 0x414fd0c1;           /* Neoverse N1 r4p1: C libraries then copy by 128 bits */
+    s->midr = s->vpidr = A64_MIDR_PROGRAM;     /* Neoverse N1 r4p1: C libraries then copy by 128 bits */
     s->cpacr = 3 << 20;
     s->sctlr[A64_EL1] |= A64_SCTLR_ENIA | A64_SCTLR_ENIB | A64_SCTLR_ENDA | A64_SCTLR_ENDB | A64_SCTLR_UCT | A64_SCTLR_UCI | A64_SCTLR_DZE |
                           A64_SCTLR_NTWI | A64_SCTLR_NTWE | A64_SCTLR_SA0;
@@ -108,31 +110,35 @@ void a64_set_pstate(A64State *s, uint64_t v)
 }
 
 /* ---- identification: v8.0 with LSE, CRC32, AES/SHA/PMULL, FP16, dot product, RCpc, PAuth (QARMA5), PAN, JSCVT, FCMA, RDM, FlagM (ARM D17.2.57 ff.) ---- */
-typedef struct IdReg { uint8_t crm, op2; uint64_t value, user; } IdReg;   /* user: the fields that Linux shows programs */
+typedef struct IdReg { uint8_t crm, op2; uint64_t value, user, v8_0; } IdReg;   /* user: the fields that Linux shows programs; v8_0: of those, a model of v8.0 has */
 static const IdReg id_regs[] = {
-    { 4, 0, 0x0000000000110011, ~0ull },       /* ID_AA64PFR0: FP and AdvSIMD with FP16; a machine has more ELs than a program sees */
-    { 5, 0, 0x0000000000000006, 0 },           /* ID_AA64DFR0: debug v8 */
-    { 6, 0, 0x0010100010211120, ~0ull },       /* ID_AA64ISAR0: FlagM (TS) DP RDM Atomics CRC32 SHA2 SHA1 AES */
-    { 6, 1, 0x0000001001211011, ~0ull },       /* ID_AA64ISAR1: SB GPA LRCPC (2) FCMA JSCVT APA DPB */
-    { 7, 0, 0x0000000000001125, 0 },           /* ID_AA64MMFR0: 48 bits, 16-bit ASID, mixed endian no */
-    { 7, 1, 0x0000000000100000, 0 },           /* ID_AA64MMFR1: PAN */
-    { 7, 2, 0, 0 },
+    { 4, 0, 0x0000000000110011, ~0ull, 0x11 },        /* ID_AA64PFR0: FP and AdvSIMD with FP16; a machine has more ELs than a program sees */
+    { 5, 0, 0x0000000000000006, 0, 0 },           /* ID_AA64DFR0: debug v8 */
+    { 6, 0, 0x0010100010211120, ~0ull, 0x11120 },     /* ID_AA64ISAR0: FlagM (TS) DP RDM Atomics CRC32 SHA2 SHA1 AES */
+    { 6, 1, 0x0000001001211011, ~0ull, 0 },           /* ID_AA64ISAR1: SB GPA LRCPC (2) FCMA JSCVT APA DPB */
+    { 7, 0, 0x0000000000001125, 0, 0 },           /* ID_AA64MMFR0: 48 bits, 16-bit ASID, mixed endian no */
+    { 7, 1, 0x0000000000100000, 0, 0 },           /* ID_AA64MMFR1: PAN */
+    { 7, 2, 0, 0, 0 },
 };
 
 uint64_t a64_id_register(const A64State *s, unsigned crm, unsigned op2, bool user)
 {
-    (void)s;
-    for (unsigned n = 0; n < sizeof(id_regs) / sizeof(id_regs[0]); n++)
-        if (id_regs[n].crm == crm && id_regs[n].op2 == op2)
-            return user ? id_regs[n].value & id_regs[n].user : id_regs[n].value;
+    enum { APA = 0xf0, GPA = 0xf << 24 };
+    for (unsigned n = 0; n < sizeof(id_regs) / sizeof(id_regs[0]); n++) {
+        const IdReg *r = &id_regs[n];
+        if (r->crm == crm && r->op2 == op2)
+            return !user ? r->value : a64_midr_v8_0(s->midr) ? r->v8_0 : r->value & r->user & ~(crm == 6 && op2 == 1 && s->pauth == A64_PAUTH_NONE ? APA | GPA : 0ull);
+    }
     return 0;
 }
 
-uint64_t a64_hwcap(void)
+uint64_t a64_hwcap(bool v8_0, bool pauth)
 {
-    enum { FP_TO_CRC32 = 0xef, ATOMICS = 1 << 8, FPHP = 1 << 9, ASIMDHP = 1 << 10, CPUID = 1 << 11, ASIMDRDM = 1 << 12, JSCVT = 1 << 13, FCMA = 1 << 14,
-           LRCPC = 1 << 15, DCPOP = 1 << 16, ASIMDDP = 1 << 20, ILRCPC = 1 << 26, FLAGM = 1 << 27, SB = 1 << 29, PACA = 1 << 30 };
-    return FP_TO_CRC32 | 1 << 4 | ATOMICS | FPHP | ASIMDHP | CPUID | ASIMDRDM | JSCVT | FCMA | LRCPC | DCPOP | ASIMDDP | ILRCPC | FLAGM | SB | PACA | 1u << 31 /* PACG */;
+    enum { FP_TO_CRC32 = 0xff, ATOMICS = 1 << 8, FPHP = 1 << 9, ASIMDHP = 1 << 10, CPUID = 1 << 11, ASIMDRDM = 1 << 12, JSCVT = 1 << 13, FCMA = 1 << 14,
+           LRCPC = 1 << 15, DCPOP = 1 << 16, ASIMDDP = 1 << 20, ILRCPC = 1 << 26, FLAGM = 1 << 27, SB = 1 << 29 };
+    static const uint64_t PACA_PACG = 3ull << 30;
+    uint64_t later = ATOMICS | FPHP | ASIMDHP | ASIMDRDM | JSCVT | FCMA | LRCPC | DCPOP | ASIMDDP | ILRCPC | FLAGM | SB | (pauth ? PACA_PACG : 0);
+    return FP_TO_CRC32 | CPUID | (v8_0 ? 0 : later);
 }
 
 const char *a64_x_name(unsigned n)

@@ -145,6 +145,7 @@ typedef union A64Vec {
 
 /* A pointer authentication code computed lately, of data, modifier and key. */
 typedef struct A64Pac { uint64_t data, modifier, key[2], code, known; } A64Pac;
+enum { A64_MIDR_PROGRAM = 0x414fd0c1 };        /* what programs see */
 enum { A64_PACS = 256, A64_PAUTH_QARMA5 = 0, A64_PAUTH_IMPDEF, A64_PAUTH_NONE };
 
 /* A descriptor of translation tables that was walked over: its address, and what it was. */
@@ -244,8 +245,8 @@ void a64_set_pstate(A64State *s, uint64_t spsr);
 uint64_t a64_id_register(const A64State *s, unsigned crm, unsigned op2, bool user);
 enum { A64_CTR = 0x8444c004, A64_DCZID = 4 };          /* lines of 64 bytes; DC ZVA clears 64 */
 enum { A64_ZVA_BYTES = 4 << A64_DCZID };
-/* Linux's HWCAP bits of what the translator has. */
-uint64_t a64_hwcap(void);
+/* Linux's HWCAP bits of what a CPU announces: all that the translator has, or that of model.h's v8_0. */
+uint64_t a64_hwcap(bool v8_0, bool pauth);
 
 /* "x0".. "sp"; */
 const char *a64_x_name(unsigned n);

@@ -83,16 +83,31 @@ static bool ext_parse(const char *w, size_t len, unsigned *io_off)
     return false;
 }
 
-const char *riscv_exts_parse(const char *text, unsigned *io_off, size_t *ret_len)
+bool riscv_model_parse(const char *text, unsigned *ret_off, GError **err)
 {
-    for (;; text++) {
-        *ret_len = strcspn(text, ",");
-        if (!ext_parse(text, *ret_len, io_off))
-            return text;
-        text += *ret_len;
-        if (!*text)
-            return NULL;
+    char isa[RISCV_ISA_STRING];
+    size_t model = strcspn(text, ","), len;
+    riscv_isa_string(0, isa);
+    *ret_off = 0;
+    if (!word_is(text, model, "rv64") && !word_is(text, model, "max")) {
+        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-cpu %.64s: RISC-V has one model, rv64 (%s)", text, isa);
+        return false;
     }
+    for (const char *w = text + model; *w; w += len) {
+        len = strcspn(++w, ",");
+        if (!ext_parse(w, len, ret_off)) {
+            g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-cpu %.64s: '%.*s' is not NAME=on|off of zicond, zba, zbb, zbc, zbs or sstc", text, (int)MIN(len, 64), w);
+            return false;
+        }
+    }
+    return true;
+}
+
+char *riscv_models_help(void)
+{
+    char isa[RISCV_ISA_STRING];
+    riscv_isa_string(0, isa);
+    return g_strdup_printf("models:\n  rv64[,zicond|zba|zbb|zbc|zbs|sstc=on|off...]  (%s)\n  max, the same\n", isa);
 }
 
 const char *riscv_x_name(unsigned n)

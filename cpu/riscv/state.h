@@ -1,4 +1,5 @@
 #pragma once
+#include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -99,8 +100,10 @@ uint64_t riscv_misa(void);
 /* ISA string for the device tree, without the extensions @off. */
 enum { RISCV_ISA_STRING = 128 };
 void riscv_isa_string(unsigned off, char ret[RISCV_ISA_STRING]);
-/* Extensions that a machine can be without: "zba=off,sstc=on" into @io_off. The first word that is none of them and its length, or NULL. */
-const char *riscv_exts_parse(const char *text, unsigned *io_off, size_t *ret_len);
+/* -cpu @text (hostile): MODEL[,EXTENSION=on|off...]; the extensions that it leaves out. */
+bool riscv_model_parse(const char *text, unsigned *ret_off, GError **err);
+/* What it takes, lines of text; the caller's. */
+char *riscv_models_help(void);
 /* "ra", "sp"...; "ft0"...; name of a CSR or NULL. */
 const char *riscv_x_name(unsigned n);
 const char *riscv_f_name(unsigned n);

@@ -67,6 +67,8 @@ void x86_model_free(X86CpuModel *m);
 void x86_model_finish(X86CpuModel *m);
 /* Names for -cpu help: NULL-terminated. */
 const char *const *x86_model_names(void);
+/* What -cpu takes, models and features, lines of text; the caller's. */
+char *x86_models_help(void);
 
 /* One leaf. Unknown leaves give zeros, leaves above the maximum those of the highest basic one (Intel) or zeros (AMD). */
 void x86_cpuid(const X86CpuModel *m, uint32_t leaf, uint32_t subleaf, const X86CpuidState *dyn, uint32_t ret[4]);

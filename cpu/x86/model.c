@@ -316,3 +316,21 @@ X86CpuModel *x86_model_new(const char *spec, const X86Features *avail, GString *
 }
 
 void x86_model_free(X86CpuModel *m) { g_free(m); }
+
+char *x86_models_help(void)
+{
+    GString *s = g_string_new("models:\n");
+    for (const char *const *n = x86_model_names(); *n; n++)
+        g_string_append_printf(s, "  %s\n", *n);
+    g_string_append(s, "features, with + or - in front:\n ");
+    for (unsigned i = 0, column = 0; i < X86_FEAT_END; i++) {
+        g_auto(GStrv) names = g_strsplit(x86_feature_name((X86Feature)i) ? x86_feature_name((X86Feature)i) : "", "|", 2);
+        if (names[0] && *names[0]) {
+            g_string_append_printf(s, " %s", names[0]);
+            if (++column % 10 == 0)
+                g_string_append(s, "\n ");
+        }
+    }
+    g_string_append_c(s, '\n');
+    return g_string_free(s, false);
+}

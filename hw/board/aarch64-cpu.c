@@ -1,22 +1,18 @@
-/* The CPU of AArch64 boards: what is saved of it, its models and their options. */
+/* The CPU of AArch64 boards: what is saved of it. */
 #include "hw/board/aarch64-cpu.h"
 
 #include <string.h>
 
+#include "cpu/aarch64/model.h"
 #include "cpu/aarch64/state.h"
-#include "hw/board/boot-internal.h"
 #include "util/bits.h"
-
-typedef struct CpuModel { const char *name, *compatible; uint64_t midr; bool pauth; } CpuModel;
-static const CpuModel models[] = {      /* the first is the default */
-    { "cortex-a72", "arm,cortex-a72", 0x410fd083 }, { "cortex-a53", "arm,cortex-a53", 0x410fd034 }, { "max", "arm,armv8", 0x000f0510, true },
-};
 
 /* What the CPU is stays. PSCI starts all but the first. */
 static void cpu_reset(void *state, unsigned index, bool init)
 {
     A64State *s = state;
-    uint64_t midr = s->midr ? s->midr : models[0].midr;
+    A64Model first;
+    uint64_t midr = s->midr || !a64_model_parse(NULL, &first, NULL) ? s->midr : first.midr;
     uint8_t pauth = s->pauth, has_el2 = s->has_el2, has_el3 = s->has_el3, conduit = s->conduit;
     a64_state_reset(s, a64_highest_el(s), index);
     s->midr = s->vpidr = midr;
@@ -77,62 +73,16 @@ const CpuType aarch64_cpu_type = {
     .reset = cpu_reset, .pc = cpu_pc, .in_user = cpu_in_user, .state_fields = cpu_fields, .post_load = cpu_post_load,
 };
 
-/* ---- -cpu MODEL[,pauth=on|off][,pauth-impdef=on|off] ---- */
-static bool on_or_off(const char *option, const char *name, bool *io, GError **err)
-{
-    size_t n = strlen(name);
-    if (strncmp(option, name, n) || option[n] != '=')
-        return false;
-    const char *v = option + n + 1;
-    if (!strcmp(v, "on") || !strcmp(v, "off"))
-        *io = v[1] == 'n';
-    else
-        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-cpu: %s= takes on or off, not '%s'", name, v);
-    return true;
-}
-
-static bool pauth_options(char **options, bool has, uint8_t *ret, GError **err)
-{
-    bool pauth = has, impdef = false;
-    for (char **o = options; *o; o++) {
-        GError *bad = NULL;
-        if (!on_or_off(*o, "pauth", &pauth, &bad) && !on_or_off(*o, "pauth-impdef", &impdef, &bad))
-            return boot_fail(err, "-cpu: no option '%s'; there are pauth and pauth-impdef", *o);
-        if (bad) {
-            g_propagate_error(err, bad);
-            return false;
-        }
-    }
-    if ((pauth && !has) || (impdef && !pauth))
-        return boot_fail(err, "-cpu: pointer authentication needs the model max, and pauth-impdef=on pointer authentication");
-    *ret = !pauth ? A64_PAUTH_NONE : impdef ? A64_PAUTH_IMPDEF : A64_PAUTH_QARMA5;
-    return true;
-}
-
 bool aarch64_cpu_choose(Machine *m, const char *text, const char **ret_compatible, GError **err)
 {
-    g_auto(GStrv) words = g_strsplit(text ? text : models[0].name, ",", -1);
-    uint8_t pauth = 0;
-    for (unsigned i = 0; words[0] && i < ARRAY_LEN(models); i++) {
-        if (strcmp(words[0], models[i].name))
-            continue;
-        if (!pauth_options(words + 1, models[i].pauth, &pauth, err))
-            return false;
-        *ret_compatible = models[i].compatible;
-        for (unsigned k = 0; k < machine_n_vcpus(m); k++) {
-            A64State *s = machine_vcpu(m, k)->state;
-            s->midr = models[i].midr;
-            s->pauth = pauth;
-        }
-        return true;
+    A64Model model;
+    if (!a64_model_parse(text, &model, err))
+        return false;
+    *ret_compatible = model.compatible;
+    for (unsigned k = 0; k < machine_n_vcpus(m); k++) {
+        A64State *s = machine_vcpu(m, k)->state;
+        s->midr = model.midr;
+        s->pauth = model.pauth;
     }
-    return boot_fail(err, "-cpu %s: the aarch64 virt machine has the models cortex-a72, cortex-a53 and max", text ? text : "");
-}
-
-char *aarch64_cpu_help(void)
-{
-    GString *s = g_string_new("models:\n");
-    for (unsigned i = 0; i < ARRAY_LEN(models); i++)
-        g_string_append_printf(s, "  %s%s\n", models[i].name, models[i].pauth ? "[,pauth=on|off][,pauth-impdef=on|off]" : "");
-    return g_string_free(s, false);
+    return true;
 }

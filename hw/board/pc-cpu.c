@@ -168,21 +168,3 @@ void pc_boot_cpu(Pc *pc)
     s->cpl = 0;
     vcpu_state_changed(c, X86_GROUP_ALL);
 }
-
-char *pc_cpu_help(void)
-{
-    GString *s = g_string_new("models:\n");
-    for (const char *const *n = x86_model_names(); *n; n++)
-        g_string_append_printf(s, "  %s\n", *n);
-    g_string_append(s, "features, with + or - in front:\n ");
-    for (unsigned i = 0, column = 0; i < X86_FEAT_END; i++) {
-        g_auto(GStrv) names = g_strsplit(x86_feature_name((X86Feature)i) ? x86_feature_name((X86Feature)i) : "", "|", 2);
-        if (names[0] && *names[0]) {
-            g_string_append_printf(s, " %s", names[0]);
-            if (++column % 10 == 0)
-                g_string_append(s, "\n ");
-        }
-    }
-    g_string_append_c(s, '\n');
-    return g_string_free(s, false);
-}

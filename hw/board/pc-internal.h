@@ -55,7 +55,6 @@ bool pc_make_isa(Pc *pc, GError **err);
 uint16_t pc_serial_port(unsigned n);
 uint8_t pc_serial_irq(unsigned n);
 /* pc-cpu.c */
-char *pc_cpu_help(void);      /* models and features, as text */
 bool pc_make_cpus(Pc *pc, GError **err);
 void pc_reset_cpus(Pc *pc);
 /* State of the boot processor for a direct boot. */

@@ -1,5 +1,7 @@
 /* The i440FX PC: memory map, chips, boot. Addresses and interrupt numbers of devices: pc-devices.c. */
 #include "hw/board/pc-internal.h"
+
+#include "cpu/x86/cpuid.h"
 #include "util/bits.h"
 
 void pc_e820_add(Pc *pc, uint64_t base, uint64_t len, uint32_t type)
@@ -112,5 +114,5 @@ const char *pc_boot_kind(Machine *m)
 
 const Board board_pc = {
     .machine = "pc", .arch = "x86_64", .summary = "i440FX PC", .max_vcpus = 255, .max_serials = PC_SERIALS, .buses = 1 << BUS_ISA | 1 << BUS_PCI | 1 << BUS_IDE, .cpu = &pc_cpu_type,
-    .cpu_help = pc_cpu_help, .init = pc_init, .finish = pc_finish, .disk = "ide-hd", .cdrom = "ide-cd", .nic = "virtio-net-pci",
+    .cpu_help = x86_models_help, .init = pc_init, .finish = pc_finish, .disk = "ide-hd", .cdrom = "ide-cd", .nic = "virtio-net-pci",
 };

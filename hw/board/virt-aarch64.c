@@ -6,6 +6,7 @@
 #include <elf.h>
 #include <string.h>
 
+#include "cpu/aarch64/model.h"
 #include "cpu/aarch64/state.h"
 #include "hw/board/aarch64-cpu.h"
 #include "hw/board/boot-internal.h"
@@ -602,6 +603,6 @@ static bool virt_finish(Machine *m, GError **err)
 static const char *const options[] = { "gic-version", "secure", "virtualization", "mte", "highmem", "its", "ras", "iommu", "dtb", "dumpdtb", NULL };
 
 const Board board_virt_aarch64 = {
-    .machine = "virt", .arch = "aarch64", .summary = "AArch64 virtual machine (GIC, virtio, PCIe)", .max_vcpus = MAX_CPUS, .max_serials = 2, .cpu = &aarch64_cpu_type, .cpu_help = aarch64_cpu_help,
+    .machine = "virt", .arch = "aarch64", .summary = "AArch64 virtual machine (GIC, virtio, PCIe)", .max_vcpus = MAX_CPUS, .max_serials = 2, .cpu = &aarch64_cpu_type, .cpu_help = a64_models_help,
     .buses = 1 << BUS_PCI | 1 << BUS_VIRTIO, .engine = "tcg", .options = options, .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
 };

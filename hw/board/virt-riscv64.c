@@ -404,28 +404,10 @@ static void virt_free(void *opaque)
     g_free(v);
 }
 
-static char *cpu_help(void)
-{
-    char isa[RISCV_ISA_STRING];
-    riscv_isa_string(0, isa);
-    return g_strdup_printf("models:\n  rv64[,zicond|zba|zbb|zbc|zbs|sstc=on|off...]  (%s)\n  max, the same\n", isa);
-}
-
-/* -cpu rv64[,zba=off...] */
 static bool choose_cpu(Virt *v, const char *text, GError **err)
 {
-    char isa[RISCV_ISA_STRING];
-    size_t model = text ? strcspn(text, ",") : 0, len;
-    riscv_isa_string(0, isa);
-    if (text && !(model == 4 && !memcmp(text, "rv64", 4)) && !(model == 3 && !memcmp(text, "max", 3))) {
-        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-cpu %s: the riscv64 virt machine has one model, rv64 (%s)", text, isa);
+    if (text && !riscv_model_parse(text, &v->ext_off, err))
         return false;
-    }
-    const char *bad = text && text[model] ? riscv_exts_parse(text + model + 1, &v->ext_off, &len) : NULL;
-    if (bad) {
-        g_set_error(err, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, "-cpu %s: '%.*s' is not NAME=on|off of zicond, zba, zbb, zbc, zbs or sstc", text, (int)MIN(len, 64), bad);
-        return false;
-    }
     for (unsigned i = 0; i < machine_n_vcpus(v->m); i++)
         ((RiscvState *)machine_vcpu(v->m, i)->state)->ext_off = v->ext_off;
     return true;
@@ -465,6 +447,6 @@ static bool virt_finish(Machine *m, GError **err)
 static const char *const options[] = { "dtb", "dumpdtb", NULL };
 
 const Board board_virt_riscv64 = {
-    .machine = "virt", .arch = "riscv64", .summary = "RISC-V virtual machine (virtio, PCIe)", .max_vcpus = MAX_HARTS, .max_serials = 1, .cpu = &riscv64_cpu_type, .cpu_help = cpu_help,
+    .machine = "virt", .arch = "riscv64", .summary = "RISC-V virtual machine (virtio, PCIe)", .max_vcpus = MAX_HARTS, .max_serials = 1, .cpu = &riscv64_cpu_type, .cpu_help = riscv_models_help,
     .buses = 1 << BUS_PCI | 1 << BUS_VIRTIO, .engine = "tcg", .options = options, .flash_banks = 2, .init = virt_init, .finish = virt_finish, .disk = "virtio-blk-pci", .nic = "virtio-net-pci",
 };

@@ -100,6 +100,7 @@ struct UserAbi {
     bool align8;               /* (calls) 64-bit members are aligned to 8 */
     unsigned own_size;         /* of UserThread.own */
     uint64_t hwcap, hwcap2;
+    char *(*cpu_help)(void);   /* what -cpu takes, lines of text */
     bool (*setup)(UserProc *p, GError **err);             /* CPU model and what the process needs once */
     void (*start)(UserThread *t, uint64_t pc, uint64_t sp);
     /* A new thread's or process's registers; sp 0 keeps. */
@@ -117,7 +118,7 @@ struct UserAbi {
     unsigned (*put_stat)(void *guest, const void *host_stat);
     int (*open_flags)(int guest);
     int (*open_flags_back)(int host);
-    void (*cpu_info)(GString *to, unsigned cpu);          /* its part of /proc/cpuinfo; NULL: the host's will do */
+    void (*cpu_info)(const UserProc *p, GString *to, unsigned cpu);        /* its part of /proc/cpuinfo; NULL: the host's will do */
     unsigned min_altstack;     /* MINSIGSTKSZ where it is not 2048 */
     bool packed_epoll, no_restorer, clone_tls_last;   /* clone: (flags, stack, parent, child, tls) */
     unsigned (*auxv)(UserProc *p, uint64_t *out);         /* further pairs */

@@ -34,6 +34,18 @@ const char *user_guest_name(unsigned machine, unsigned elf_class)
     return abi ? abi->name : NULL;
 }
 
+char *user_cpu_help(void)
+{
+    GString *s = g_string_new(NULL);
+    for (unsigned n = 0; n < G_N_ELEMENTS(abis); n++) {
+        if (n && abis[n]->cpu_help == abis[n - 1]->cpu_help)
+            continue;
+        g_autofree char *models = abis[n]->cpu_help();
+        g_string_append_printf(s, "%s%s programs, %s", n ? "\n" : "", abis[n]->name, models);
+    }
+    return g_string_free(s, false);
+}
+
 /* ---- the program's file ---- */
 /* path: of the interpreter in the end, name: of the file that was asked for */
 typedef struct Program { char *path, *name; int fd; GPtrArray *argv; unsigned machine, elf_class; } Program;

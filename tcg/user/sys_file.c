@@ -106,7 +106,7 @@ static int made_up_cpuinfo(const UserProc *p)
     g_autoptr(GString) s = g_string_new(NULL);
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     for (long k = 0; k < n; k++)
-        p->abi->cpu_info(s, (unsigned)k);
+        p->abi->cpu_info(p, s, (unsigned)k);
     return made_up(s->str, s->len);
 }
 

@@ -29,3 +29,5 @@ typedef struct UserOptions {
 bool user_run(const UserOptions *o, const char *program, char **argv, char **envp, int *ret_status, GError **err);
 /* The guests known, for messages: name of an ELF machine number and class, or NULL. */
 const char *user_guest_name(unsigned elf_machine, unsigned elf_class);
+/* What -cpu takes, lines of text; the caller's. */
+char *user_cpu_help(void);

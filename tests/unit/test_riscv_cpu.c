@@ -7,27 +7,32 @@
 static void test_exts(void)
 {
     static const struct { const char *text; unsigned off; const char *bad; } cases[] = {
-        { "zba=off", RISCV_X_ZBA, NULL },
-        { "zba=off,zbb=false,sstc=off", RISCV_X_ZBA | RISCV_X_ZBB | RISCV_X_SSTC, NULL },
-        { "zbs=off,zbs=on", 0, NULL },
-        { "zicond=off,zbc=off,zbc=true", RISCV_X_ZICOND, NULL },
-        { "", 0, "" },
-        { "zba=off,", 0, "" },
-        { ",zba=off", 0, "" },
-        { "zba", 0, "zba" },
-        { "zba=", 0, "zba=" },
-        { "=off", 0, "=off" },
-        { "zb=off", 0, "zb=off" },
-        { "zba=offf", 0, "zba=offf" },
-        { "zba=on,zicsr=off,zbb=on", 0, "zicsr=off" },
+        { "rv64,zba=off", RISCV_X_ZBA, NULL },
+        { "rv64,zba=off,zbb=false,sstc=off", RISCV_X_ZBA | RISCV_X_ZBB | RISCV_X_SSTC, NULL },
+        { "rv64,zbs=off,zbs=on", 0, NULL },
+        { "rv64,zicond=off,zbc=off,zbc=true", RISCV_X_ZICOND, NULL },
+        { "rv64,", 0, "" },
+        { "rv64,zba=off,", 0, "" },
+        { "rv64,,zba=off", 0, "" },
+        { "rv64,zba", 0, "zba" },
+        { "rv64,zba=", 0, "zba=" },
+        { "rv64,=off", 0, "=off" },
+        { "rv64,zb=off", 0, "zb=off" },
+        { "rv64,zba=offf", 0, "zba=offf" },
+        { "rv64,zba=on,zicsr=off,zbb=on", 0, "zicsr=off" },
+        { "rv64", 0, NULL },
+        { "max,zbs=off", RISCV_X_ZBS, NULL },
+        { "rv64gc", 0, "rv64gc" },
+        { "", 0, "one model" },
     };
     for (unsigned n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
         unsigned off = 0;
-        size_t len = 0;
-        const char *bad = riscv_exts_parse(cases[n].text, &off, &len);
-        CHECK(!bad == !cases[n].bad);
-        CHECK(!bad || (len == strlen(cases[n].bad) && !memcmp(bad, cases[n].bad, len)));
-        CHECK(bad || off == cases[n].off);
+        GError *err = NULL;
+        bool ok = riscv_model_parse(cases[n].text, &off, &err);
+        CHECK(ok == !cases[n].bad && ok == !err);
+        CHECK(ok || strstr(err->message, cases[n].bad));
+        CHECK(!ok || off == cases[n].off);
+        g_clear_error(&err);
     }
 }
 

@@ -78,6 +78,7 @@ wrong 126 "no ELF program" "$dir/garbage"
 wrong 126 "cut off" "$dir/half"
 wrong 126 "no ELF program" "$dir/cut"
 wrong 126 "CPU that is not supported" "$dir/other"
+wrong 126 "no model" -cpu nonsense /bin/true
 wrong 1 "unknown option" -nonsense /bin/true
 wrong 1 "wants" -L
 wrong 1 "which program" -strace

@@ -1,6 +1,7 @@
 /* System registers of the list in cpu/aarch64/sysreg.def. */
 #include "cpu/aarch64/sysreg.h"
 
+#include "cpu/aarch64/model.h"
 #include "tcg/guest/aarch64/aarch64.h"
 
 enum { CTL_ENABLE = 1, CTL_IMASK = 2, CTL_ISTATUS = 4, TRAP_DIR_READ = 1 };
@@ -65,7 +66,7 @@ static uint64_t levels(const A64State *s) { return (s->has_el2 ? 1u << 8 : 0) | 
 uint64_t a64_machine_id(const A64State *s, unsigned crm, unsigned op2)
 {
     unsigned part = s->midr >> 4 & 0xfff;
-    bool v8_0 = s->midr >> 24 == 'A' && (part == 0xd03 || part == 0xd08);
+    bool v8_0 = a64_midr_v8_0(s->midr);
     for (unsigned i = 0; i < sizeof(id_of) / sizeof(id_of[0]); i++) {
         const IdOf *d = &id_of[i];
         if (d->crm != crm || d->op2 != op2)

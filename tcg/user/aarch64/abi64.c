@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "cpu/aarch64/model.h"
 #include "cpu/aarch64/state.h"
 #include "cpu/aarch64/sysreg.h"
 #include "tcg/guest/aarch64/guest.h"
@@ -24,7 +25,8 @@ static bool setup(UserProc *p, GError **err)
     static const UserVdsoSym syms[] = { { "__kernel_rt_sigreturn", 0, 8, 0 }, { "__kernel_gettimeofday", 16, 12, 0 }, { "__kernel_clock_gettime", 32, 12, 0 },
                                         { "__kernel_clock_getres", 48, 12, 0 } };
     static const UserVdso vdso = { "linux-vdso.so.1", { "LINUX_2.6.39" }, code, sizeof(code), syms, G_N_ELEMENTS(syms) };
-    return user_vdso(p, &vdso, err);
+    A64Model *m = p->model = g_new0(A64Model, 1);
+    return a64_model_parse(p->options.cpu ? p->options.cpu : "max", m, err) && user_vdso(p, &vdso, err);
 }
 
 /* As Linux leaves it to EL0: FP on, CTR and DC ZVA and cache maintenance allowed, the virtual counter readable, pointer authentication with keys
@@ -33,11 +35,17 @@ static void start(UserThread *t, uint64_t pc, uint64_t sp)
 {
     enum { EL0VCTEN = 2 };
     A64State *s = st(t);
+    const A64Model *m = t->proc->model;
     uint64_t keys[A64_KEYS][2];
     random_bytes(keys, sizeof(keys));
     a64_state_program(s, keys);
     s->cptr[A64_EL2] = s->cptr[A64_EL3] = 0;
     s->sctlr[A64_EL1] |= A64_SCTLR_M | A64_SCTLR_C | A64_SCTLR_I | A64_SCTLR_SA0 | A64_SCTLR_DZE | A64_SCTLR_UCT | A64_SCTLR_UCI | A64_SCTLR_NTWE | A64_SCTLR_NTWI;
+    if (m->v8_0)
+        s->midr = s->vpidr = m->midr;
+    s->pauth = m->pauth;
+    if (m->pauth == A64_PAUTH_NONE)
+        s->sctlr[A64_EL1] &= ~(uint64_t)(A64_SCTLR_ENIA | A64_SCTLR_ENIB | A64_SCTLR_ENDA | A64_SCTLR_ENDB);
     s->cntkctl = EL0VCTEN;
     s->power = A64_POWER_ON;
     s->tlb_flush_pending = 0;
@@ -245,30 +253,36 @@ static int open_flags_back(int host)
     return guest;
 }
 
+static uint64_t hwcap(const UserProc *p)
+{
+    const A64Model *m = p->model;
+    return a64_hwcap(m->v8_0, m->pauth != A64_PAUTH_NONE);
+}
+
 static unsigned more_auxv(UserProc *p, uint64_t *out)
 {
-    (void)p;
-    memcpy(out, (uint64_t[]){ AT_HWCAP, a64_hwcap(), AT_MINSIGSTKSZ, sizeof(Frame) + sizeof(Record) + 16 }, 4 * sizeof(out[0]));
+    memcpy(out, (uint64_t[]){ AT_HWCAP, hwcap(p), AT_MINSIGSTKSZ, sizeof(Frame) + sizeof(Record) + 16 }, 4 * sizeof(out[0]));
     return 4;
 }
 
 /* Names of the bits of AT_HWCAP, as Linux's /proc/cpuinfo has them (Documentation/arm64/elf_hwcaps.rst). */
-static void cpu_info(GString *to, unsigned cpu)
+static void cpu_info(const UserProc *p, GString *to, unsigned cpu)
 {
     static const char *const names[] = { "fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "atomics", "fphp", "asimdhp", "cpuid", "asimdrdm", "jscvt", "fcma",
         "lrcpc", "dcpop", "sha3", "sm3", "sm4", "asimddp", "sha512", "sve", "asimdfhm", "dit", "uscat", "ilrcpc", "flagm", "ssbs", "sb", "paca", "pacg" };
-    enum { MIDR = 0x414fd0c1 };  /* as a64_state_program has it */
+    const A64Model *m = p->model;
+    uint64_t midr = m->v8_0 ? m->midr : A64_MIDR_PROGRAM;
     g_string_append_printf(to, "processor\t: %u\nBogoMIPS\t: 125.00\nFeatures\t:", cpu);
     for (unsigned n = 0; n < G_N_ELEMENTS(names); n++)
-        if (a64_hwcap() >> n & 1)
+        if (hwcap(p) >> n & 1)
             g_string_append_printf(to, " %s", names[n]);
-    g_string_append_printf(to, "\nCPU implementer\t: 0x%02x\nCPU architecture: 8\nCPU variant\t: 0x%x\nCPU part\t: 0x%03x\nCPU revision\t: %u\n\n", MIDR >> 24, MIDR >> 20 & 15,
-                           MIDR >> 4 & 0xfff, MIDR & 15);
+    g_string_append_printf(to, "\nCPU implementer\t: 0x%02x\nCPU architecture: 8\nCPU variant\t: 0x%x\nCPU part\t: 0x%03x\nCPU revision\t: %u\n\n", (unsigned)midr >> 24,
+                           (unsigned)midr >> 20 & 15, (unsigned)midr >> 4 & 0xfff, (unsigned)midr & 15);
 }
 
 const UserAbi user_abi_aarch64 = {
     .name = "aarch64", .uname = "aarch64", .platform = "aarch64", .elf_machine = EM_AARCH64, .elf_class = ELFCLASS64, .isa = &a64_isa,
     .sysreg_read = sysreg_read, .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .setup = setup, .start = start, .clone = clone_state, .sp = get_sp,
     .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception, .push_frame = push_frame, .pop_frame = pop_frame,
-    .min_altstack = 5120, .put_stat = user_generic_put_stat, .cpu_info = cpu_info, .open_flags = open_flags, .open_flags_back = open_flags_back, .auxv = more_auxv,
+    .min_altstack = 5120, .put_stat = user_generic_put_stat, .cpu_info = cpu_info, .cpu_help = a64_models_help, .open_flags = open_flags, .open_flags_back = open_flags_back, .auxv = more_auxv,
 };

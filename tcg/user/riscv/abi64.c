@@ -23,7 +23,8 @@ static bool setup(UserProc *p, GError **err)
     static const UserVdsoSym syms[] = { { "__vdso_rt_sigreturn", 0, 8, 0 }, { "__vdso_gettimeofday", 16, 12, 0 }, { "__vdso_clock_gettime", 32, 12, 0 },
                                         { "__vdso_clock_getres", 48, 12, 0 }, { "__vdso_getcpu", 64, 12, 0 }, { "__vdso_flush_icache", 80, 12, 0 } };
     static const UserVdso vdso = { "linux-vdso.so.1", { "LINUX_4.15" }, code, sizeof(code), syms, G_N_ELEMENTS(syms) };
-    return user_vdso(p, &vdso, err);
+    unsigned *off = p->model = g_new0(unsigned, 1);
+    return (!p->options.cpu || riscv_model_parse(p->options.cpu, off, err)) && user_vdso(p, &vdso, err);
 }
 
 static void start(UserThread *t, uint64_t pc, uint64_t sp)
@@ -33,6 +34,7 @@ static void start(UserThread *t, uint64_t pc, uint64_t sp)
     s->priv = RISCV_U;
     s->mstatus |= RISCV_FS;
     s->mcounteren = s->scounteren = 7;
+    s->ext_off = *(const unsigned *)t->proc->model;
     s->tlb_flush_pending = 0;
     s->pc = pc;
     s->x[SP] = sp;
@@ -172,10 +174,10 @@ static bool pop_frame(UserThread *t, uint64_t *ret_mask)
     return true;
 }
 
-static void cpu_info(GString *to, unsigned cpu)
+static void cpu_info(const UserProc *p, GString *to, unsigned cpu)
 {
     char isa[RISCV_ISA_STRING];
-    riscv_isa_string(RISCV_X_SSTC, isa);     /* of no use to programs */
+    riscv_isa_string(RISCV_X_SSTC | *(const unsigned *)p->model, isa);     /* of no use to programs */
     g_string_append_printf(to, "processor\t: %u\nhart\t\t: %u\nisa\t\t: %s\nmmu\t\t: sv48\n\n", cpu, cpu, isa);
 }
 
@@ -185,5 +187,5 @@ const UserAbi user_abi_riscv64 = {
     .name = "riscv64", .uname = "riscv64", .elf_machine = EM_RISCV, .elf_class = ELFCLASS64, .isa = &riscv_isa,
     .sysreg_read = sysreg_read, .syscalls = user_generic_syscalls, .n_syscalls = USER_GENERIC_SYSCALLS, .hwcap = HWCAP_IMAFDC, .setup = setup, .start = start,
     .clone = clone_state, .sp = get_sp, .get_args = get_args, .set_result = set_result, .restart = restart, .exception = exception,
-    .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = user_generic_put_stat, .cpu_info = cpu_info, .no_restorer = true,
+    .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = user_generic_put_stat, .cpu_info = cpu_info, .cpu_help = riscv_models_help, .no_restorer = true,
 };

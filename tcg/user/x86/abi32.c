@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "cpu/x86/cpuid.h"
 #include "cpu/x86/xsave.h"
 #include "tcg/guest/x86/guest.h"
 
@@ -314,7 +315,7 @@ static bool special(UserThread *t, unsigned sys, const uint64_t *a, int64_t *ret
 
 const UserAbi user_abi_i386 = {
     .name = "i386", .uname = "i686", .platform = "i686", .elf_machine = EM_386, .elf_class = ELFCLASS32, .isa = &x86_isa, .own_size = sizeof(X86Own),
-    .calls = user_calls_i386, .n_syscalls = USER_CALLS_I386, .hwcap = 0x178bfbff, .hwcap2 = 2, .setup = setup, .start = start, .enter = enter,
+    .calls = user_calls_i386, .n_syscalls = USER_CALLS_I386, .hwcap = 0x178bfbff, .hwcap2 = 2, .cpu_help = x86_models_help, .setup = setup, .start = start, .enter = enter,
     .clone = clone_state, .sp = get_sp, .get_args = get_args, .set_result = set_result, .restart = restart, .exception = x86_user_exception,
     .push_frame = push_frame, .pop_frame = pop_frame, .packed_epoll = true, .auxv = more_auxv, .special = special, .sysreg_read = x86_user_sysreg_read,
 };

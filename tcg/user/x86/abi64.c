@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
+#include "cpu/x86/cpuid.h"
 #include "cpu/x86/xsave.h"
 #include "tcg/guest/x86/guest.h"
 #include "tcg/user/x86/x86_user.h"
@@ -202,7 +203,7 @@ static bool special(UserThread *t, unsigned sys, const uint64_t *a, int64_t *ret
 
 const UserAbi user_abi_x86_64 = {
     .name = "x86_64", .uname = "x86_64", .platform = "x86_64", .elf_machine = EM_X86_64, .elf_class = ELFCLASS64, .isa = &x86_isa, .own_size = sizeof(X86Own), .enter = enter,
-    .syscalls = numbers, .n_syscalls = G_N_ELEMENTS(numbers), .hwcap = 0x178bfbff, .hwcap2 = 2, .setup = x86_user_setup, .start = start,
+    .syscalls = numbers, .n_syscalls = G_N_ELEMENTS(numbers), .hwcap = 0x178bfbff, .hwcap2 = 2, .cpu_help = x86_models_help, .setup = x86_user_setup, .start = start,
     .clone = clone_state, .sp = get_sp, .get_args = get_args, .set_result = set_result, .restart = restart, .exception = x86_user_exception,
     .push_frame = push_frame, .pop_frame = pop_frame, .packed_epoll = true, .clone_tls_last = true, .auxv = more_auxv, .special = special, .sysreg_read = x86_user_sysreg_read,
 };
