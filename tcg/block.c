@@ -695,7 +695,7 @@ static void take_over(TcgContext *ctx, TcgBlock *old, TcgBlock *b)
     b->replaced = old;
     old->region = b;
     ctx->host->redirect(ctx, old, b);
-    tcg_let_go(ctx, old);      /* to come here without a detour */
+    tcg_links_move(ctx, old, b);       /* to come here without a detour */
 }
 
 /* @host: the page at @gpa, NULL: nothing is there. @old: what it takes over from. ctx->lock held. */
@@ -748,6 +748,8 @@ static TcgBlock *make(TcgCpu *cpu, uint64_t va, uint64_t gpa, bool one_insn, uns
     register_block(ctx, b);
     leave_pages(ctx);
     take_over(ctx, old, b);
+    if (tier == 2)
+        tcg_links_find(cpu, b, va);
     g_ptr_array_add(ctx->blocks, b);
     return b;
 }

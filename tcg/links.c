@@ -103,6 +103,31 @@ static bool may_relink(const TcgContext *ctx, const TcgLink *l, uint32_t id)
     return l->ctx_id != id && l->tries < MAX_RELINKS && (l->pending || ctx->n_relinking < MAX_RELINKING);
 }
 
+void tcg_links_move(TcgContext *ctx, TcgBlock *from, TcgBlock *to)
+{
+    for (uint32_t n; (n = from->in_links);) {
+        TcgLink *l = &ctx->links[n];
+        link_attach(ctx, l, to);
+        if (l->linked)
+            link_now(ctx, l);
+    }
+}
+
+void tcg_links_find(TcgCpu *cpu, const TcgBlock *b, uint64_t va)
+{
+    TcgContext *ctx = cpu->ctx;
+    for (unsigned n = 0; n < b->n_links && cpu->ctx_id; n++) {
+        TcgLink *l = &ctx->links[b->first_link + n];
+        TcgBlock *to = l->cross && !l->to ? tcg_jumps_find(cpu->of, cpu->ctx_id, (va & PAGE_MASK) + (uint64_t)l->off) : NULL;
+        if (to && to->region && !to->region->dead)
+            to = to->region;
+        if (!to || to->mode != b->mode || to->gpa2 || to->one_insn || to->checked)
+            continue;
+        link_attach(ctx, l, to);
+        relink(ctx, l, cpu->ctx_id, (uint32_t)(va & PAGE_MASK));
+    }
+}
+
 void tcg_links_settle(TcgContext *ctx)
 {
     unsigned done = 0;

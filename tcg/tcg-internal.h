@@ -381,6 +381,11 @@ void tcg_fork_free(TcgContext *ctx);
 void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t generation);
 /* Those that waited for all vCPUs. At a safe point. */
 void tcg_links_settle(TcgContext *ctx);
+/* Jumps that lead to block @from lead to @to, a region in its place. ctx->lock held. */
+void tcg_links_move(TcgContext *ctx, TcgBlock *from, TcgBlock *to);
+/* Jumps of @b, made for @va, to places in other pages that this context's jump cache knows: it would lead there, and nobody come by to make them direct.
+ * ctx->lock held; any thread. */
+void tcg_links_find(TcgCpu *cpu, const TcgBlock *b, uint64_t va);
 /* Jumps that lead to @b find their way anew. ctx->lock held. */
 void tcg_let_go(TcgContext *ctx, TcgBlock *b);
 /* The entry of @b for indirect jumps and for ways out of regions: counted as long as a region may come of it. ctx->lock held. */
