@@ -1,11 +1,24 @@
-// Start of levels.c at EL2, or at EL3 in flash (SECURE): a stack for each level, their vectors, then levels_main(). An exception goes to
+// Start of levels.c at EL2, or of monitor.c at EL3 in flash (SECURE), from where it goes into memory: a stack for each level, their vectors, then levels_main(). An exception goes to
 // trap(level << 4 | kind, regs): kind is the vector's number, regs x0-x30, ELR, SPSR, which it may change.
         .section .text.start, "ax"
         .globl _start
-_start: ldr x0, =stack_end
+_start:
+#if SECURE
+        adr x0, _start
+        ldr x1, =_start
+        ldr x2, =image_end
+3:      ldp x3, x4, [x0], #16
+        stp x3, x4, [x1], #16
+        cmp x1, x2
+        b.lo 3b
+        ldr x1, =4f
+        br x1
+4:
+#endif
+        ldr x0, =stack_end
         sub x1, x0, #0x4000
         msr sp_el1, x1
-#ifdef SECURE
+#if SECURE
         sub x1, x0, #0x8000
         msr sp_el2, x1
         sub x0, x0, #0xc000
@@ -14,8 +27,10 @@ _start: ldr x0, =stack_end
         msr cptr_el3, xzr
         mrs x1, mpidr_el1               // the others wait
         and x1, x1, #0xff
+        cbz x1, 2f
 1:      wfi
-        cbnz x1, 1b
+        b 1b
+2:
 #endif
         mov sp, x0
         ldr x1, =vectors2
@@ -68,7 +83,7 @@ common\level:
         .endm
         vectors 1
         vectors 2
-#ifdef SECURE
+#if SECURE
         vectors 3
 #endif
 
@@ -83,7 +98,7 @@ run_at: sub sp, sp, #96
         stp x29, x30, [sp, #80]
         ldr x4, =el0_stack_end
         msr sp_el0, x4
-#ifdef SECURE
+#if SECURE
         msr elr_el3, x1
         msr spsr_el3, x0
 #else
@@ -97,7 +112,7 @@ run_at: sub sp, sp, #96
         cmp x3, #0
         csel x30, x4, x30, eq
         eret
-#ifdef SECURE
+#if SECURE
 1:      smc #0x77
 #else
 1:      hvc #0x77
