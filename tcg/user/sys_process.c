@@ -99,6 +99,7 @@ static int64_t exec_self(UserThread *t, const char *path, GPtrArray *args, GPtrA
     }
     g_ptr_array_add(all, "-0");
     g_ptr_array_add(all, args->len ? args->pdata[0] : "");
+    g_ptr_array_add(all, "--");   /* the path may look like an option */
     g_ptr_array_add(all, (char *)path);
     for (guint n = 1; n < args->len; n++)
         g_ptr_array_add(all, args->pdata[n]);

@@ -63,6 +63,10 @@ t = [threading.Thread(target=lambda i=i: r.append(sum(range(i * 1000)))) for i i
 print(sorted(r), subprocess.run(["sh", "-c", "exit 9"]).returncode, hashlib.sha256(b"x" * 100000).hexdigest())
 sys.exit(8)'
 
+# A log makes it start itself anew for each program, whatever that one's name looks like.
+cp /bin/echo "$dir/-u"
+[ "$(cd "$dir" && PATH=:$PATH timeout -s KILL 100 "$user" -d stats -D /dev/null /usr/bin/env -- -u x 2>&1)" = x ] && echo "ok a program like an option" || { echo "a program like an option differs"; failed=1; }
+
 # A sysroot comes first, but for what the kernel shows of itself, temporary files and the root.
 mkdir -p "$dir/root"/{proc,sys,dev,tmp,etc/own}
 echo mine >"$dir/root/etc/own/file"
