@@ -55,7 +55,7 @@ static bool set_status(int *ret, int status) { *ret = status; return false; }
 static bool open_program(Program *g, int *ret_status, GError **err)
 {
     struct stat st;
-    g->fd = open(g->path, O_RDONLY | O_CLOEXEC);
+    g->fd = open(g->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (g->fd < 0 || fstat(g->fd, &st)) {
         bool missing = errno == ENOENT || errno == ENOTDIR;
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_NOENT, "cannot open '%s': %s", g->path, g_strerror(errno));
@@ -338,7 +338,7 @@ static char *interp_path(const UserProc *p, const char *name)
 static bool load_interp(UserProc *p, const UserImage *exe, UserImage *interp, int *ret_status, GError **err)
 {
     g_autofree char *path = interp_path(p, exe->interp);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && errno != ENOENT && errno != ENOTDIR) {
         g_set_error(err, G_FILE_ERROR, G_FILE_ERROR_ACCES, "'%s' needs the interpreter '%s': %s", p->exe, path, g_strerror(errno));
         return set_status(ret_status, EXIT_CANNOT);
@@ -420,7 +420,7 @@ static bool can_be_here(const UserProc *p, const Program *g)
     if (!interp)
         return true;
     path = interp_path(p, interp);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool ok = fd >= 0 && user_elf_peek(fd, &machine, &elf_class) && find_abi(machine, elf_class) == p->abi;
     if (fd >= 0)
         close(fd);

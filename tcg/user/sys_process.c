@@ -67,7 +67,7 @@ static int64_t check_program(const char *path)
 {
     unsigned machine, elf_class;
     char head[2] = { 0 };
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return -errno;
     struct stat st;

@@ -159,6 +159,12 @@ int main(int argc, char **argv)
         _exit(execve(name, args, env) ? errno : 0);
     printf("script: %d\n", result(pid));
     unlink(name);
+    mkfifo(name, 0700);
+    alarm(60);
+    printf("exec of a pipe: %d", execve(name, args, env));
+    printf(" %s\n", strerror(errno));
+    alarm(0);
+    unlink(name);
     int p[2];
     (void)!pipe(p);
     for (int n = 0; n < 20; n++)
