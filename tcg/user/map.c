@@ -299,7 +299,8 @@ void *user_map_raw(UserProc *p, uint64_t hint, uint64_t len, int prot, int flags
         got = mmap(g2h(at), len, prot, flags | MAP_FIXED_NOREPLACE, fd, (off_t)off);
         if (got != MAP_FAILED || errno != EEXIST)
             return got;
-        end = at;              /* something there that is not the guest's */
+        bool gap = at < p->stack_guard + USER_STACK_GAP && at + len > p->stack_guard;
+        end = gap ? p->stack_guard : at;     /* something there that is not the guest's */
     }
     errno = ENOMEM;
     return MAP_FAILED;
