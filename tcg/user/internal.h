@@ -148,6 +148,8 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
 int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len);
 int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot);
 int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr);
+/* Nothing is mapped at @addr: a mapping above may grow down to it. */
+bool user_grow(UserProc *p, uint64_t addr);
 int64_t user_brk(UserThread *t, uint64_t addr);
 int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags);
 int64_t user_shmdt(UserThread *t, uint64_t addr);

@@ -144,7 +144,7 @@ static bool cut(UserProc *p, uint64_t start, uint64_t end)
 
 static bool same_kind(const UserRegion *a, const UserRegion *b)
 {
-    return a->end == b->start && a->prot == b->prot && a->shared == b->shared && a->ino == b->ino && a->dev == b->dev && a->stable == b->stable &&
+    return a->end == b->start && a->prot == b->prot && a->shared == b->shared && a->ino == b->ino && a->dev == b->dev && a->stable == b->stable && a->grows == b->grows &&
            (!a->ino || a->offset + (a->end - a->start) == b->offset) && !g_strcmp0(a->name, b->name);
 }
 
@@ -358,7 +358,8 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
         addr = user_kept_home(p, fd);
     bool fixed = flags & MAP_FIXED && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE;
     bool free_for_us = user_limits_room(p, len) && (!fixed || take_holes(p, addr, addr + len));
-    void *got = free_for_us ? user_map_raw(p, addr, len, host_prot(prot), flags & ~(MAP_GROWSDOWN | MAP_32BIT), fd, off) : MAP_FAILED;
+    int own = MAP_GROWSDOWN | (p->abi == &user_abi_x86_64 ? 0 : MAP_32BIT);      /* of no meaning elsewhere */
+    void *got = free_for_us ? user_map_raw(p, addr, len, host_prot(prot), flags & ~own, fd, off) : MAP_FAILED;
     if (got == MAP_FAILED) {
         int e = free_for_us ? errno : ENOMEM;
         if (free_for_us && fixed)
@@ -368,10 +369,29 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
     }
     uint64_t at = (uint64_t)(uintptr_t)got;
     bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
-    bool exec = put(p, describe(at, at + len, prot, shared, flags & MAP_ANONYMOUS ? 0 : off, flags & MAP_ANONYMOUS ? -1 : fd, NULL));
+    UserRegion r = describe(at, at + len, prot, shared, flags & MAP_ANONYMOUS ? 0 : off, flags & MAP_ANONYMOUS ? -1 : fd, NULL);
+    r.grows = flags & MAP_GROWSDOWN && !shared;
+    bool exec = put(p, r);
     unlock(p);
     drop_code(p, exec, at, at + len);
     return (int64_t)at;
+}
+
+/* As the kernel lets a MAP_GROWSDOWN mapping grow: up to the limit of a stack, with a gap to what lies below. */
+bool user_grow(UserProc *p, uint64_t addr)
+{
+    struct rlimit limit;
+    uint64_t start = addr & ~(uint64_t)(USER_PAGE - 1);
+    lock_write(p);
+    guint n = find(p, addr);
+    const UserRegion *r = n < p->map->len ? region(p, n) : NULL, *below = n ? region(p, n - 1) : NULL;
+    bool ok = r && r->grows && r->start > start && !getrlimit(RLIMIT_STACK, &limit) && r->end - start <= limit.rlim_cur && user_limits_room(p, r->start - start) &&
+              (!below || start >= below->end + (below->prot ? USER_STACK_GAP : 0));
+    ok = ok && mmap(g2h(start), r->start - start, host_prot(r->prot), MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == g2h(start);
+    if (ok)
+        put(p, (UserRegion){ .start = start, .end = r->start, .prot = r->prot, .grows = true, .name = g_strdup(r->name) });
+    unlock(p);
+    return ok;
 }
 
 int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len)

@@ -105,7 +105,9 @@ static void on_exception(UserThread *t)
     siginfo_t si;
     memset(&si, 0, sizeof(si));
     t->exc.valid = false;
-    if (t->proc->abi->exception(t, t->exc.vector, t->exc.error, t->exc.addr, &si))
+    if (!t->proc->abi->exception(t, t->exc.vector, t->exc.error, t->exc.addr, &si))
+        return;
+    if (si.si_signo != SIGSEGV || si.si_code != SEGV_MAPERR || !user_grow(t->proc, (uint64_t)(uintptr_t)si.si_addr))
         user_force(t, &si);
 }
 

@@ -1,6 +1,8 @@
 /* mmap with its flags, code that is written at run time, the break; prints what a program can rely on. */
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -220,9 +222,57 @@ static void maps(void)
     say("the second hole", q == map + 4 * PAGE ? 0 : -1);
 }
 
+static sigjmp_buf jump;
+static void jump_out(int sig) { siglongjmp(jump, sig); }
+
+/* Many that are small. */
+static void pages(void)
+{
+    int failed = 0;
+    for (int n = 0; n < 300; n++)
+        failed += mmap(NULL, PAGE, n & 1 ? PROT_READ : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+    printf("pages: %d failed\n", failed);
+}
+
+/* A mapping that grows down, as far as the next one's gap. */
+static void grows(void)
+{
+    enum { ROOM = 1024, KEEP = 1000, GAP = 256 };
+    uint8_t *all = mmap(NULL, ROOM * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(all + PAGE, (KEEP - 1) * PAGE);             /* below: one page that stays */
+    volatile uint8_t *low = mmap(all + KEEP * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
+    unsigned sum = 0;
+    low[0] = 1;
+    for (int n = 1; n < 200; n++)
+        low[-n * PAGE + n] = (uint8_t)n;
+    for (int n = 1; n < 200; n++)
+        sum += low[-n * PAGE + n];
+    printf("grown: %u\n", sum);
+    low[-600 * PAGE] = 3;
+    printf("at once: %d %d\n", low[-600 * PAGE], low[-599 * PAGE]);
+    signal(SIGSEGV, jump_out);
+    if (!sigsetjmp(jump, 1)) {
+        low[-(KEEP - GAP / 2) * PAGE] = 1;
+        printf("into the gap\n");
+    } else {
+        printf("no further\n");
+    }
+    signal(SIGSEGV, SIG_DFL);
+    say("given back", munmap(all, ROOM * PAGE));
+    unsigned char state[4];
+    say("nothing left", mincore(all + KEEP * PAGE - 599 * PAGE, PAGE, state));
+#ifdef MAP_32BIT
+    void *here = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    if ((uintptr_t)here >> 31 && sizeof(here) == 8)
+        printf("high address\n");
+#endif
+}
+
 int main(void)
 {
     maps();
+    pages();
+    grows();
     code();
     often();
     cross();
