@@ -117,6 +117,17 @@ static void vforked_and_killed(void)
     printf(" %d\n", result(killer));
 }
 
+static void exec_of_a_pipe(const char *name, char **args, char **env)
+{
+    unlink(name);
+    mkfifo(name, 0700);
+    alarm(60);
+    printf("exec of a pipe: %d", execve(name, args, env));
+    printf(" %s\n", strerror(errno));
+    alarm(0);
+    unlink(name);
+}
+
 int main(int argc, char **argv)
 {
     char *args[] = { "zero", "child", "a b", "", "last", NULL }, *env[] = { "VAR=x y", "PATH=/bin:/usr/bin", NULL };
@@ -158,13 +169,7 @@ int main(int argc, char **argv)
     if (!pid)
         _exit(execve(name, args, env) ? errno : 0);
     printf("script: %d\n", result(pid));
-    unlink(name);
-    mkfifo(name, 0700);
-    alarm(60);
-    printf("exec of a pipe: %d", execve(name, args, env));
-    printf(" %s\n", strerror(errno));
-    alarm(0);
-    unlink(name);
+    exec_of_a_pipe(name, args, env);
     int p[2];
     (void)!pipe(p);
     for (int n = 0; n < 20; n++)
