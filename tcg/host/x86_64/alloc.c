@@ -250,8 +250,12 @@ static unsigned last_of(const Gen *g, IrVal v) { return g->u->insn[v].last; }
 /* Which of two values shall leave its register: one that need not be stored, else the one that is used for longer. */
 static bool rather(const Gen *g, IrVal v, IrVal than)
 {
-    bool free_v = made_anew(g, v) || slot_holds(g, v) || gen_only_waits(g, v), free_than = made_anew(g, than) || slot_holds(g, than) || gen_only_waits(g, than);
-    return free_v != free_than ? free_v : last_of(g, v) > last_of(g, than);
+    unsigned wait_v = gen_waits(g, v), wait_than = gen_waits(g, than);     /* stored once in any case */
+    bool free_v = wait_v || made_anew(g, v) || slot_holds(g, v), free_than = wait_than || made_anew(g, than) || slot_holds(g, than);
+    bool over_v = wait_v && wait_v < g->at, over_than = wait_than && wait_than < g->at;
+    if (free_v != free_than || over_v != over_than)
+        return free_v != free_than ? free_v : over_v;
+    return (wait_v ? wait_v : last_of(g, v)) > (wait_than ? wait_than : last_of(g, than));
 }
 
 unsigned gen_tmp(Gen *g)
@@ -612,7 +616,7 @@ static void preserve_slot(Gen *g, unsigned slot, IrVal except, bool operands)
             g->xmm_val[x] = v;
             continue;
         }
-        if (l.kind == L_HOME && gen_only_waits(g, v)) {
+        if (l.kind == L_HOME && gen_waits(g, v) && gen_waits(g, v) < g->at) {
             gen_put_now(g, v, l.reg);
             g->loc[v].kind = L_NONE;
             continue;

@@ -192,7 +192,7 @@ void gen_drop_puts(Gen *g);                      /* dead.c: those that nobody se
 /* late.c */
 void gen_find_late(Gen *g);                      /* which puts wait */
 bool gen_put_late(Gen *g, const IrInsn *i);      /* this one does */
-bool gen_only_waits(const Gen *g, IrVal v);      /* @v is kept for that only */
+unsigned gen_waits(const Gen *g, IrVal v);       /* a put of @v does: its last use otherwise, which may be over; 0: none */
 void gen_put_now(Gen *g, IrVal v, unsigned reg); /* @v, which is in @reg, loses its place */
 void gen_late_source(Gen *g, FlagSource *f);
 void gen_late_puts(Gen *g, const FlagSource *f); /* no flags and registers change */

@@ -1,7 +1,8 @@
 /*
- * Late puts, in regions: the put of a slot in memory that another one overwrites, with only accesses, which may fail, and conditional branches in between, is
- * left to those: the slow path of the access (with direct memory the host's signal, faults.c) and the way out of the branch store what the value's place
- * holds then. A value that loses its register while a put of it waits goes to the slot itself, so that a put is never dearer than without.
+ * Late puts, in regions on direct memory: the put of a slot in memory that another one overwrites, with only accesses, which may fail, and conditional branches
+ * in between, is left to those: the host's signal (faults.c), or the slow path of an access, and the way out of the branch store what the value's place holds
+ * then. A value that loses its register while a put of it waits goes to the slot itself. With a soft TLB a register is worth more to what was looked up, whose
+ * other accesses cannot fail (dead.c): there a copy loop would be 5 % slower.
  */
 #include "tcg/host/x86_64/gen.h"
 
@@ -44,7 +45,7 @@ void gen_find_late(Gen *g)
     IrUnit *u = g->u;
     Search s;
     g->n_waiting = g->n_late = g->late_list = g->late_list_n = 0;
-    g->late = g->b->tier == 2;
+    g->late = g->b->tier == 2 && g->ctx->config.direct;
     if (!g->late)
         return;
     memset(&s, 0, sizeof(s));
@@ -85,14 +86,14 @@ bool gen_put_late(Gen *g, const IrInsn *i)
     return true;
 }
 
-bool gen_only_waits(const Gen *g, IrVal v)
+unsigned gen_waits(const Gen *g, IrVal v)
 {
     for (unsigned n = 0; n < g->n_waiting; n++) {
         unsigned put = g->waiting[n];
         if (g->u->insn[put].a == v && g->late_until[put] >= g->at)
-            return g->late_real[put] < g->at;
+            return g->late_real[put];
     }
-    return false;
+    return 0;
 }
 
 void gen_put_now(Gen *g, IrVal v, unsigned reg)
