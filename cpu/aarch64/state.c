@@ -109,12 +109,12 @@ void a64_set_pstate(A64State *s, uint64_t v)
     a64_sp_load(s);
 }
 
-/* ---- identification: v8.0 with LSE, CRC32, AES/SHA/PMULL, FP16, dot product, RCpc, PAuth (QARMA5), PAN, JSCVT, FCMA, RDM, FlagM (ARM D17.2.57 ff.) ---- */
+/* ---- identification: v8.0 with LSE, CRC32, AES/SHA/SHA512/PMULL, FP16, dot product, RCpc, PAuth (QARMA5), PAN, JSCVT, FCMA, RDM, FlagM (ARM D17.2.57 ff.) ---- */
 typedef struct IdReg { uint8_t crm, op2; uint64_t value, user, v8_0; } IdReg;   /* user: the fields that Linux shows programs; v8_0: of those, a model of v8.0 has */
 static const IdReg id_regs[] = {
     { 4, 0, 0x0000000000110011, ~0ull, 0x11 },        /* ID_AA64PFR0: FP and AdvSIMD with FP16; a machine has more ELs than a program sees */
     { 5, 0, 0x0000000000000006, 0, 0 },           /* ID_AA64DFR0: debug v8 */
-    { 6, 0, 0x0010100010211120, ~0ull, 0x11120 },     /* ID_AA64ISAR0: FlagM (TS) DP RDM Atomics CRC32 SHA2 SHA1 AES */
+    { 6, 0, 0x0010100010212120, ~0ull, 0x11120 },     /* ID_AA64ISAR0: FlagM (TS) DP RDM Atomics CRC32 SHA2 (512) SHA1 AES */
     { 6, 1, 0x0000001001211011, ~0ull, 0 },           /* ID_AA64ISAR1: SB GPA LRCPC (2) FCMA JSCVT APA DPB */
     { 7, 0, 0x0000000000001125, 0, 0 },           /* ID_AA64MMFR0: 48 bits, 16-bit ASID, mixed endian no */
     { 7, 1, 0x0000000000100000, 0, 0 },           /* ID_AA64MMFR1: PAN */
@@ -135,9 +135,9 @@ uint64_t a64_id_register(const A64State *s, unsigned crm, unsigned op2, bool use
 uint64_t a64_hwcap(bool v8_0, bool pauth)
 {
     enum { FP_TO_CRC32 = 0xff, ATOMICS = 1 << 8, FPHP = 1 << 9, ASIMDHP = 1 << 10, CPUID = 1 << 11, ASIMDRDM = 1 << 12, JSCVT = 1 << 13, FCMA = 1 << 14,
-           LRCPC = 1 << 15, DCPOP = 1 << 16, ASIMDDP = 1 << 20, ILRCPC = 1 << 26, FLAGM = 1 << 27, SB = 1 << 29 };
+           LRCPC = 1 << 15, DCPOP = 1 << 16, ASIMDDP = 1 << 20, SHA512 = 1 << 21, ILRCPC = 1 << 26, FLAGM = 1 << 27, SB = 1 << 29 };
     static const uint64_t PACA_PACG = 3ull << 30;
-    uint64_t later = ATOMICS | FPHP | ASIMDHP | ASIMDRDM | JSCVT | FCMA | LRCPC | DCPOP | ASIMDDP | ILRCPC | FLAGM | SB | (pauth ? PACA_PACG : 0);
+    uint64_t later = ATOMICS | FPHP | ASIMDHP | ASIMDRDM | JSCVT | FCMA | LRCPC | DCPOP | ASIMDDP | SHA512 | ILRCPC | FLAGM | SB | (pauth ? PACA_PACG : 0);
     return FP_TO_CRC32 | CPUID | (v8_0 ? 0 : later);
 }
 
