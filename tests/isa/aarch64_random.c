@@ -450,7 +450,7 @@ int main(int argc, char **argv)
             show(n);
         }
     }
-    unsigned missing = cases >= A64_OPS ? not_covered() : 0;
+    unsigned missing = cases >= A64_OPS && !T.ways ? not_covered() : 0;
     printf("%u cases, %u differ, %u instructions never ran\n", cases, T.bad, missing);
     tcg_cpu_free(cpu);
     tcg_free(ctx);
