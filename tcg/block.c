@@ -295,7 +295,7 @@ static bool kill_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
 {
     TcgContext *ctx = cpu->ctx;
     uint64_t self = ~0ull, page, pc = cpu_pc_base(cpu) + (uint64_t)(int64_t)cpu->env->cur_off;
-    if (cpu->in_code && tcg_fetch_peek(cpu, pc & PAGE_MASK, &page))
+    if (cpu->env->in_code && tcg_fetch_peek(cpu, pc & PAGE_MASK, &page))
         self = page + (pc & ~PAGE_MASK);
     pthread_mutex_lock(&ctx->lock);
     uint64_t before = ctx->stats.invalidations;
@@ -387,7 +387,7 @@ void tcg_code_written(TcgCpu *cpu, uint64_t gpa, unsigned len)
     else if (p)
         page_idle(cpu, p);
     hit |= killed_lately(cpu, p);
-    if (hit && cpu->in_code && !cpu->cur_block->one_insn && !cpu->committed) {
+    if (hit && cpu->env->in_code && !cpu->cur_block->one_insn && !cpu->committed) {
         tcg_sync_pc(cpu);
         cpu->one_insn = true;
         tcg_leave(cpu);

@@ -29,7 +29,7 @@ void tcg_fork_note(TcgCpu *cpu, uint64_t va, unsigned link)
     TcgContext *ctx = cpu->ctx;
     if (link && (link >= ctx->fork_links || ctx->fork_generation != ctx->generation))
         return;                /* younger than the fork */
-    ctx->fork_young--;
+    cpu->env->young--;
     if (__atomic_load_n(&ctx->fork_notes->n, __ATOMIC_RELAXED) >= MAX_NOTES)
         return;
     uint32_t n = __atomic_fetch_add(&ctx->fork_notes->n, 1, __ATOMIC_SEQ_CST);
@@ -65,19 +65,25 @@ static void make_noted(TcgCpu *cpu)
     }
 }
 
-void tcg_fork_begin(TcgContext *ctx, TcgCpu *cpu)
+/* What is as it was is not written: each page that is, the parent or the child has to copy. */
+TCG_CALL_PATH void tcg_fork_begin(TcgContext *ctx, TcgCpu *cpu)
 {
     if (notes(ctx) && ctx->config.direct && ctx->config.tier == TCG_TIER_AUTO) {
-        pthread_rwlock_rdlock(&ctx->run_lock);
+        tcg_run_lock(ctx);
         if (cpu->code_generation == ctx->generation)
             make_noted(cpu);
-        pthread_rwlock_unlock(&ctx->run_lock);
+        tcg_run_unlock(ctx);
     }
-    ctx->fork_owner = getpid();
+    pid_t self = getpid();
+    if (ctx->fork_owner != self || ctx->fork_links != ctx->n_links || ctx->fork_generation != ctx->generation) {
+        ctx->fork_owner = self;
+        ctx->fork_links = ctx->n_links;
+        ctx->fork_generation = ctx->generation;
+    }
     pthread_mutex_lock(&ctx->lock);
 }
 
-void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
+TCG_CALL_PATH void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
 {
     if (!child) {
         pthread_mutex_unlock(&ctx->lock);
@@ -89,17 +95,14 @@ void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
     for (guint n = ctx->cpus->len; n-- > 0;)
         if (ctx->cpus->pdata[n] != cpu)
             g_ptr_array_remove_index(ctx->cpus, n);
-    ctx->fork_links = ctx->n_links;
-    ctx->fork_generation = ctx->generation;
-    ctx->fork_young = ctx->fork_notes ? YOUNG : 0;
-    ctx->fork_seen = ctx->fork_notes ? MIN(ctx->fork_notes->n, (uint32_t)MAX_NOTES) : 0;
+    cpu->env->young = ctx->fork_notes ? YOUNG : 0;
 }
 
 void tcg_program_replaced(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void *opaque, bool by_itself)
 {
     tcg_jumps_keep(cpu, stays, opaque);
     if (!by_itself)            /* what it translates is nothing that the parent will need */
-        cpu->ctx->fork_young = 0;
+        cpu->env->young = 0;
 }
 
 void tcg_fork_free(TcgContext *ctx)

@@ -29,7 +29,7 @@ static void leave_signal(TcgCpu *cpu, const ucontext_t *uc, int why)
     if (cpu->isa->fpu_signal)
         cpu->isa->fpu_signal(cpu, uc->uc_mcontext.fpregs);
     tcg_sync_pc(cpu);
-    cpu->in_code = false;
+    cpu->env->in_code = false;
     cpu->leave_why = why;
     _longjmp(cpu->leave_jmp, 1);
 }
@@ -38,7 +38,7 @@ static void leave_signal(TcgCpu *cpu, const ucontext_t *uc, int why)
 static void on_fpe(int sig, siginfo_t *si, void *opaque)
 {
     TcgCpu *cpu = running;
-    if (cpu && cpu->in_code && cpu->isa->fpe_fault) {
+    if (cpu && cpu->env->in_code && cpu->isa->fpe_fault) {
         cpu->fpe_code = si->si_code;
         leave_signal(cpu, opaque, LEAVE_FPE);
     }
@@ -52,7 +52,7 @@ bool tcg_host_signal(int sig, const void *siginfo, void *ucontext)
     TcgCpu *cpu = running;
     const siginfo_t *si = siginfo;
     const ucontext_t *uc = ucontext;
-    if (!cpu || !cpu->in_code || si->si_code <= 0)
+    if (!cpu || !cpu->env->in_code || si->si_code <= 0)
         return false;
     int64_t off;
     if (cpu->ctx->host->fault && cpu->ctx->host->fault(cpu, uc, sig != SIGFPE, &off))
@@ -216,7 +216,8 @@ TcgCpu *tcg_cpu_new(TcgContext *ctx, const GuestIsa *isa, void *state, const Tcg
     if (ctx->calls)
         cpu->env->calls = g_new0(uint64_t, isa->n_helpers + COUNTS);
     g_ptr_array_add(ctx->cpus, cpu);
-    for (unsigned n = 0; n < TLB_SPACES; n++) {
+    cpu->n_spaces = ctx->config.direct ? 1 : TLB_SPACES;
+    for (unsigned n = 0; n < cpu->n_spaces; n++) {
         cpu->spaces[n] = g_new0(TlbSpace, 1);   /* memory that is not touched before it is needed */
         cpu->spaces[n]->n_filled = TLB_FILLED + 1;
         cpu->spaces[n]->regimes = ~0u;
@@ -242,18 +243,18 @@ void tcg_cpu_free(TcgCpu *cpu)
     g_free(cpu->env->calls);
     pthread_mutex_unlock(&cpu->ctx->lock);
     pthread_mutex_destroy(&cpu->asked_lock);
-    for (unsigned n = 0; n < TLB_SPACES; n++)
+    for (unsigned n = 0; n < cpu->n_spaces; n++)
         g_free(cpu->spaces[n]);
     tcg_jumps_free(cpu);
     g_free(cpu);
 }
 
 void *tcg_cpu_state(TcgCpu *cpu) { return cpu->state; }
-const TcgCallbacks *tcg_cpu_callbacks(TcgCpu *cpu) { return cpu->cb; }
-void *tcg_cpu_opaque(TcgCpu *cpu) { return cpu->opaque; }
+TCG_CALL_PATH const TcgCallbacks *tcg_cpu_callbacks(TcgCpu *cpu) { return cpu->cb; }
+TCG_CALL_PATH void *tcg_cpu_opaque(TcgCpu *cpu) { return cpu->opaque; }
 TcgContext *tcg_cpu_context(TcgCpu *cpu) { return cpu->ctx; }
 Log *tcg_cpu_log(TcgCpu *cpu) { return cpu->ctx->config.log; }
-TcgCpu *tcg_cpu_from_xlat(void *xlat) { return ((TcgEnv *)xlat)->cpu; }
+TCG_CALL_PATH TcgCpu *tcg_cpu_from_xlat(void *xlat) { return ((TcgEnv *)xlat)->cpu; }
 
 static uint64_t calls_of(const TcgCpu *cpu, unsigned what)
 {
@@ -334,21 +335,31 @@ void tcg_cpu_kick(TcgCpu *cpu)
 }
 
 /* ---- leaving ---- */
-void tcg_sync_pc(TcgCpu *cpu)
+TCG_CALL_PATH void tcg_run_lock(TcgContext *ctx)
 {
-    if (cpu->in_code)
+    pthread_rwlock_rdlock(&ctx->run_lock);
+}
+
+TCG_CALL_PATH void tcg_run_unlock(TcgContext *ctx)
+{
+    pthread_rwlock_unlock(&ctx->run_lock);
+}
+
+TCG_CALL_PATH void tcg_sync_pc(TcgCpu *cpu)
+{
+    if (cpu->env->in_code)
         cpu->isa->set_pc_from_linear(cpu->state, cpu_pc_base(cpu) + (uint64_t)(int64_t)cpu->env->cur_off);
 }
 
 static void out_of_code(TcgCpu *cpu)
 {
     tcg_world_enter(cpu);      /* the guest's FP environment goes back to the state */
-    cpu->in_code = false;
+    cpu->env->in_code = false;
 }
 
 void tcg_leave(TcgCpu *cpu)
 {
-    if (cpu->in_code)
+    if (cpu->env->in_code)
         out_of_code(cpu);
     cpu->leave_why = -1;
     _longjmp(cpu->leave_jmp, 1);
@@ -356,33 +367,33 @@ void tcg_leave(TcgCpu *cpu)
 
 void tcg_leave_with(TcgCpu *cpu, TcgLeave why)
 {
-    if (cpu->in_code)
+    if (cpu->env->in_code)
         out_of_code(cpu);
     cpu->leave_why = (int)why;
     _longjmp(cpu->leave_jmp, 1);
 }
 
-void tcg_outside_begin(TcgCpu *cpu)
+TCG_CALL_PATH void tcg_outside_begin(TcgCpu *cpu)
 {
     tcg_world_enter(cpu);
-    cpu->in_code = false;
-    pthread_rwlock_unlock(&cpu->ctx->run_lock);
+    cpu->env->in_code = false;
+    tcg_run_unlock(cpu->ctx);
 }
 
-void tcg_outside_end(TcgCpu *cpu)
+TCG_CALL_PATH void tcg_outside_end(TcgCpu *cpu)
 {
-    pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+    tcg_run_lock(cpu->ctx);
     if (cpu->code_generation != cpu->ctx->generation || __atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST)) {
         cpu->leave_why = -1;
         _longjmp(cpu->leave_jmp, 1);
     }
-    cpu->in_code = true;
+    cpu->env->in_code = true;
     tcg_world_leave(cpu);
 }
 
 void tcg_need_alone(TcgCpu *cpu)
 {
-    if (cpu->alone || !cpu->in_code || cpu->ctx->cpus->len < 2 || cpu->ctx->config.direct)
+    if (cpu->alone || !cpu->env->in_code || cpu->ctx->cpus->len < 2 || cpu->ctx->config.direct)
         return;
     tcg_sync_pc(cpu);
     cpu->want_alone = cpu->one_insn = true;
@@ -425,15 +436,22 @@ void tcg_mode_set(TcgCpu *cpu, uint64_t mode)
     }
 }
 
-uint64_t tcg_mode_now(const TcgCpu *cpu) { return cpu->mode; }
+TCG_CALL_PATH uint64_t tcg_mode_now(const TcgCpu *cpu) { return cpu->mode; }
 void tcg_update_ctx(TcgCpu *cpu) { tcg_mode_set(cpu, cpu->isa->mode(cpu->state)); }
 void tcg_mode_changed(TcgCpu *cpu) { tcg_update_ctx(cpu); }
+
+TCG_CALL_PATH void tcg_mode_settle(TcgCpu *cpu)
+{
+    uint64_t mode = cpu->isa->mode(cpu->state);
+    if (mode != cpu->mode)
+        tcg_mode_set(cpu, mode);
+}
 
 /* run_lock from reading to writing: every other vCPU is at a safe point afterwards. */
 static void stop_world(TcgCpu *cpu)
 {
     TcgContext *ctx = cpu->ctx;
-    pthread_rwlock_unlock(&ctx->run_lock);
+    tcg_run_unlock(ctx);
     __atomic_add_fetch(&ctx->stop_request, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&ctx->lock);
     for (unsigned n = 0; n < ctx->cpus->len; n++)
@@ -447,7 +465,7 @@ static void start_world(TcgCpu *cpu)
 {
     cpu->alone = false;
     pthread_rwlock_unlock(&cpu->ctx->run_lock);
-    pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+    tcg_run_lock(cpu->ctx);
 }
 
 /* Everybody out, drop all code, start the generations anew. The caller holds run_lock for reading and does so again afterwards. */
@@ -463,7 +481,7 @@ static void flush_world(TcgCpu *cpu)
             TcgCpu *c = ctx->cpus->pdata[n];
             memset(c->x_super, 0, sizeof(c->x_super));
             c->super_gen = tcg_new_gen(ctx);
-            for (unsigned k = 0; k < TLB_SPACES; k++) {
+            for (unsigned k = 0; k < c->n_spaces; k++) {
                 memset(c->spaces[k]->x, 0, sizeof(c->spaces[k]->x));
                 c->spaces[k]->ctx_gen = tcg_new_gen(ctx);
             }
@@ -501,7 +519,7 @@ static TcgBlock *find_block(TcgCpu *cpu, uint64_t va, bool one_insn)
         if (tcg_fetch_peek(cpu, (va & PAGE_MASK) + TCG_PAGE_SIZE, &gpa2))
             b = tcg_block_find(cpu->ctx, gpa, gpa2, cpu->mode, one_insn);
     }
-    if (!b && cpu->ctx->fork_young && !one_insn)
+    if (!b && cpu->env->young && !one_insn)
         tcg_fork_note(cpu, va, 0);
     unsigned flags;
     if (!b && cpu->isa->bus_fault && !cpu->cb->page(cpu->opaque, gpa & ~(uint64_t)(TCG_PAGE_SIZE - 1), &flags))
@@ -538,11 +556,11 @@ static void safe_point(TcgCpu *cpu)
     if (__atomic_load_n(&ctx->n_relinking, __ATOMIC_RELAXED))
         tcg_links_settle(ctx);
     if (__atomic_load_n(&ctx->stop_request, __ATOMIC_SEQ_CST)) {
-        pthread_rwlock_unlock(&ctx->run_lock);
+        tcg_run_unlock(ctx);
         /* who asked may not stand in line yet: taking the lock again now, with the poke already answered, would keep him waiting */
         while (__atomic_load_n(&ctx->stop_request, __ATOMIC_SEQ_CST))
             sched_yield();
-        pthread_rwlock_rdlock(&ctx->run_lock);
+        tcg_run_lock(ctx);
     }
     if (__atomic_load_n(&ctx->next_gen, __ATOMIC_RELAXED) >= GEN_LIMIT - 64)
         flush_world(cpu);
@@ -559,9 +577,9 @@ static unsigned run_block(TcgCpu *cpu, TcgBlock *b, uint64_t va)
     env->link = 0;
     env->leave = 0;
     cpu->stats.run_entries++;
-    cpu->in_code = true;
+    cpu->env->in_code = true;
     cpu->ctx->host->enter(cpu, b);
-    cpu->in_code = false;
+    cpu->env->in_code = false;
     cpu->link = env->link;
     if (env->leave == 0 || env->leave == LEAVE_HOT) {
         cpu->hot = env->leave == LEAVE_HOT;
@@ -685,7 +703,7 @@ static bool turn(TcgCpu *cpu, bool single, TcgLeave *why)
             tcg_leave_dead(cpu, cpu->link & LINK_BLOCK, cpu->code_generation);
         else if (cpu->link & LINK_CHECK)
             tcg_region_look(cpu, cpu->link & LINK_BLOCK, cpu->code_generation);
-        else if (cpu->link && cpu->ctx->fork_young)
+        else if (cpu->link && cpu->env->young)
             tcg_fork_note(cpu, va, cpu->link);
         if (cpu->link && !(cpu->link & (LINK_DEAD | LINK_CHECK)))
             tcg_link_jump(cpu, cpu->link, b, va, cpu->code_generation);
@@ -713,7 +731,7 @@ static TcgLeave ran(TcgCpu *cpu, TcgLeave why)
     __atomic_store_n(&cpu->inside, false, __ATOMIC_SEQ_CST);
     if (cpu->isa->fpu_settle)
         cpu->isa->fpu_settle(cpu);
-    pthread_rwlock_unlock(&cpu->ctx->run_lock);
+    tcg_run_unlock(cpu->ctx);
     return why;
 }
 
@@ -724,7 +742,7 @@ TcgLeave tcg_cpu_run(TcgCpu *cpu, uint64_t max_insns)
 
     if (cpu->ctx->broken)
         return TCG_LEAVE_SHUTDOWN;
-    pthread_rwlock_rdlock(&cpu->ctx->run_lock);
+    tcg_run_lock(cpu->ctx);
     running = cpu;
     cpu->link = 0;             /* of another run: the state may have changed since */
     see_generation(cpu);       /* the instruction behind a device access runs before the first safe point */

@@ -21,10 +21,10 @@ static const TlbEntry *tlb_at(TcgCpu *cpu, uint64_t va, bool write, unsigned reg
  * Callbacks are ordinary C: they get the host's FP environment. Where the guest's differs in sticky flags only it will do; the flags are the guest's
  * again afterwards. (LDMXCSR costs more than looking.)
  */
-void tcg_world_enter(TcgCpu *cpu)
+TCG_CALL_PATH void tcg_world_enter(TcgCpu *cpu)
 {
     enum { STICKY = 0x3f };
-    if (!cpu->in_code || !cpu->isa->fpenv_offset)
+    if (!cpu->env->in_code || !cpu->isa->fpenv_offset)
         return;
     uint32_t *guest = (uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset);
     __asm__ volatile("stmxcsr %0" : "=m"(*guest));
@@ -32,9 +32,9 @@ void tcg_world_enter(TcgCpu *cpu)
         __asm__ volatile("ldmxcsr %0" : : "m"(cpu->env->host_mxcsr));
 }
 
-void tcg_world_leave(TcgCpu *cpu)
+TCG_CALL_PATH void tcg_world_leave(TcgCpu *cpu)
 {
-    if (!cpu->in_code || !cpu->isa->fpenv_offset)
+    if (!cpu->env->in_code || !cpu->isa->fpenv_offset)
         return;
     uint32_t *guest = (uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset), now;
     __asm__ volatile("stmxcsr %0" : "=m"(now));
@@ -44,7 +44,7 @@ void tcg_world_leave(TcgCpu *cpu)
 
 void tcg_fpenv_get(TcgCpu *cpu)
 {
-    if (cpu->in_code && cpu->isa->fpenv_offset)
+    if (cpu->env->in_code && cpu->isa->fpenv_offset)
         __asm__ volatile("stmxcsr %0" : "=m"(*(uint32_t *)((uint8_t *)cpu->state + cpu->isa->fpenv_offset)));
 }
 
@@ -234,7 +234,7 @@ typedef enum IoHow { IO_NOW, IO_RESTART, IO_ONLY } IoHow;
 /* A device access in the middle of a unit: run that instruction alone, so that what it sets off happens before the next one. */
 static void io_alone(TcgCpu *cpu)
 {
-    if (!cpu->in_code || cpu->cur_block->one_insn)
+    if (!cpu->env->in_code || cpu->cur_block->one_insn)
         return;
     cpu->stats.io_reexec++;
     tcg_sync_pc(cpu);
@@ -248,7 +248,7 @@ static void io_alone(TcgCpu *cpu)
  */
 static inline void io_only(TcgCpu *cpu, uint64_t value, uint64_t invalidations)
 {
-    if (!cpu->in_code || cpu->cur_block->one_insn)
+    if (!cpu->env->in_code || cpu->cur_block->one_insn)
         return;
     if (!__atomic_load_n(&cpu->env->exit_request, __ATOMIC_SEQ_CST) && __atomic_load_n(&cpu->ctx->stats.invalidations, __ATOMIC_RELAXED) == invalidations)
         return;

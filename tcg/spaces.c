@@ -166,12 +166,12 @@ void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag)
 {
     unsigned pick = 0;
     bool found = false;
-    for (unsigned n = 0; n < TLB_SPACES && !found; n++)
+    for (unsigned n = 0; n < cpu->n_spaces && !found; n++)
         if (cpu->spaces[n]->valid && cpu->spaces[n]->base == base && cpu->spaces[n]->tag == tag) {
             pick = n;
             found = true;
         }
-    for (unsigned n = 1; n < TLB_SPACES && !found; n++) {
+    for (unsigned n = 1; n < cpu->n_spaces && !found; n++) {
         TlbSpace *a = cpu->spaces[n], *b = cpu->spaces[pick];
         if (b->valid && (!a->valid || a->last_use < b->last_use))
             pick = n;
@@ -194,7 +194,7 @@ void tcg_set_space(TcgCpu *cpu, uint64_t base, uint32_t tag)
 void tcg_flush_tag(TcgCpu *cpu, uint32_t tag)
 {
     cpu->n_flushes++;
-    for (unsigned n = 0; n < TLB_SPACES; n++) {
+    for (unsigned n = 0; n < cpu->n_spaces; n++) {
         TlbSpace *s = cpu->spaces[n];
         if (!s->valid || s->tag != tag)
             continue;
@@ -209,7 +209,7 @@ void tcg_flush_tag(TcgCpu *cpu, uint32_t tag)
 void tcg_flush_nonglobal(TcgCpu *cpu)
 {
     cpu->n_flushes++;
-    for (unsigned n = 0; n < TLB_SPACES; n++) {
+    for (unsigned n = 0; n < cpu->n_spaces; n++) {
         if (cpu->spaces[n]->valid)
             tcg_space_drop(cpu, cpu->spaces[n]);
         cpu->spaces[n]->valid = n == cpu->space;
@@ -252,7 +252,7 @@ void tcg_flush_page(TcgCpu *cpu, uint64_t va, uint32_t tag)
 {
     (void)tag;                 /* every space: the page may be a global one */
     cpu->n_flushes++;
-    for (unsigned n = 0; n < TLB_SPACES; n++)
+    for (unsigned n = 0; n < cpu->n_spaces; n++)
         if (cpu->spaces[n]->valid)
             flush_page_in(cpu, cpu->spaces[n], va);
     if (xseen_has(&cpu->x_super_seen, va) || large_has(&cpu->x_super_large, va))
@@ -264,7 +264,7 @@ void tcg_revoke_writes(TcgContext *ctx, uint64_t gpa)
 {
     for (unsigned c = 0; c < ctx->cpus->len; c++) {
         TcgCpu *cpu = ctx->cpus->pdata[c];
-        for (unsigned n = 0; n < TLB_SPACES; n++) {
+        for (unsigned n = 0; n < cpu->n_spaces; n++) {
             TlbSpace *s = cpu->spaces[n];
             unsigned bit = filter_bit(gpa);
             if (!(__atomic_load_n(&s->wfilter[bit >> 6], __ATOMIC_SEQ_CST) >> (bit & 63) & 1))
@@ -285,7 +285,7 @@ void tcg_revoke_all_writes(TcgContext *ctx)
     pthread_mutex_lock(&ctx->lock);
     for (unsigned c = 0; c < ctx->cpus->len; c++) {
         TcgCpu *cpu = ctx->cpus->pdata[c];
-        for (unsigned n = 0; n < TLB_SPACES; n++)
+        for (unsigned n = 0; n < cpu->n_spaces; n++)
             for (unsigned k = 0; cpu->spaces[n]->valid && k < TLB_PLACES; k++)
                 if (tcg_place_writes(k))
                     __atomic_store_n(&tcg_space_entries(cpu->spaces[n])[k].tag, TLB_NONE, __ATOMIC_SEQ_CST);

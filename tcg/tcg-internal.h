@@ -70,7 +70,7 @@ static inline unsigned tcg_check_tag(uint32_t check) { return 1 + check / CHECK_
 
 /* Where a jump that blocks make goes, by hash: @va has it more often than not, by so much. */
 typedef struct JumpTarget { uint64_t va; int32_t trust; } JumpTarget;
-enum { TARGET_SLOTS = 1024, TARGET_TRUST = 16 };
+enum { TARGET_SLOTS = 1024, TARGET_TRUST = 16, TARGET_SURE = 64 /* not counted on: a page that is not written need not be copied by fork */ };
 
 enum { HOT_SLOTS = 256, HOT_START = 300, HEAT_START = 3000, HEAT_LOOK = 16, HOT_AGAIN = 1 << 14 /* where there is nothing more to gain */, LEAVE_HOT = 0x200 };
 /* The guest-neutral area inside the guest's state (GuestIsa.xlat_offset), addressed by translated code. */
@@ -89,12 +89,14 @@ typedef struct TcgEnv {
     uint64_t leave;            /* why translated code returned */
     uint32_t host_mxcsr;
     uint32_t vec_live;         /* vector slots that have homes are in host registers; else (C code runs) in the state */
+    bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
+    uint16_t young;            /* in a forked child: how many more notes it may make (forks.c) */
     uint64_t *calls;           /* of helpers, in their table's order, and slow paths behind them; NULL: not counted */
     int32_t hot[HOT_SLOTS];    /* jumps back to a place, by hash, until it is worth a region */
-    JumpTarget target[TARGET_SLOTS];
     uint64_t spill[48];
     _Alignas(64) uint8_t vspill[16][32];
     uint8_t vsave[16][32];     /* live vector temporaries over calls of C code that uses them */
+    JumpTarget target[TARGET_SLOTS];       /* last: the rest lies together */
 } TcgEnv;
 
 /* Bytes within a page that a translation is made of: on the list of that page. off: of the page, from the first one. */
@@ -245,10 +247,10 @@ struct TcgContext {
     bool broken;               /* no unit could be made: said in the log */
     const GuestIsa *isa;       /* of the first cpu: the thunks are made for it */
     uint64_t generation;       /* bumped by a flush of all code */
-    /* forks.c. In a child: the parent's links and generation then, how many more notes it may make. fork_seen: notes made good. */
+    /* forks.c. At the last fork, the child's own among them: links and generation of the parent. fork_seen: notes made good. */
     struct TcgForkNotes *fork_notes;
     uint64_t fork_generation;
-    uint32_t fork_seen, fork_links, fork_young;
+    uint32_t fork_seen, fork_links;
     int32_t fork_owner;
 };
 
@@ -265,7 +267,7 @@ struct TcgCpu {
     const TcgCallbacks *cb;
     void *opaque;
     TlbSpace *spaces[TLB_SPACES];
-    unsigned space;
+    unsigned n_spaces, space;
     uint64_t space_clock;
     PhysEntry phys[PHYS_ENTRIES];
     uint64_t phys_gen;         /* a flush of everything, as after a change of memory, starts a new one */
@@ -289,7 +291,6 @@ struct TcgCpu {
     pthread_mutex_t asked_lock;
     struct { TcgFlush what; uint32_t tag; uint64_t va; } asked[MAX_ASKED];
     uint32_t n_asked;          /* written under the lock, read by the vCPU without */
-    bool in_code;              /* translated code is on the stack: the guest's FP environment is live */
     bool want_alone, alone;    /* the next instruction runs while every other vCPU is at a safe point; it does */
     bool inside;               /* tcg_cpu_run: not at a safe point */
     uint32_t seen_arm;         /* arm_seq at the last safe point */
@@ -334,6 +335,9 @@ static inline uint64_t cpu_pc_base(const TcgCpu *c) { return *(uint64_t *)((uint
 static inline void cpu_set_pc_base(TcgCpu *c, uint64_t v) { *(uint64_t *)((uint8_t *)c->state + c->isa->pc_base_offset) = v; }
 
 /* run.c */
+/* run_lock for reading */
+void tcg_run_lock(TcgContext *ctx);
+void tcg_run_unlock(TcgContext *ctx);
 /* Every vCPU was at a safe point since @seq, a value of arm_seq. ctx->lock held. */
 bool tcg_all_passed(const TcgContext *ctx, uint32_t seq);
 void tcg_poke_others(TcgContext *ctx, const TcgCpu *but);      /* as tcg_cpu_poke. ctx->lock held */

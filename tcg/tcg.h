@@ -177,6 +177,9 @@ void tcg_code_cross(TcgUnitDesc *t);
 /* ---- context and vCPU ---- */
 typedef enum TcgTier { TCG_TIER_AUTO, TCG_TIER_INTERP, TCG_TIER_1, TCG_TIER_2 } TcgTier;
 /* Regions compiled by a thread of the context's own: not, while the host has more processors than there are vCPUs, always (tests). */
+/* Functions on the way of a system call out of translated code and back: together in the program, so that a forked child, which has none of it mapped, has few faults. */
+#define TCG_CALL_PATH __attribute__((hot))
+
 typedef enum TcgWorkerUse { TCG_WORKER_OFF, TCG_WORKER_SPARE, TCG_WORKER_ALWAYS } TcgWorkerUse;
 
 typedef struct TcgConfig {
@@ -309,6 +312,8 @@ bool tcg_phys_store(TcgCpu *cpu, uint64_t gpa, unsigned size, uint64_t value);
 
 /* Mode bits, regime attributes or the address space changed: call after writing the state. */
 void tcg_mode_changed(TcgCpu *cpu);
+/* The same, where it hardly ever has. */
+void tcg_mode_settle(TcgCpu *cpu);
 /* The same where the new mode key follows from the one before. */
 uint64_t tcg_mode_now(const TcgCpu *cpu);
 void tcg_mode_set(TcgCpu *cpu, uint64_t mode);

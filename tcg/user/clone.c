@@ -16,7 +16,7 @@
 #define EXTRAS (SPACES | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND | CLONE_PIDFD)
 enum { SET_TID_MOST = 32 };    /* MAX_PID_NS_LEVEL */
 
-int64_t user_sys_fork(UserThread *t, const uint64_t *a) { (void)a; return user_clone(t, 0, 0, 0, 0, 0, SIGCHLD); }
+TCG_CALL_PATH int64_t user_sys_fork(UserThread *t, const uint64_t *a) { (void)a; return user_clone(t, 0, 0, 0, 0, 0, SIGCHLD); }
 int64_t user_sys_vfork(UserThread *t, const uint64_t *a) { (void)a; return user_clone(t, CLONE_VM | CLONE_VFORK, 0, 0, 0, 0, SIGCHLD); }
 
 static int join_cgroup(int dir)
@@ -89,7 +89,7 @@ static int64_t with_extras(UserThread *t, const struct clone_args *c)
     return r;
 }
 
-static int64_t clone_any(UserThread *t, const struct clone_args *c)
+static TCG_CALL_PATH int64_t clone_any(UserThread *t, const struct clone_args *c)
 {
     if (c->flags & CLONE_FS && c->flags & (CLONE_NEWNS | CLONE_NEWUSER))
         return -EINVAL;
@@ -98,7 +98,7 @@ static int64_t clone_any(UserThread *t, const struct clone_args *c)
     return user_clone(t, c->flags, c->stack ? c->stack + c->stack_size : 0, c->parent_tid, c->child_tid, c->tls, (int)c->exit_signal);
 }
 
-int64_t user_sys_clone(UserThread *t, const uint64_t *a)
+TCG_CALL_PATH int64_t user_sys_clone(UserThread *t, const uint64_t *a)
 {
     bool back = t->call_abi->clone_tls_last;
     uint64_t flags = (uint32_t)a[0] & ~(uint64_t)CSIGNAL;

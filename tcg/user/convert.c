@@ -335,7 +335,7 @@ static void plain_args(const char *letters, const uint64_t *g, uint64_t *host)
     }
 }
 
-int64_t user_call_converted(UserThread *t, const UserCall *call, const uint64_t g[6])
+TCG_CALL_PATH int64_t user_call_converted(UserThread *t, const UserCall *call, const uint64_t g[6])
 {
     const char *letters = user_call_letters(call->sys);
     bool result16 = false;

@@ -61,7 +61,8 @@ struct UserProc {
 struct UserThread {
     UserProc *proc;
     TcgCpu *cpu;
-    void *state;
+    void *state;               /* right behind this */
+    void *memory;              /* of both */
     uint32_t have_signal;      /* a host signal was caught and waits in @caught; all others are blocked meanwhile */
     siginfo_t caught;
     /* Signals with the numbers of faults that somebody sent while the guest blocks them: the host never does. One bit each in @have_held, changed atomically. */
@@ -283,6 +284,8 @@ bool user_rewind_syscall(void *ucontext);
 /* The interrupted code comes from the kernel: what it did there cannot have been a fault of its own. */
 bool user_behind_syscall(const void *ucontext);
 enum { USER_ERESTART = 512 };
+/* The same for our own purposes, no matter what was caught. (The C library's function is far away: in a forked child that would be a fault.) */
+int64_t user_own_syscall(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 typedef int64_t UserSysFn(UserThread *t, const uint64_t a[6]);
 
 /* A pointer that no call can use: the kernel's EFAULT comes when its turn among the checks has come. */

@@ -255,7 +255,7 @@ void user_rseq_signal(UserThread *t)
         user_die(t, SIGSEGV);
 }
 
-void user_rseq_pause(UserThread *t)
+TCG_CALL_PATH void user_rseq_pause(UserThread *t)
 {
     UserRseq *r = t->rseq;
     UserCpus *c = r->cpus;
@@ -268,11 +268,11 @@ void user_rseq_pause(UserThread *t)
     }
 }
 
-void user_rseq_resume(UserThread *t)
+TCG_CALL_PATH void user_rseq_resume(UserThread *t)
 {
     UserRseq *r = t->rseq;
     uintptr_t mine = (uintptr_t)r | IN_CALL;
-    if (t->ending || r->cpus->owner[r->cpu] == (uintptr_t)r)      /* (registered just now) */
+    if (t->ending || __atomic_load_n(&r->cpus->owner[r->cpu], __ATOMIC_RELAXED) == (uintptr_t)r)      /* (registered just now) */
         return;
     if (G_LIKELY(CPU_ISSET(r->cpu, &r->allowed)) &&
         __atomic_compare_exchange_n(&r->cpus->owner[r->cpu], &mine, (uintptr_t)r, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
@@ -315,7 +315,7 @@ void user_rseq_exit(UserThread *t)
 }
 
 /* In the child, alone with the CPU of its parent. */
-void user_rseq_forked(UserThread *t, bool keep)
+TCG_CALL_PATH void user_rseq_forked(UserThread *t, bool keep)
 {
     UserRseq *r = t->rseq;
     UserCpus *c = t->proc->cpus;

@@ -10,34 +10,25 @@
 
 #include "tcg/user/internal.h"
 
+static inline uint64_t bit(int sig) { return 1ull << (sig - 1); }
+
 /* Faults of translated code: always caught, never blocked in the host. */
 static const uint8_t faults[USER_FAULTS] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+/* The same without the table, of which a forked child has nothing mapped. */
+static inline uint64_t fault_bits(void) { return bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP); }
 
-static uint64_t bit(int sig) { return 1ull << (sig - 1); }
+static bool is_fault(int sig) { return fault_bits() & bit(sig); }
 
-static bool is_fault(int sig)
-{
-    for (unsigned n = 0; n < sizeof(faults); n++)
-        if (faults[n] == sig)
-            return true;
-    return false;
-}
-
-uint64_t user_host_mask(uint64_t mask)
-{
-    for (unsigned n = 0; n < sizeof(faults); n++)
-        mask &= ~bit(faults[n]);
-    return mask & ~(bit(SIGKILL) | bit(SIGSTOP));
-}
+TCG_CALL_PATH uint64_t user_host_mask(uint64_t mask) { return mask & ~(fault_bits() | bit(SIGKILL) | bit(SIGSTOP)); }
 
 /* Raw: the C library keeps two signals for itself, which are the guest library's here. */
-static void host_mask(uint64_t mask)
+static TCG_CALL_PATH void host_mask(uint64_t mask)
 {
     mask = user_host_mask(mask);
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+    user_own_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&mask, 0, sizeof(mask));
 }
 
-void user_set_mask(UserThread *t, uint64_t mask)
+TCG_CALL_PATH void user_set_mask(UserThread *t, uint64_t mask)
 {
     t->mask = mask & ~(bit(SIGKILL) | bit(SIGSTOP));
     host_mask(mask);

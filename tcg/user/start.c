@@ -493,7 +493,7 @@ static void cb_exception(void *opaque, unsigned vector, uint64_t error, uint64_t
     tcg_leave_with(t->cpu, TCG_LEAVE_EXCEPTION);
 }
 
-static void cb_syscall(void *opaque, unsigned kind)
+static TCG_CALL_PATH void cb_syscall(void *opaque, unsigned kind)
 {
     user_syscall(opaque, kind);
 }

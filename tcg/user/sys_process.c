@@ -15,7 +15,7 @@
 enum { STRING_MAX = 131072, ALL_MAX = 16 << 20 };     /* MAX_ARG_STRLEN; more than the kernel ever takes, with the pointers */
 
 int64_t user_sys_exit(UserThread *t, const uint64_t *a) { return user_thread_exit(t, (int)a[0]); }
-int64_t user_sys_exit_group(UserThread *t, const uint64_t *a) { return user_exit_group(t, (int)a[0]); }
+TCG_CALL_PATH int64_t user_sys_exit_group(UserThread *t, const uint64_t *a) { return user_exit_group(t, (int)a[0]); }
 
 int64_t user_sys_set_tid_address(UserThread *t, const uint64_t *a)
 {
@@ -23,7 +23,7 @@ int64_t user_sys_set_tid_address(UserThread *t, const uint64_t *a)
     return syscall(SYS_gettid);
 }
 
-int64_t user_sys_set_robust_list(UserThread *t, const uint64_t *a)
+TCG_CALL_PATH int64_t user_sys_set_robust_list(UserThread *t, const uint64_t *a)
 {
     if (t->proc->vfork && a[1] == 3 * sizeof(uint64_t) && getpid() == t->tid)
         return 0;              /* its parent waits by the one that the kernel has */

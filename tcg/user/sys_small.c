@@ -241,7 +241,7 @@ static bool robust_one(UserThread *t, uint64_t entry, uint64_t offset)
     return true;
 }
 
-void user_robust_exit(UserThread *t)
+TCG_CALL_PATH void user_robust_exit(UserThread *t)
 {
     enum { MAX_ENTRIES = 2048 };
     uint64_t head[3], at = t->robust;

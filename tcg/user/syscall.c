@@ -19,12 +19,12 @@
  */
 int64_t user_syscall_raw(uint32_t *have_signal, long nr, const uint64_t *args);
 extern const char user_syscall_begin[], user_syscall_end[], user_syscall_out[];
-__asm__(".text\n.p2align 4\n.globl user_syscall_raw\n.type user_syscall_raw, @function\nuser_syscall_raw:\n"
+__asm__(".section .text.hot,\"ax\",@progbits\n.p2align 4\n.globl user_syscall_raw\n.type user_syscall_raw, @function\nuser_syscall_raw:\n"
         " push %rbx\n mov %rdi, %rbx\n mov %rsi, %rax\n mov %rdx, %r11\n"
         " mov (%r11), %rdi\n mov 8(%r11), %rsi\n mov 16(%r11), %rdx\n mov 24(%r11), %r10\n mov 32(%r11), %r8\n mov 40(%r11), %r9\n"
         ".globl user_syscall_begin\nuser_syscall_begin:\n cmpl $0, (%rbx)\n jne user_syscall_out\n syscall\n"
         ".globl user_syscall_end\nuser_syscall_end:\n pop %rbx\n ret\n"
-        ".globl user_syscall_out\nuser_syscall_out:\n mov $-512, %rax\n pop %rbx\n ret\n.size user_syscall_raw, .-user_syscall_raw\n");
+        ".globl user_syscall_out\nuser_syscall_out:\n mov $-512, %rax\n pop %rbx\n ret\n.size user_syscall_raw, .-user_syscall_raw\n.text\n");
 
 bool user_rewind_syscall(void *ucontext)
 {
@@ -40,10 +40,21 @@ bool user_behind_syscall(const void *ucontext)
     return ((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP] == (greg_t)(uintptr_t)user_syscall_end;
 }
 
-int64_t user_host_syscall(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+TCG_CALL_PATH int64_t user_host_syscall(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
     uint64_t args[6] = { a, b, c, d, e, f };
     return user_syscall_raw(&t->have_signal, nr, args);
+}
+
+TCG_CALL_PATH int64_t user_own_syscall(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    uint32_t none = 0;
+    uint64_t args[6] = { a, b, c, d };
+    int64_t r;
+    do
+        r = user_syscall_raw(&none, nr, args);
+    while (r == -USER_ERESTART);           /* a signal was caught just before */
+    return r;
 }
 
 /* ---- guest memory from our own code ---- */
@@ -61,7 +72,7 @@ static inline void copy_bytes(void *to, const void *from, size_t len) { __asm__ 
 static inline void copy_bytes(void *to, const void *from, size_t len) { memcpy(to, from, len); }
 #endif
 
-static bool guarded_copy(UserThread *t, void *to, const void *from, size_t len)
+static TCG_CALL_PATH bool guarded_copy(UserThread *t, void *to, const void *from, size_t len)
 {
     sigjmp_buf guard, *before = t->guard;
     if (sigsetjmp(guard, 0)) {
@@ -79,7 +90,7 @@ static bool guarded_copy(UserThread *t, void *to, const void *from, size_t len)
 bool user_get(UserThread *t, void *to, uint64_t from, size_t len) { return guarded_copy(t, to, g2h(from), len); }
 
 /* A page with code in it is write-protected: the first copy stops there. */
-bool user_put(UserThread *t, uint64_t to, const void *from, size_t len)
+TCG_CALL_PATH bool user_put(UserThread *t, uint64_t to, const void *from, size_t len)
 {
     if (guarded_copy(t, g2h(to), from, len))
         return true;
@@ -173,7 +184,7 @@ static const bool lasting[USYS_COUNT] = {
     [USYS_request_key] = true, [USYS_landlock_restrict_self] = true,
 };
 
-static int64_t pass(UserThread *t, const SysDesc *s, const uint64_t *args)
+static TCG_CALL_PATH int64_t pass(UserThread *t, const SysDesc *s, const uint64_t *args)
 {
     if (G_UNLIKELY(lasting[s - table]))
         t->proc->lasting = true;
@@ -259,7 +270,7 @@ static void show_result(GString *out, int64_t r)
 }
 
 /* ---- dispatch ---- */
-int64_t user_call(UserThread *t, unsigned sys, const uint64_t a[N_ARGS])
+TCG_CALL_PATH int64_t user_call(UserThread *t, unsigned sys, const uint64_t a[N_ARGS])
 {
     const SysDesc *s = &table[sys];
     return s->fn ? s->fn(t, a) : pass(t, s, a);
@@ -267,7 +278,7 @@ int64_t user_call(UserThread *t, unsigned sys, const uint64_t a[N_ARGS])
 
 const char *user_call_letters(unsigned sys) { return table[sys].args; }
 
-static void one_call(UserThread *t, unsigned kind)
+static TCG_CALL_PATH void one_call(UserThread *t, unsigned kind)
 {
     const UserAbi *abi = t->proc->abi;
     uint64_t nr, a[N_ARGS];
@@ -290,7 +301,7 @@ static void one_call(UserThread *t, unsigned kind)
         abi->set_result(t, (uint64_t)r);
 }
 
-void user_syscall(UserThread *t, unsigned kind)
+TCG_CALL_PATH void user_syscall(UserThread *t, unsigned kind)
 {
     if (t->rseq)
         user_rseq_pause(t);

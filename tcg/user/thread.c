@@ -10,7 +10,7 @@
 
 #include "tcg/user/internal.h"
 
-enum { HOST_STACK = 1 << 20 };
+enum { HOST_STACK = 1 << 20, STATE_ALIGN = 64 };
 
 /* The thread that runs here: a signal handler has nothing else to go by. */
 static __thread UserThread *self;
@@ -23,13 +23,17 @@ void user_thread_bind(UserThread *t)
     t->tid = (int)syscall(SYS_gettid);
 }
 
+/* What each system call writes lies together, at the start of a page: fork copies few pages. */
 UserThread *user_thread_new(UserProc *p)
 {
-    UserThread *t = g_new0(UserThread, 1);
+    size_t own = (sizeof(UserThread) + STATE_ALIGN - 1) & ~(size_t)(STATE_ALIGN - 1);
+    void *memory = g_malloc0(own + p->abi->isa->state_size + USER_PAGE);
+    UserThread *t = (UserThread *)(((uintptr_t)memory + USER_PAGE - 1) & ~(uintptr_t)(USER_PAGE - 1));
+    t->memory = memory;
     t->proc = p;
     t->call_abi = p->abi;
     t->own = g_malloc0(p->abi->own_size + 1);
-    t->state = g_aligned_alloc0(1, p->abi->isa->state_size, 64);
+    t->state = (uint8_t *)t + own;
     t->altstack.ss_flags = SS_DISABLE;
     t->cpu = tcg_cpu_new(p->tcg, p->abi->isa, t->state, &user_callbacks, t);
     pthread_mutex_lock(&p->thread_lock);
@@ -45,20 +49,19 @@ void user_thread_free(UserThread *t)
     g_ptr_array_remove_fast(p->threads, t);
     pthread_mutex_unlock(&p->thread_lock);
     tcg_cpu_free(t->cpu);
-    g_aligned_free(t->state);
     g_free(t->own);
-    g_free(t);
+    g_free(t->memory);
 }
 
 /* ---- the end ---- */
 static void end_process(int status) __attribute__((noreturn));
-static void end_process(int status)
+static TCG_CALL_PATH void end_process(int status)
 {
     for (;;)
-        syscall(SYS_exit_group, status);
+        user_own_syscall(SYS_exit_group, (uint64_t)status, 0, 0, 0);
 }
 
-int64_t user_exit_group(UserThread *t, int status)
+TCG_CALL_PATH int64_t user_exit_group(UserThread *t, int status)
 {
     if (t->robust)
         user_robust_exit(t);
@@ -179,23 +182,38 @@ static int64_t new_thread(UserThread *t, uint64_t flags, uint64_t stack, uint64_
     return e ? -e : b.tid;
 }
 
+static TCG_CALL_PATH void lock_all(UserProc *p)
+{
+    pthread_rwlock_rdlock(&p->map_lock);
+    pthread_mutex_lock(&p->signal_lock);
+    pthread_mutex_lock(&p->thread_lock);
+}
+
+static TCG_CALL_PATH void unlock_all(UserProc *p)
+{
+    pthread_mutex_unlock(&p->thread_lock);
+    pthread_mutex_unlock(&p->signal_lock);
+    pthread_rwlock_unlock(&p->map_lock);
+}
+
 /* In the child, alone. */
-static void after_fork(UserThread *t, bool keep_rseq)
+static TCG_CALL_PATH void after_fork(UserThread *t, bool keep_rseq)
 {
     UserProc *p = t->proc;
+    t->tid = (int)user_own_syscall(SYS_gettid, 0, 0, 0, 0);
+    t->robust = 0;
+    t->have_held = 0;
+    if (p->vfork)
+        p->vfork = NULL;       /* of the parent's */
+    user_rseq_forked(t, keep_rseq);
     pthread_rwlock_init(&p->map_lock, NULL);
     pthread_mutex_init(&p->signal_lock, NULL);
     pthread_mutex_init(&p->thread_lock, NULL);
     g_ptr_array_set_size(p->threads, 0);
     g_ptr_array_add(p->threads, t);
-    t->tid = (int)syscall(SYS_gettid);
-    t->robust = 0;
-    t->have_held = 0;
-    p->vfork = NULL;           /* of the parent's */
-    user_rseq_forked(t, keep_rseq);
 }
 
-static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
+static TCG_CALL_PATH int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
 {
     UserProc *p = t->proc;
     uint64_t mask = t->mask;
@@ -203,21 +221,17 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
     if (flags & CLONE_VFORK && !v)
         return -ENOMEM;
     user_set_mask(t, ~0ull);
-    pthread_rwlock_rdlock(&p->map_lock);
-    pthread_mutex_lock(&p->signal_lock);
-    pthread_mutex_lock(&p->thread_lock);
+    lock_all(p);
     tcg_fork_begin(p->tcg, t->cpu);
     pid_t pid = fork();
-    int e = errno;
+    int e = pid < 0 ? errno : 0;
     tcg_fork_end(p->tcg, t->cpu, pid == 0);
     if (pid == 0) {
         after_fork(t, !(flags & CLONE_VM));
         if (v)
             user_vfork_born(t, v);
     } else {
-        pthread_mutex_unlock(&p->thread_lock);
-        pthread_mutex_unlock(&p->signal_lock);
-        pthread_rwlock_unlock(&p->map_lock);
+        unlock_all(p);
     }
     if (pid == 0) {
         t->clear_tid = flags & CLONE_CHILD_CLEARTID ? child_tid : 0;
@@ -234,7 +248,7 @@ static int64_t new_process(UserThread *t, uint64_t flags, uint64_t stack, uint64
     return pid < 0 ? -e : pid;
 }
 
-int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls, int exit_signal)
+TCG_CALL_PATH int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls, int exit_signal)
 {
     const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
     if (exit_signal < 0 || exit_signal > USER_SIGNALS)

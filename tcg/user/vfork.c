@@ -95,7 +95,7 @@ static bool take_pages(UserThread *t, UserVfork *v, int pagemap, const UserRegio
     return true;
 }
 
-void user_vfork_exit(UserThread *t)
+TCG_CALL_PATH void user_vfork_exit(UserThread *t)
 {
     UserProc *p = t->proc;
     UserVfork *v = p->vfork;

@@ -145,7 +145,7 @@ void a64_debug_sync(A64State *s)
     s->watch_span = high < low ? 0 : (high - low + ACCESS_MAX - 1) << 8;
 }
 
-uint64_t a64_debug_mode(const A64State *s)
+TCG_CALL_PATH uint64_t a64_debug_mode(const A64State *s)
 {
     uint64_t m = 0;
     if (!(s->mdscr & (MDSCR_SS | MDSCR_MDE)) || !enabled(s, s->el, s->daif))

@@ -121,7 +121,7 @@ uint64_t a64_h_raise(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d
     a64_raise(state, (unsigned)a, (uint32_t)b, c);
 }
 
-uint64_t a64_h_svc(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+TCG_CALL_PATH uint64_t a64_h_svc(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     A64State *s = state;
     TcgCpu *cpu = a64_cpu(s);
@@ -138,7 +138,7 @@ uint64_t a64_h_svc(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     tcg_outside_begin(cpu);
     cb->syscall(tcg_cpu_opaque(cpu), 0);
     tcg_outside_end(cpu);
-    tcg_mode_changed(cpu);
+    tcg_mode_settle(cpu);
     return s->pc;
 }
 

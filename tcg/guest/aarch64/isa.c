@@ -20,7 +20,7 @@ static bool fp_on(const A64State *s)
     return !(s->has_el3 && s->cptr[A64_EL3] & A64_CPTR_TFP);
 }
 
-uint64_t a64_mode_key(const void *state)
+TCG_CALL_PATH uint64_t a64_mode_key(const void *state)
 {
     const A64State *s = state;
     uint64_t sctlr = s->sctlr[s->el ? s->el : A64_EL1], m = s->el | a64_isa_regime(s) << 2 | (fp_on(s) ? A64M_FP : 0) | (sctlr & A64_SCTLR_A ? A64M_ALIGN : 0);

@@ -8,7 +8,7 @@ static unsigned data_regime(const RiscvState *s)
     return priv == RISCV_M ? RVR_MACHINE : priv == RISCV_U ? RVR_USER : s->mstatus & RISCV_SUM ? RVR_KERNEL_SUM : RVR_KERNEL;
 }
 
-uint64_t riscv_mode_key(const void *state)
+TCG_CALL_PATH uint64_t riscv_mode_key(const void *state)
 {
     const RiscvState *s = state;
     uint64_t fs = s->mstatus & RISCV_FS;

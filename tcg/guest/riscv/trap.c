@@ -84,7 +84,7 @@ uint64_t riscv_h_raise(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
     riscv_raise(state, a, b);
 }
 
-uint64_t riscv_h_ecall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+TCG_CALL_PATH uint64_t riscv_h_ecall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     RiscvState *s = state;
     TcgCpu *cpu = riscv_cpu(s);
@@ -100,7 +100,7 @@ uint64_t riscv_h_ecall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t
     tcg_outside_begin(cpu);
     cb->syscall(tcg_cpu_opaque(cpu), 0);
     tcg_outside_end(cpu);
-    tcg_mode_changed(cpu);
+    tcg_mode_settle(cpu);
     return s->pc;
 }
 

@@ -56,7 +56,7 @@ static uint64_t mode_privilege(const X86State *s)
     return m;
 }
 
-uint64_t x86_mode_key(const void *state)
+TCG_CALL_PATH uint64_t x86_mode_key(const void *state)
 {
     const X86State *s = state;
     uint64_t m = mode_code(s) | mode_control(s) | mode_privilege(s);

@@ -39,7 +39,7 @@ static uint64_t transfer(X86State *s, X86Seg cs, X86Seg ss, uint64_t rip, unsign
 }
 
 /* One process: its system is outside. @kind is the callback's, the state's RIP is behind the instruction. */
-uint64_t x86_outside_call(X86State *s, unsigned kind)
+TCG_CALL_PATH uint64_t x86_outside_call(X86State *s, unsigned kind)
 {
     TcgCpu *cpu = x86_cpu(s);
     tcg_outside_begin(cpu);
@@ -50,7 +50,7 @@ uint64_t x86_outside_call(X86State *s, unsigned kind)
     return x86_linear_pc(s);
 }
 
-uint64_t x86_h_syscall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+TCG_CALL_PATH uint64_t x86_h_syscall(void *state, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86State *s = state;
     uint16_t sel = s->msr.star >> 32;

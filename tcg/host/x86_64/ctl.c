@@ -384,7 +384,10 @@ static void note_target(Gen *g)
     a32(&g->a, 0);
     asm_patch_to(&g->a, g->a.p, (uint8_t *)g->ctx->thunks[THUNK_TARGET] + (g->ctx->rw - g->ctx->rx));
     asm_patch8(&g->a, same);
+    asm_alu_mi(&g->a, 7, gen_env(g, slot + offsetof(JumpTarget, trust)), TARGET_SURE, 4);
+    uint8_t *sure = asm_jcc8(&g->a, IRC_GE);
     asm_rm(&g->a, 0xff, 0, gen_env(g, slot + offsetof(JumpTarget, trust)));
+    asm_patch8(&g->a, sure);
 }
 
 /* Indirect: probe the jump cache here, so that each site has its own host branch to predict. */

@@ -50,7 +50,7 @@ static bool sysreg_read(UserThread *t, uint32_t reg, uint64_t *ret)
     return true;
 }
 
-static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
+static TCG_CALL_PATH void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
 {
     RiscvState *s = st(child);
     if (child != parent)
@@ -64,13 +64,13 @@ static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp
 
 static uint64_t get_sp(const UserThread *t) { return st(t)->x[SP]; }
 
-static void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
+static TCG_CALL_PATH void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
 {
     *nr = st(t)->x[A7];
     memcpy(a, &st(t)->x[A0], 6 * sizeof(a[0]));
 }
 
-static void set_result(UserThread *t, uint64_t v) { st(t)->x[A0] = v; }
+static TCG_CALL_PATH void set_result(UserThread *t, uint64_t v) { st(t)->x[A0] = v; }
 
 static void restart(UserThread *t)
 {

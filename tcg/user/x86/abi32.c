@@ -48,7 +48,7 @@ static void start(UserThread *t, uint64_t pc, uint64_t sp)
     set_reg(t, X86_RSP, sp);
 }
 
-static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
+static TCG_CALL_PATH void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
 {
     x86_user_copy(child, parent);
     if (sp)
@@ -60,7 +60,7 @@ static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp
 
 static uint64_t get_sp(const UserThread *t) { return (uint32_t)st(t)->gpr[X86_RSP]; }
 
-static void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
+static TCG_CALL_PATH void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
 {
     static const uint8_t order[] = { X86_RBX, X86_RCX, X86_RDX, X86_RSI, X86_RDI, X86_RBP };
     *nr = (uint32_t)st(t)->gpr[X86_RAX];
@@ -68,7 +68,7 @@ static void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
         a[n] = (uint32_t)st(t)->gpr[order[n]];
 }
 
-static void set_result(UserThread *t, uint64_t v) { set_reg(t, X86_RAX, v); }
+static TCG_CALL_PATH void set_result(UserThread *t, uint64_t v) { set_reg(t, X86_RAX, v); }
 
 static void restart(UserThread *t)
 {
@@ -77,7 +77,7 @@ static void restart(UserThread *t)
 }
 
 /* SYSENTER has left neither EBP nor a place to come back to: both are as the vDSO has them. SYSCALL moved ECX to EBP. */
-static const UserAbi *enter(UserThread *t, unsigned kind)
+static TCG_CALL_PATH const UserAbi *enter(UserThread *t, unsigned kind)
 {
     uint32_t ebp = 0;
     if (kind == X86_CALL_INT80)

@@ -32,7 +32,7 @@ static void start(UserThread *t, uint64_t pc, uint64_t sp)
     st(t)->gpr[X86_RSP] = sp;
 }
 
-static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
+static TCG_CALL_PATH void clone_state(UserThread *child, const UserThread *parent, uint64_t sp, bool set_tls, uint64_t tls)
 {
     X86State *s = st(child);
     x86_user_copy(child, parent);
@@ -45,7 +45,7 @@ static void clone_state(UserThread *child, const UserThread *parent, uint64_t sp
 
 static uint64_t get_sp(const UserThread *t) { return st(t)->gpr[X86_RSP]; }
 
-static void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
+static TCG_CALL_PATH void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
 {
     const uint64_t *g = st(t)->gpr;
     *nr = g[X86_RAX];
@@ -53,13 +53,13 @@ static void get_args(const UserThread *t, uint64_t *nr, uint64_t a[6])
 }
 
 /* INT 0x80 is i386's entry in 64-bit code too. */
-static const UserAbi *enter(UserThread *t, unsigned kind)
+static TCG_CALL_PATH const UserAbi *enter(UserThread *t, unsigned kind)
 {
     (void)t;
     return kind == X86_CALL_INT80 ? &user_abi_i386 : &user_abi_x86_64;
 }
 
-static void set_result(UserThread *t, uint64_t v) { st(t)->gpr[X86_RAX] = v; }
+static TCG_CALL_PATH void set_result(UserThread *t, uint64_t v) { st(t)->gpr[X86_RAX] = v; }
 
 static void restart(UserThread *t)
 {

@@ -81,7 +81,7 @@ bool x86_user_sysreg_read(UserThread *t, uint32_t reg, uint64_t *ret)
     return true;
 }
 
-void x86_user_copy(UserThread *child, const UserThread *parent)
+TCG_CALL_PATH void x86_user_copy(UserThread *child, const UserThread *parent)
 {
     if (child == parent)
         return;
