@@ -257,5 +257,8 @@ TCG_CALL_PATH int64_t user_clone(UserThread *t, uint64_t flags, uint64_t stack, 
         return (flags & thread) == thread ? new_thread(t, flags, stack, parent_tid, child_tid, tls) : -EINVAL;
     if (flags & (CLONE_PARENT | CLONE_NEWPID | CLONE_NEWTIME))     /* fork cannot, nor can what comes behind it (clone.c) */
         return -EINVAL;
+    /* A process that shares its parent's memory or files and goes on beside it: fork would give it copies. (With CLONE_VFORK the parent waits: vfork.c.) */
+    if (flags & CLONE_SIGHAND || (flags & (CLONE_VM | CLONE_FILES) && !(flags & CLONE_VFORK)))
+        return -EINVAL;
     return new_process(t, flags, stack, parent_tid, child_tid, tls);
 }
