@@ -510,7 +510,7 @@ static TcgBlock *revive(TcgContext *ctx, CodePage *p, uint64_t gpa, uint64_t mod
     if (ctx->host->raw_ir)     /* nothing is gained there */
         return NULL;
     for (TcgBlock **at = &p->killed, *b; (b = *at); at = &b->killed_next) {
-        if (b->checked != p->loose || (p->loose && b->tier == 2))
+        if (b->checked != p->loose || (p->loose && b->tier == 2) || (b->lonely && ctx->others == IR_OTHERS))
             continue;
         if (b->tier == 2 && b->n_holes)    /* its side exits lead to a block that may not have them */
             continue;
@@ -653,6 +653,7 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     ctx->region_base = (uint32_t)(va & PAGE_MASK);
     soft_places(ctx, p, host, &t);
     ir_begin(u, ctx->ir_buf, cpu->isa->slots, cpu->isa->n_slots);
+    u->others = ctx->others;
     u->apart = p->vain;
     u->fixed = ctx->config.direct;     /* physical and virtual addresses are one */
     u->page = va & PAGE_MASK;
@@ -662,9 +663,9 @@ static int translate_once(TcgCpu *cpu, TcgBlock *b, uint64_t va, const uint8_t *
     b->len = t.len ? t.len : 1;
     set_parts(cpu, b, &t);
     b->back = t.back;
+    b->lonely = u->lonely;
     b->n_insns = (uint16_t)t.n_insns;
-    b->n_holes = 0;
-    for (unsigned n = 0; n < t.n_soft; n++)
+    for (unsigned n = b->n_holes = 0; n < t.n_soft; n++)
         if (t.soft_used >> n & 1)
             b->hole[b->n_holes++] = t.soft[n];
     log_unit(cpu, &t, LOG_IN_ASM);

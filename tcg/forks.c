@@ -101,6 +101,7 @@ TCG_CALL_PATH void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child)
 void tcg_program_replaced(TcgCpu *cpu, bool (*stays)(void *opaque, uint64_t va), void *opaque, bool by_itself)
 {
     tcg_jumps_keep(cpu, stays, opaque);
+    cpu->ctx->others = cpu->ctx->config.others;     /* what is kept suits that too */
     if (!by_itself)            /* what it translates is nothing that the parent will need */
         cpu->env->young = 0;
 }

@@ -20,6 +20,8 @@ void ir_begin(IrUnit *u, IrInsn *buf, const IrSlot *slots, unsigned n_slots)
     u->slots = slots;
     u->n_slots = n_slots;
     u->overflow = false;
+    u->others = IR_OTHERS;
+    u->lonely = false;
     u->fixed = false;
     u->page = 0;
     u->apart = 0;
@@ -318,8 +320,32 @@ void ir_st(IrUnit *u, IrType type, IrVal addr, IrVal val, unsigned size_log2, un
     u->insn[v].aux = (uint8_t)regime;
 }
 
+/* For nobody else's eyes. An exchange stays one while there are devices: programs make it a store that is seen before what they load next. */
+bool ir_lonely(IrUnit *u, bool exchange)
+{
+    bool plain = u->others == IR_ALONE || (u->others == IR_ONE_CPU && !exchange);
+    u->lonely |= plain;
+    return plain;
+}
+
+static IrVal rmw_value(IrUnit *u, IrType type, IrRmw what, IrVal old, IrVal val)
+{
+    static const uint8_t op[] = { [IRA_ADD] = IR_ADD, [IRA_SUB] = IR_SUB, [IRA_AND] = IR_AND, [IRA_OR] = IR_OR, [IRA_XOR] = IR_XOR, [IRA_NEG] = IR_NEG, [IRA_NOT] = IR_NOT };
+    static const uint8_t keep[] = { [IRA_SMIN] = IRC_L, [IRA_SMAX] = IRC_G, [IRA_UMIN] = IRC_B, [IRA_UMAX] = IRC_A };
+    if (what == IRA_XCHG)
+        return val;
+    if (what >= IRA_SMIN)
+        return ir_select(u, type, (IrCond)keep[what], ir_cmp(u, type, old, val), old, val);
+    return what == IRA_NEG || what == IRA_NOT ? ir_un(u, (IrOp)op[what], type, old) : ir_bin(u, (IrOp)op[what], type, old, val);
+}
+
 IrVal ir_armw(IrUnit *u, IrType type, IrRmw what, IrVal addr, IrVal val, unsigned size_log2)
 {
+    if (ir_lonely(u, what == IRA_XCHG)) {
+        IrVal old = ir_ld(u, type, addr, size_log2, IRM_RMW, 0);
+        ir_st(u, type, addr, rmw_value(u, type, what, old, val), size_log2, 0, 0);
+        return old;
+    }
     IrVal v = ir_emit(u, IR_ARMW, type, addr, val, 0, 0);
     u->insn[v].mem = (uint8_t)size_log2;
     u->insn[v].aux = what;
@@ -328,6 +354,11 @@ IrVal ir_armw(IrUnit *u, IrType type, IrRmw what, IrVal addr, IrVal val, unsigne
 
 IrVal ir_cas(IrUnit *u, IrType type, IrVal addr, IrVal expect, IrVal val, unsigned size_log2)
 {
+    if (ir_lonely(u, false)) {
+        IrVal old = ir_ld(u, type, addr, size_log2, IRM_RMW, 0);
+        ir_st(u, type, addr, ir_select(u, type, IRC_E, ir_cmp(u, type, old, expect), val, old), size_log2, 0, 0);
+        return old;
+    }
     IrVal v = ir_emit(u, IR_CAS, type, addr, expect, val, 0);
     u->insn[v].mem = (uint8_t)size_log2;
     return v;
@@ -335,6 +366,8 @@ IrVal ir_cas(IrUnit *u, IrType type, IrVal addr, IrVal expect, IrVal val, unsign
 
 void ir_fence(IrUnit *u, IrFence kind)
 {
+    if (u->others == IR_ALONE && kind != IRFENCE_LOAD && ir_lonely(u, true))    /* that one also keeps the processor from looking ahead */
+        return;
     IrVal v = ir_emit(u, IR_FENCE, IRT_NONE, 0, 0, 0, 0);
     u->insn[v].aux = kind;
 }

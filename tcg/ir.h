@@ -51,6 +51,10 @@ typedef enum IrJump { IRJ_PLAIN, IRJ_CALL, IRJ_RET } IrJump;
 
 typedef enum IrNative { IRN_X87 } IrNative;
 
+/* Who else sees guest memory while the unit's code runs. ONE_CPU: device models in other threads, which do nothing there that must be atomic with what the
+ * guest does. With ALONE the order of accesses is nobody's business either. */
+typedef enum IrOthers { IR_OTHERS, IR_ONE_CPU, IR_ALONE } IrOthers;
+
 typedef uint16_t IrVal;        /* index of the defining instruction; 0 = none (instruction 0 is always NOP) */
 
 typedef struct IrInsn {
@@ -89,6 +93,8 @@ typedef struct IrUnit {
     /* 128-bit constants, each once; low half first */
     uint64_t vconst[IR_MAX_VCONSTS][2];
     unsigned n_vconsts;
+    IrOthers others;
+    bool lonely;               /* something is not atomic or not in order because of that */
     bool fixed;                /* its page is at virtual address @page for good: IR_PC is a constant */
     uint64_t page;
     uint64_t apart;            /* by 64 bytes of the page: instructions there are likely to access devices */
@@ -138,6 +144,9 @@ IrVal ir_lea(IrUnit *u, IrType type, IrVal base, IrVal index, unsigned scale_log
 /* Guest memory. @size_log2: bytes in memory; @mem: further IrMem bits. regime: 0 = the unit's. */
 IrVal ir_ld(IrUnit *u, IrType type, IrVal addr, unsigned size_log2, unsigned mem, unsigned regime);
 void ir_st(IrUnit *u, IrType type, IrVal addr, IrVal v, unsigned size_log2, unsigned mem, unsigned regime);
+/* May a read-modify-write be a load and a store here? Then the unit is marked so. @exchange: one that may be meant as a store and a fence. */
+bool ir_lonely(IrUnit *u, bool exchange);
+/* Atomic for whom it may concern (IrUnit.others): else a load and a store, the value being the load. IRM_ALIGN may be set in the value's instruction. */
 IrVal ir_armw(IrUnit *u, IrType type, IrRmw what, IrVal addr, IrVal v, unsigned size_log2);
 IrVal ir_cas(IrUnit *u, IrType type, IrVal addr, IrVal expect, IrVal v, unsigned size_log2);
 void ir_fence(IrUnit *u, IrFence kind);

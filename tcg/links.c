@@ -157,3 +157,17 @@ void tcg_link_jump(TcgCpu *cpu, unsigned n, TcgBlock *b, uint64_t va, uint64_t g
     }
     pthread_mutex_unlock(&ctx->lock);
 }
+
+/* ---- company ---- */
+void tcg_others_come(TcgContext *ctx)
+{
+    if (ctx->others == IR_OTHERS)
+        return;
+    ctx->others = IR_OTHERS;   /* ours is the only vCPU, and it is outside */
+    for (guint n = 0; n < ctx->blocks->len; n++) {
+        const TcgBlock *b = ctx->blocks->pdata[n];
+        if (b->lonely && !b->dead)
+            tcg_invalidate_range(ctx, b->gpa, 1);
+    }
+    tcg_poke_others(ctx, NULL);        /* not back into what is dead now */
+}

@@ -151,6 +151,7 @@ TcgContext *tcg_new(const TcgConfig *config, GError **err)
     ctx->blocks = g_ptr_array_new();
     ctx->meta = g_ptr_array_new();
     ctx->n_modes = 1;
+    ctx->others = config->others;
     ctx->host_cpus = g_get_num_processors();
     if (config->worker && !config->direct && config->tier == TCG_TIER_AUTO)
         ctx->worker = tcg_worker_new();

@@ -580,7 +580,7 @@ void tcg_slow_ld(TcgCpu *cpu)
         host_put(env->vspill[15], env->ret, 8);
         return;
     }
-    check_align(cpu, va, info, TCG_READ);
+    check_align(cpu, va, info, write ? TCG_WRITE : TCG_READ);
     if (write)
         tcg_probe(cpu, va, size, TCG_WRITE, regime);
     if (size > 8) {

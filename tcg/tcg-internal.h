@@ -112,6 +112,7 @@ typedef struct TcgBlock {
     uint8_t checked;           /* of a loose page: entered by the run loop alone, which compares the bytes */
     uint8_t n_parts;
     bool back;                 /* a region that went back, not to its start, without a poll */
+    bool lonely;               /* IrUnit.lonely */
     bool revivable;            /* of one page, whose bytes are known */
     uint8_t dead_hits;         /* arrivals after its death */
     uint8_t absent;            /* how often a page of it was not there */
@@ -203,6 +204,7 @@ typedef struct TcgWorker TcgWorker;
 struct TcgContext {
     TcgConfig config;
     const HostOps *host;
+    IrOthers others;           /* of code that is translated from now on */
     pthread_rwlock_t run_lock; /* read-held by a vCPU inside tcg_cpu_run; write = all are at safe points */
     uint32_t stop_request;     /* somebody waits for run_lock */
     uint32_t next_gen;

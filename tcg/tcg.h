@@ -194,6 +194,7 @@ typedef struct TcgConfig {
      * The caller owns all signals and hands SIGSEGV, SIGBUS and SIGFPE to tcg_host_signal first. */
     bool direct;
     uint64_t direct_base;
+    IrOthers others;           /* who sees guest memory; with direct memory until tcg_others_come */
 } TcgConfig;
 
 TcgContext *tcg_new(const TcgConfig *config, GError **err);
@@ -225,6 +226,10 @@ void tcg_outside_end(TcgCpu *cpu);
 /* Around fork: before with all other threads held off the translator, after in both; in the child @cpu is the only one left. */
 void tcg_fork_begin(TcgContext *ctx, TcgCpu *cpu);
 void tcg_fork_end(TcgContext *ctx, TcgCpu *cpu, bool child);
+
+/* Direct memory that was ours alone is not from now on: a second thread, or memory shared with other processes, comes. What was translated for us alone is dropped.
+ * In a callback between tcg_outside_begin and end, before anybody else can see a thing. */
+void tcg_others_come(TcgContext *ctx);
 
 /* The process executes another program now, on this vCPU, its only one: indirect jumps are known only to where @stays says that code is still what it was.
  * @by_itself: it is the same program. Outside tcg_cpu_run or in a callback that is followed by a kick. */

@@ -224,7 +224,8 @@ static bool tcg_vm_init(Machine *m, const AccelConfig *cfg, void **ret_vm, GErro
 {
     /* Beside another engine: what it leaves to us is the guest's kernel at most. A full 10 MiB, with what belongs to it, stays under 40 MiB beyond guest RAM. */
     uint64_t beside = machine_accel(m) != &accel_tcg ? 10 << 20 : 0;
-    TcgConfig config = { .cache_size = cfg->tb_cache_bytes ? cfg->tb_cache_bytes : beside, .tier = (TcgTier)cfg->tier, .worker = TCG_WORKER_SPARE, .log = machine_log(m), .ticks = mclock_host_tsc };
+    TcgConfig config = { .cache_size = cfg->tb_cache_bytes ? cfg->tb_cache_bytes : beside, .tier = (TcgTier)cfg->tier, .worker = TCG_WORKER_SPARE, .log = machine_log(m), .ticks = mclock_host_tsc,
+                         .others = MAX(machine_config(m)->max_vcpus, machine_config(m)->n_vcpus) > 1 ? IR_OTHERS : IR_ONE_CPU };
     TcgContext *ctx = tcg_new(&config, err);
     if (!ctx)
         return false;

@@ -373,6 +373,8 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
     r.grows = flags & MAP_GROWSDOWN && !shared;
     bool exec = put(p, r);
     unlock(p);
+    if (shared && prot & PROT_WRITE)
+        tcg_others_come(p->tcg);
     drop_code(p, exec, at, at + len);
     return (int64_t)at;
 }
@@ -427,7 +429,7 @@ int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
     if (!len)
         return 0;
     uint64_t end = addr + page_up(len);
-    bool exec = false;
+    bool exec = false, shared = false;
     int e = 0;
     lock_write(p);
     split(p, addr);
@@ -445,6 +447,7 @@ int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
             exec |= r->prot & PROT_EXEC;
             p->map_changes++;
             r->prot = prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+            shared |= r->shared && prot & PROT_WRITE;
             r->stable &= !(prot & PROT_WRITE);
             if (prot & PROT_EXEC)
                 user_kept_meet(p, r);
@@ -457,6 +460,8 @@ int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot)
         n += before == p->map->len;
     }
     unlock(p);
+    if (shared)
+        tcg_others_come(p->tcg);
     drop_code(p, exec, addr, end);
     return -e;
 }
@@ -580,6 +585,7 @@ int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags)
     unlock(p);
     if (got == (void *)-1)
         return -e;
+    tcg_others_come(p->tcg);
     drop_code(p, exec, at, end);
     return (int64_t)at;
 }

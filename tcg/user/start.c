@@ -317,7 +317,7 @@ static UserProc *proc_new(const UserOptions *o, const UserAbi *abi, Program *g, 
     pthread_mutex_init(&p->thread_lock, NULL);
     user_map_init(p);
     user_limits_init(p);
-    TcgConfig config = { .tier = o->tier, .direct = true, .log = o->log };
+    TcgConfig config = { .tier = o->tier, .direct = true, .others = IR_ALONE, .log = o->log };
     p->tcg = tcg_new(&config, err);
     if (!p->tcg || (abi->setup && !abi->setup(p, err)))
         return NULL;

@@ -154,6 +154,7 @@ static void *thread_main(void *opaque)
 
 static int64_t new_thread(UserThread *t, uint64_t flags, uint64_t stack, uint64_t parent_tid, uint64_t child_tid, uint64_t tls)
 {
+    tcg_others_come(t->proc->tcg);
     UserThread *c = user_thread_new(t->proc);
     Birth b = { .t = c, .child_tid = flags & CLONE_CHILD_SETTID ? child_tid : 0, .parent_tid = flags & CLONE_PARENT_SETTID ? parent_tid : 0 };
     pthread_attr_t attr;

@@ -393,7 +393,7 @@ static unsigned not_covered(void)
 
 static TcgConfig options(int argc, char **argv)
 {
-    TcgConfig c = { .tier = TCG_TIER_AUTO };
+    TcgConfig c = { .tier = TCG_TIER_AUTO, .others = getenv("TCG_OTHERS") ? (IrOthers)atoi(getenv("TCG_OTHERS")) : IR_OTHERS };
     for (int n = 4; n < argc; n++) {
         if (!strcmp(argv[n], "tier1"))
             c.tier = TCG_TIER_1;

@@ -525,7 +525,7 @@ int main(int argc, char **argv)
         return 77;
     }
     T.ram = g_aligned_alloc0(1, RAM_SIZE, 4096);
-    TcgConfig config = { .tier = TCG_TIER_AUTO };
+    TcgConfig config = { .tier = TCG_TIER_AUTO, .others = getenv("TCG_OTHERS") ? (IrOthers)atoi(getenv("TCG_OTHERS")) : IR_OTHERS };
     for (int n = 4; n < argc; n++) {
         T.loops |= !strcmp(argv[n], "loops");
         T.fp |= !strcmp(argv[n], "fp");

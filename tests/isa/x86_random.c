@@ -806,7 +806,8 @@ int main(int argc, char **argv)
     Log *log = log_new(print_line, NULL);
     if (getenv("TCG_LOG"))
         log_set_items(log, getenv("TCG_LOG"), NULL);
-    TcgConfig config = { .log = log, .cache_size = 64 << 20, .tier = tier, .worker = T.worker ? TCG_WORKER_ALWAYS : TCG_WORKER_OFF };
+    TcgConfig config = { .log = log, .cache_size = 64 << 20, .tier = tier, .worker = T.worker ? TCG_WORKER_ALWAYS : TCG_WORKER_OFF,
+                         .others = getenv("TCG_OTHERS") ? (IrOthers)atoi(getenv("TCG_OTHERS")) : IR_OTHERS };
     TcgContext *ctx = tcg_new(&config, NULL);
     sigaction(SIGFPE, NULL, &T.old);
     struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };

@@ -41,10 +41,26 @@ static IrVal monitored(A64Tr *t, const A64Args *a, unsigned bytes)
     return addr;
 }
 
+/* Where nobody comes in between: the value may have changed all the same, by this CPU. */
+static void store_if(A64Tr *t, const A64Args *a, IrVal addr, IrVal expect, IrVal v, unsigned log2)
+{
+    IrUnit *u = t->u;
+    IrType type = int_type(log2);
+    IrVal old = ir_ld(u, type, addr, log2, IRM_RMW | IRM_ALIGN, 0);
+    ir_brcond(u, IRC_NE, ir_cmp(u, type, old, expect), a64_cold(t, store_failed, a));
+    ir_st(u, type, addr, v, log2, 0, 0);
+    ir_put(u, IRT_I64, A64S_EXCL_ADDR, a64_k(t, -1));
+    a64_put_x(t, a->rs, a64_k(t, 0));
+}
+
 static void swap_if(A64Tr *t, const A64Args *a, IrVal addr, IrVal expect, IrVal v, unsigned log2)
 {
     IrUnit *u = t->u;
     IrType type = int_type(log2);
+    if (ir_lonely(u, false)) {
+        store_if(t, a, addr, expect, v, log2);
+        return;
+    }
     IrVal old = ir_cas(u, type, addr, expect, v, log2);
     aligned(t, old);
     IrVal failed = ir_zext(u, IRT_I64, IRT_I8, ir_cond(u, IRC_NE, ir_cmp(u, type, old, expect)));

@@ -161,9 +161,12 @@ bool tr_ldar(A64Tr *t, const A64Args *a)
 static bool store_release(A64Tr *t, const A64Args *a, IrVal addr, unsigned log2)
 {
     IrType type = int_type(log2);
+    IrVal v = ir_trunc(t->u, type, a64_x(t, a->rt));
     a64_watch(t, addr, 1u << log2, A64_WATCH_STORE | A64_WATCH_ALIGN);
-    IrVal old = ir_armw(t->u, type, IRA_XCHG, addr, ir_trunc(t->u, type, a64_x(t, a->rt)), log2);
-    ir_at(t->u, old)->mem |= IRM_ALIGN;
+    if (ir_lonely(t->u, true))
+        ir_st(t->u, type, addr, v, log2, IRM_ALIGN, 0);
+    else
+        ir_at(t->u, ir_armw(t->u, type, IRA_XCHG, addr, v, log2))->mem |= IRM_ALIGN;
     return true;
 }
 

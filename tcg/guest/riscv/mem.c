@@ -55,6 +55,14 @@ bool rv_sc(RiscvTr *t, const RiscvArgs *a)
     IrVal addr = rv_x(t, a->rs1), fl = ir_cmp(u, IRT_I64, addr, ir_get(u, IRT_I64, RVS_RES_ADDR));
     ir_brcond(u, IRC_NE, fl, rv_cold(t, RISCV_COLD_SC, a));
     IrVal expect = ir_trunc(u, type, ir_get(u, IRT_I64, RVS_RES_VALUE)), v = ir_trunc(u, type, rv_x(t, a->rs2));
+    if (ir_lonely(u, false)) {         /* nobody comes in between, but the value may have changed by this hart */
+        IrVal now = ir_ld(u, type, addr, (unsigned)a->k, IRM_RMW | IRM_ALIGN, 0);
+        ir_brcond(u, IRC_NE, ir_cmp(u, type, now, expect), rv_cold(t, RISCV_COLD_SC, a));
+        ir_st(u, type, addr, v, (unsigned)a->k, 0, 0);
+        ir_put(u, IRT_I64, RVS_RES_ADDR, rv_k(t, -1));
+        rv_put(t, a->rd, rv_k(t, 0));
+        return true;
+    }
     IrVal old = ir_cas(u, type, addr, expect, v, (unsigned)a->k);
     ir_at(u, old)->mem |= IRM_ALIGN;
     IrVal failed = ir_zext(u, IRT_I64, IRT_I8, ir_cond(u, IRC_NE, ir_cmp(u, type, old, expect)));

@@ -354,8 +354,16 @@ bool x86_hold_next(X86Tr *t)
     return true;
 }
 
+/* One CPU before devices: what programs make a fence of stays one (an addition of 0, or to the stack), order is what devices may see. */
+static bool lock_matters(const X86Tr *t)
+{
+    const X86Insn *in = &t->in;
+    return !ir_lonely(t->u, in->base == X86_RSP || (in->op->opnd[1].kind == X86O_I && !in->imm));
+}
+
 static void begin_insn(X86Tr *t, int64_t off)
 {
+    t->in.lock = t->in.lock && lock_matters(t);
     t->off = off;
     t->next = off + t->in.len;
     t->end = t->hold = false;
