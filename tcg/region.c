@@ -12,8 +12,11 @@
 
 static const uint64_t PAGE_MASK = ~(uint64_t)(TCG_PAGE_SIZE - 1);
 
+/* (A front end by itself has no vCPU, and the page it was given.) */
 int tcg_region_page(const TcgUnitDesc *d, int64_t off)
 {
+    if (!d->cpu)
+        return off >= 0 && off < TCG_PAGE_SIZE ? 0 : -1;
     const TcgContext *ctx = d->cpu->ctx;
     for (unsigned n = 0; n < ctx->n_region_pages; n++)
         if (off >= ctx->region_page[n].off && off < ctx->region_page[n].off + TCG_PAGE_SIZE)
@@ -26,10 +29,10 @@ typedef struct Ways { const CodePage *p; const TcgPart *part; unsigned g, last, 
 
 static bool ways_begin(const TcgUnitDesc *d, int64_t next, Ways *w)
 {
-    const TcgContext *ctx = d->cpu->ctx;
     int at = tcg_region_page(d, next - 1);
-    if (at < 0)
+    if (at < 0 || !d->cpu)
         return false;
+    const TcgContext *ctx = d->cpu->ctx;
     const CodePage *p = ctx->region_page[at].page;
     unsigned last = (unsigned)(next - 1 - ctx->region_page[at].off) >> 6, first = last < p->span ? 0 : last - p->span;
     *w = (Ways){ p, p->at[first], first, last, 0, d->mode, p->gpa + (uint64_t)(next - ctx->region_page[at].off) };
@@ -92,10 +95,10 @@ static CodePage *page_arrived_at(const TcgUnitDesc *d, int64_t to)
 
 bool tcg_region_target(const TcgUnitDesc *d, int64_t off, int64_t *ret_to)
 {
-    const TcgContext *ctx = d->cpu->ctx;
     int at = tcg_region_page(d, off);
-    if (at < 0)
+    if (at < 0 || !d->cpu)
         return false;
+    const TcgContext *ctx = d->cpu->ctx;
     const JumpTarget *t = &d->cpu->of->env->target[tcg_target_slot(ctx->region_page[at].page->gpa + (uint64_t)(off - ctx->region_page[at].off))];
     if (__atomic_load_n(&t->trust, __ATOMIC_RELAXED) < TARGET_TRUST)
         return false;
@@ -116,10 +119,10 @@ static bool copy_page(const TcgContext *ctx, uint8_t *to, const uint8_t *from)
 /* Makes the page of @to one of the region's if it can be. */
 static int page_for(TcgUnitDesc *d, int64_t next, int64_t to)
 {
-    TcgContext *ctx = d->cpu->ctx;
     int at = tcg_region_page(d, to);
-    if (at >= 0 || ctx->n_region_pages == TCG_REGION_PAGES)
+    if (at >= 0 || !d->cpu || d->cpu->ctx->n_region_pages == TCG_REGION_PAGES)
         return at;
+    TcgContext *ctx = d->cpu->ctx;
     CodePage *p = page_jumped_to(d, next, to);
     if (!p)
         p = page_arrived_at(d, to);
@@ -140,23 +143,22 @@ static int page_for(TcgUnitDesc *d, int64_t next, int64_t to)
 
 TcgWay tcg_region_go(TcgUnitDesc *d, int64_t off, int64_t next, int64_t to)
 {
-    TcgContext *ctx = d->cpu->ctx;
     int at = page_for(d, next, to);
     if (at < 0)
         return TCG_WAY_OUT;
     d->back |= to <= off && to != d->page_off;
-    if (!at || ctx->region_checked)
+    if (!at || d->cpu->ctx->region_checked)
         return TCG_WAY_GO;
-    ctx->region_checked = true;
+    d->cpu->ctx->region_checked = true;
     return TCG_WAY_CHECK;
 }
 
 /* Instructions of the region that begins at @to, which is in a page met; 0: none does. */
 static unsigned region_at(const TcgUnitDesc *d, int64_t to)
 {
-    const TcgContext *ctx = d->cpu->ctx;
     int at = tcg_region_page(d, to);
-    const TcgBlock *b = at < 0 ? NULL : tcg_block_find(d->cpu->ctx, ctx->region_page[at].page->gpa + (uint64_t)(to - ctx->region_page[at].off), 0, d->mode, false);
+    const TcgContext *ctx = d->cpu ? d->cpu->ctx : NULL;
+    const TcgBlock *b = at < 0 || !ctx ? NULL : tcg_block_find(d->cpu->ctx, ctx->region_page[at].page->gpa + (uint64_t)(to - ctx->region_page[at].off), 0, d->mode, false);
     return b && b->tier == 2 ? b->n_insns : 0;
 }
 
@@ -199,13 +201,13 @@ void tcg_region_look(TcgCpu *cpu, unsigned index, uint64_t generation)
 
 const uint8_t *tcg_region_code(const TcgUnitDesc *d, int64_t off, unsigned *ret_avail)
 {
-    const TcgContext *ctx = d->cpu->ctx;
     int at = tcg_region_page(d, off);
     if (at < 0)
         return NULL;
-    unsigned in = (unsigned)(off - ctx->region_page[at].off);
+    const TcgContext *ctx = d->cpu ? d->cpu->ctx : NULL;
+    unsigned in = (unsigned)(off - (ctx ? ctx->region_page[at].off : 0));
     *ret_avail = TCG_PAGE_SIZE - in;
-    return ctx->code_copy[at] + in;
+    return ctx ? ctx->code_copy[at] + in : d->code + off - d->page_off;
 }
 
 bool tcg_region_took(TcgUnitDesc *d, int64_t off, unsigned len)
