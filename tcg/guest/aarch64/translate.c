@@ -13,6 +13,7 @@ void a64_label(A64Tr *t, unsigned label)
     t->raw_kind = A64FL_NONE;
     t->raw = t->rbit = 0;
     t->zero64 = t->zero32 = 0;
+    t->link = A64_NO_FOLLOW;
     memset(t->fz_known, 0, sizeof(t->fz_known));
     t->aes_out = t->sha_wk = 0;
 }
