@@ -121,6 +121,11 @@ static void put_func(unsigned k)
         put_seldom(5, 1);
         a64t_put(add(LINK, LINK, 4));
     }
+    if (rnd(3) == 0) {         /* around a call: what that leaves in x30 is not there */
+        a64t_put(word(A64_OP_CBNZ) | 1u << 31 | 2 << 5 | AREA_REG);
+        put_rel(A64_OP_BL, func[2]);
+        a64t_put(add(12, 12, 1));
+    }
     if (rnd(3) == 0) {
         a64t_put(word(A64_OP_PACIA) | 31 << 5 | LINK);
         a64t_put(word(A64_OP_RETAA));
