@@ -148,6 +148,8 @@ bool tr_casp(A64Tr *t, const A64Args *a)
     a64_watch(t, addr, a->sf ? 16 : 8, A64_WATCH_BOTH | A64_WATCH_ALIGN);
     if (a->sf) {
         a64_call(t, A64H_casp, addr, a64_k(t, a->rs), a64_k(t, a->rt), 0);
+        if (a->rs == A64_LR)   /* by the helper */
+            t->link = A64_NO_FOLLOW;
         return true;
     }
     IrVal old = ir_cas(u, IRT_I64, addr, two_words(t, a->rs, a->rs + 1), two_words(t, a->rt, a->rt + 1), 3);
