@@ -246,8 +246,9 @@ static void take_events(KvmEc *ec, uint32_t mask)
     if (ev & (VCPU_EV_INIT | VCPU_EV_SIPI) && kvm_state_out(ec, X86_GROUP_ALL, NULL))
         take_init_sipi(ec, ev, atomic_load(&ec->c->sipi_vector) & 255);
     if (ev & VCPU_EV_NMI) {
-        if (!own_lapic(ec))
-            ((X86State *)ec->c->state)->ev.mp_state = X86_MP_RUNNABLE;
+        X86Events *e = &((X86State *)ec->c->state)->ev;
+        if (!own_lapic(ec) && e->mp_state == X86_MP_HALTED)     /* one that waits for its start goes on doing so (SDM 3A 8.4.3) */
+            e->mp_state = X86_MP_RUNNABLE;
         ec->nmi = true;
     }
 }
