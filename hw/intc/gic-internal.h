@@ -60,6 +60,9 @@ typedef struct Gic {
 /* EOImode: EOIR drops the priority only, DIR deactivates. */
 enum { GIC_CPU_CBPR = 1, GIC_CPU_EOIMODE = 2, GIC_CPU_ACKCTL = 4 };
 
+/* Group 1 has group 0's binary point: GICC_CTLR.CBPR (IHI 0048B 4.4.1), ICC_CTLR_EL1.CBPR. */
+static inline bool gic_common_bpr(const Gic *g, const GicCpu *c) { return c->ctlr & (g->v3 ? GIC_CPU_CBPR : 0x10); }
+
 /* All with the fabric's lock. */
 unsigned gic_self(const Gic *g);                /* the CPU whose access this is */
 /* The access is a Non-secure one of a controller that knows both: it sees group 1 only, with priorities of its own (IHI 0048B 3.8, 4.3). */

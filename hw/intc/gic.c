@@ -68,9 +68,9 @@ unsigned gic_running_prio(const Gic *g, unsigned cpu)
 }
 
 /* Group priority (IHI 0048B 3.3.3, IHI 0069H 4.8.6). */
-static unsigned group_prio(const GicCpu *c, unsigned prio, unsigned group)
+static unsigned group_prio(const Gic *g, const GicCpu *c, unsigned prio, unsigned group)
 {
-    bool second = group && !(c->ctlr & GIC_CPU_CBPR);
+    bool second = group && !gic_common_bpr(g, c);
     return prio & (second ? ~0u << c->bpr[1] : ~0u << (c->bpr[0] + 1));
 }
 
@@ -80,7 +80,7 @@ unsigned gic_deliverable(Gic *g, unsigned cpu, unsigned *ret_prio, unsigned *ret
     if (c->asleep)
         return GIC_SPURIOUS;
     unsigned irq = gic_best(g, cpu, ret_prio, ret_group);
-    bool ok = irq != GIC_SPURIOUS && c->enable >> *ret_group & 1 && *ret_prio < c->pmr && group_prio(c, *ret_prio, *ret_group) < gic_running_prio(g, cpu);
+    bool ok = irq != GIC_SPURIOUS && c->enable >> *ret_group & 1 && *ret_prio < c->pmr && group_prio(g, c, *ret_prio, *ret_group) < gic_running_prio(g, cpu);
     return ok ? irq : GIC_SPURIOUS;
 }
 
@@ -112,7 +112,7 @@ void gic_activate(Gic *g, unsigned cpu, unsigned irq, unsigned prio, unsigned gr
         b->active |= 1u << irq % 32;
         b->latch &= ~(1u << irq % 32);
     }
-    c->apr[group] |= 1u << (group_prio(c, prio, group) >> 3);
+    c->apr[group] |= 1u << (group_prio(g, c, prio, group) >> 3);
     gic_update(g);
 }
 

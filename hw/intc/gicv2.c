@@ -9,7 +9,7 @@ enum { D_CTLR = 0x000, D_TYPER = 0x004, D_IIDR = 0x008, D_IPRIORITYR = 0x400, D_
 enum { C_CTLR = 0x00, C_PMR = 0x04, C_BPR = 0x08, C_IAR = 0x0c, C_EOIR = 0x10, C_RPR = 0x14, C_HPPIR = 0x18, C_ABPR = 0x1c, C_AIAR = 0x20, C_AEOIR = 0x24,
        C_AHPPIR = 0x28, C_APR0 = 0xd0, C_NSAPR0 = 0xe0, C_IIDR = 0xfc, C_DIR = 0x1000 };
 /* GICC_CTLR (4.4.1) */
-enum { CTLR_ENABLE = 3, CTLR_ACKCTL = 4, CTLR_FIQEN = 8, CTLR_CBPR = 0x10, CTLR_EOIMODE = 0x200, CTLR_EOIMODE_NS = 0x400, CTLR_MASK = 0x61f | 0x1e0 };
+enum { CTLR_ENABLE = 3, CTLR_ACKCTL = 4, CTLR_FIQEN = 8, CTLR_EOIMODE = 0x200, CTLR_EOIMODE_NS = 0x400, CTLR_MASK = 0x61f | 0x1e0 };
 enum { TYPER_SECURITY = 1 << 10, SGIR_NSATT = 1 << 15 };
 enum { IIDR = 0x0200143b };
 
@@ -171,7 +171,7 @@ static bool cpu_read_ns(Gic *g, unsigned self, uint64_t off, uint64_t *ret)
     switch (off) {
     case C_CTLR: *ret = control_shown(c); return true;
     case C_PMR: *ret = gic_prio_shown(c->pmr); return true;
-    case C_BPR: *ret = c->bpr[1]; return true;
+    case C_BPR: *ret = gic_common_bpr(g, c) ? MIN(c->bpr[0] + 1u, 7u) : c->bpr[1]; return true;
     case C_RPR: *ret = gic_running_prio(g, self) == GIC_IDLE_PRIO ? GIC_IDLE_PRIO : gic_prio_shown(gic_running_prio(g, self)); return true;
     case C_APR0: *ret = c->apr[1] >> 16; return true;
     case C_ABPR: case C_AIAR: case C_AHPPIR: case C_NSAPR0: *ret = 0; return true;
@@ -211,12 +211,12 @@ static void control_write(GicCpu *c, uint32_t val)
 }
 
 /* The Secure state's form of a write of the other one. False: nothing is there. */
-static bool ns_write(const GicCpu *c, uint64_t *io_off, uint32_t *io)
+static bool ns_write(const Gic *g, const GicCpu *c, uint64_t *io_off, uint32_t *io)
 {
     switch (*io_off) {
     case C_CTLR: *io = control_meant(c, *io); return true;
     case C_PMR: *io = gic_prio_meant(*io); return c->pmr & 0x80;
-    case C_BPR: *io_off = C_ABPR; return true;
+    case C_BPR: *io_off = C_ABPR; return !gic_common_bpr(g, c);
     case C_APR0: *io_off = C_NSAPR0; *io <<= 16; return true;
     case C_EOIR: case C_DIR: return true;
     default: return false;
@@ -229,7 +229,7 @@ static void cpu_write(void *opaque, uint64_t off, uint64_t val, unsigned size)
     unsigned self = gic_self(g);
     GicCpu *c = &g->cpu[self];
     uint32_t v = (uint32_t)val;
-    if (gic_nonsecure(g, self) && !ns_write(c, &off, &v))
+    if (gic_nonsecure(g, self) && !ns_write(g, c, &off, &v))
         return;
     switch (off) {
     case C_CTLR: control_write(c, v); break;

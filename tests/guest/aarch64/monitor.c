@@ -184,6 +184,13 @@ static void test_controller(void)
     show("groups", REG32(GICD + 0x80));
     GET(EL1H, "mask written by NS", "mov x1, #0x8000000\nadd x1, x1, #0x10000\nmov w2, #0xa0\nstr w2, [x1, #4]\nldr w0, [x1, #4]");
     show("mask", REG32(GICC + 4));
+    REG32(GICC + 8) = 4;
+    REG32(GICC + 0x1c) = 6;
+    GET(EL1H, "binary point of NS", "mov x1, #0x8000000\nadd x1, x1, #0x10000\nldr w0, [x1, #8]");
+    REG32(GICC) = 1 | 2 | 8 | 0x10;                     /* one for both */
+    GET(EL1H, "common one", "mov x1, #0x8000000\nadd x1, x1, #0x10000\nmov w2, #7\nstr w2, [x1, #8]\nldr w0, [x1, #8]");
+    REG32(GICC) = 1 | 2 | 8;
+    show("own one", REG32(GICC + 0x1c));
     REG32(GICC + 4) = 0xf0;
     WRITE(cntps_cval_el1, 0);
     WRITE(cntps_ctl_el1, 1);
