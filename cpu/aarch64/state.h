@@ -65,6 +65,7 @@ enum { A64_EL0, A64_EL1, A64_EL2, A64_EL3, A64_ELS };
 #define A64_HCR_DC (1ull << 12)
 #define A64_HCR_TWI (1ull << 13)
 #define A64_HCR_TWE (1ull << 14)
+#define A64_HCR_TID2 (1ull << 17)
 #define A64_HCR_TSC (1ull << 19)
 #define A64_HCR_TSW (1ull << 22)
 #define A64_HCR_TPC (1ull << 23)

@@ -32,7 +32,7 @@ extern const IrSlot a64_slots[A64S_SLOTS];
 #define A64M_SPSEL       (1u << 19)
 /* From EL1 on: whether the MMU is on, and which table is TTBR1's: instruction addresses mean something else */
 #define A64M_FETCH(m)    ((unsigned)(m) >> 20 & 7)
-/* EL1: EL2 may want to see accesses to registers that are a slot otherwise */
+/* EL1: EL2 may want to see accesses to registers that are a slot or a constant otherwise */
 #define A64M_HYP         (1u << 27)
 #define A64M_FETCH_SHIFT 20
 #define A64M_SP_CHECK    (1u << 23)            /* SCTLR.SA, SA0: the stack pointer is a multiple of 16 when it is a base; and it is not */

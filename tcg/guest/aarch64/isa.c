@@ -32,7 +32,7 @@ TCG_CALL_PATH uint64_t a64_mode_key(const void *state)
     m |= (s->spsel ? A64M_SPSEL : 0) | (s->el ? ((uint64_t)(s->el == A64_EL1 ? s->root_now : 0) << 1 | (sctlr & A64_SCTLR_M)) << A64M_FETCH_SHIFT : 0);
     if (sctlr & (s->el ? A64_SCTLR_SA : A64_SCTLR_SA0))
         m |= A64M_SP_CHECK | (s->x[A64_SP] & 15 ? A64M_SP_BAD : 0);
-    m |= s->hcr & A64_HCR_TRVM && s->el == A64_EL1 && a64_el2_rules(s) ? A64M_HYP : 0;
+    m |= s->hcr & (A64_HCR_TRVM | A64_HCR_TID2) && s->el == A64_EL1 && a64_el2_rules(s) ? A64M_HYP : 0;
     return m | (s->uao ? A64M_UAO : 0) | (s->il ? A64M_IL : 0) | a64_debug_mode(s);
 }
 

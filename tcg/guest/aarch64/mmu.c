@@ -272,7 +272,7 @@ void a64_mmu_fault(TcgCpu *cpu, uint64_t va, TcgAccess access, unsigned regime)
 
 /* ---- address spaces ---- */
 
-/* What beside TTBR0, TTBR1 and the ASID decides how EL1 and EL0 translate: stage 2 and whose it is, TGE and DC, the security state. */
+/* What beside TTBR0, TTBR1 and the ASID decides how EL1 and EL0 translate: stage 2, the VMID (also without it, D8.14.1), TGE and DC, the security state. */
 static uint64_t world_of(const A64State *s)
 {
     if (a64_secure(s))
@@ -280,7 +280,7 @@ static uint64_t world_of(const A64State *s)
     if (!a64_el2_rules(s))
         return 0;
     uint64_t h = s->hcr;
-    return (a64_stage2_on(s) ? s->vttbr << 4 | 8 : 0) | (h & A64_HCR_TGE ? 4 : 0) | (h & A64_HCR_DC ? 2 : 0);
+    return (a64_stage2_on(s) ? s->vttbr << 4 | 8 : s->vttbr >> 48 << 52) | (h & A64_HCR_TGE ? 4 : 0) | (h & A64_HCR_DC ? 2 : 0);
 }
 
 /* Place of TTBR1's table among the last four; a new one drives out the oldest, and with it all that is cached. */

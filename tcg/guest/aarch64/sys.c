@@ -40,7 +40,7 @@ bool tr_mrs(A64Tr *t, const A64Args *a)
         a64_put_x(t, a->rt, ir_zext(t->u, IRT_I64, IRT_I16, ir_get(t->u, IRT_I16, A64S_DAIF)));
         return true;
     }
-    if (n == A64_SYSREG(3, 3, 0, 0, 1) && (A64M_EL(t->mode) != A64_EL0 || is_program(t))) {
+    if (n == A64_SYSREG(3, 3, 0, 0, 1) && !(t->mode & A64M_HYP) && (A64M_EL(t->mode) != A64_EL0 || is_program(t))) {
         a64_put_x(t, a->rt, a64_k(t, A64_CTR));
         return true;
     }

@@ -177,6 +177,7 @@ static void test_traps(void)
     RUN(EL1H, "id registers", "mrs x1, id_aa64isar0_el1");
     RUN(EL1H, "revidr", "mrs x2, revidr_el1");
     RUN(EL1H, "ccsidr", "mrs x3, ccsidr_el1");
+    RUN(EL1H, "ctr", "mrs x5, ctr_el0");
     RUN(EL1H, "actlr", "mrs x4, actlr_el1");
     WRITE(hcr_el2, HCR_RW | 1ull << 22 | 1ull << 23 | 1ull << 24 | 1ull << 25);
     RUN(EL1H, "dc isw", "dc isw, x0");
