@@ -288,8 +288,7 @@ bool a64_deliver(TcgCpu *cpu)
         return false;
     if (a64_debug_mode(s) & A64M_STEP_DUE) {       /* ARM D2.12 */
         s->halted = 0;
-        a64_take_step(s);
-        return true;
+        a64_take_step(s);          /* who returns from there to the same again does not keep from a higher level what is its */
     }
     uint64_t lines = cb->irq_pending && cb->irq_pending(tcg_cpu_opaque(cpu)) ? a64_machine_read(s, A64_MACHINE_LINES) : 0;
     bool any = lines || hyp_pending(s);
