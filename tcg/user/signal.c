@@ -21,17 +21,18 @@ static bool is_fault(int sig) { return fault_bits() & bit(sig); }
 
 TCG_CALL_PATH uint64_t user_host_mask(uint64_t mask) { return mask & ~(fault_bits() | bit(SIGKILL) | bit(SIGSTOP)); }
 
-/* Raw: the C library keeps two signals for itself, which are the guest library's here. */
-static TCG_CALL_PATH void host_mask(uint64_t mask)
+/* Raw: the C library keeps two signals for itself, which are the guest library's here. Not while a caught one waits: the next would take its place. All are
+ * blocked then, until it is delivered. */
+static TCG_CALL_PATH void host_mask(UserThread *t, uint64_t mask)
 {
     mask = user_host_mask(mask);
-    user_own_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&mask, 0, sizeof(mask));
+    user_host_syscall(t, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&mask, 0, sizeof(mask), 0, 0);
 }
 
 TCG_CALL_PATH void user_set_mask(UserThread *t, uint64_t mask)
 {
     t->mask = mask & ~(bit(SIGKILL) | bit(SIGSTOP));
-    host_mask(mask);
+    host_mask(t, mask);
     if (G_UNLIKELY(t->have_held))
         user_catch_held(t, t->mask);
 }
@@ -138,11 +139,17 @@ static void host_action(int sig, uint64_t handler, uint64_t flags)
 /* The C library takes the action of one of its two signals when it makes its first thread: it has to before the guest's library or runtime does. */
 static void *nothing(void *opaque) { return opaque; }
 
-static void library_first(UserProc *p)
+static void library_first(UserThread *t)
 {
+    UserProc *p = t->proc;
     pthread_t first;
-    if (!p->library_signals && !pthread_create(&first, NULL, nothing, NULL))
+    uint64_t mask = t->mask;
+    if (p->library_signals)
+        return;
+    user_set_mask(t, ~0ull);   /* what that thread caught would be lost */
+    if (!pthread_create(&first, NULL, nothing, NULL))
         pthread_join(first, NULL);
+    user_set_mask(t, mask);
     p->library_signals = true;
 }
 
@@ -196,7 +203,7 @@ int64_t user_sigaction(UserThread *t, int sig, const UserSigaction *set, UserSig
         *old = t->proc->action[sig];
     if (set) {
         if (sig == LIBRARY_SIGNALS || sig == LIBRARY_SIGNALS + 1)
-            library_first(p);
+            library_first(t);
         t->proc->action[sig] = *set;
         t->proc->action[sig].mask &= ~(bit(SIGKILL) | bit(SIGSTOP));
         host_action(sig, set->handler, set->flags);
@@ -325,6 +332,5 @@ void user_force(UserThread *t, const siginfo_t *si)
     if (t->proc->action[sig].handler <= 1 || t->mask & bit(sig))
         user_die(t, sig);
     run_handler(t, si, t->mask, t->mask);
-    if (!t->have_signal)
-        host_mask(t->mask);
+    host_mask(t, t->mask);
 }

@@ -218,10 +218,16 @@ static TCG_CALL_PATH int64_t new_process(UserThread *t, uint64_t flags, uint64_t
 {
     UserProc *p = t->proc;
     uint64_t mask = t->mask;
-    UserVfork *v = flags & CLONE_VFORK ? user_vfork_new(t, flags & CLONE_VM) : NULL;
-    if (flags & CLONE_VFORK && !v)
-        return -ENOMEM;
     user_set_mask(t, ~0ull);
+    if (t->have_signal) {      /* caught before: its handler runs first, in this process only, as the kernel has it */
+        user_set_mask(t, mask);
+        return -USER_ERESTART;
+    }
+    UserVfork *v = flags & CLONE_VFORK ? user_vfork_new(t, flags & CLONE_VM) : NULL;
+    if (flags & CLONE_VFORK && !v) {
+        user_set_mask(t, mask);
+        return -ENOMEM;
+    }
     lock_all(p);
     tcg_fork_begin(p->tcg, t->cpu);
     pid_t pid = fork();

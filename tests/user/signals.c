@@ -354,10 +354,58 @@ static void library_signal(void)
     last = count = 0;
 }
 
+/* Two kinds that come together while the mask is changed and processes are made: each is handled once. */
+enum { PAIRS = 2000 };
+static volatile sig_atomic_t kinds[2];
+static void kind(int sig) { kinds[sig - SIGRTMIN]++; }
+
+static void send_pairs(pid_t to)
+{
+    for (int n = 0; n < 2 * PAIRS; n++) {
+        while (sigqueue(to, SIGRTMIN + n % 2, (union sigval){ 0 }) && errno == EAGAIN)
+            usleep(100);
+        if (n % 2)
+            usleep(20);
+    }
+}
+
+static void together(void)
+{
+    sigset_t one;
+    int status;
+    pid_t self = getpid();
+    simple(SIGRTMIN, kind, SA_RESTART);
+    simple(SIGRTMIN + 1, kind, SA_RESTART);
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    pid_t sender = fork();
+    if (!sender) {
+        send_pairs(self);
+        _exit(0);
+    }
+    for (unsigned turn = 0; waitpid(sender, &status, WNOHANG) != sender; turn++) {
+        for (int n = 0; n < 50; n++) {
+            sigprocmask(SIG_BLOCK, &one, NULL);
+            sigprocmask(SIG_UNBLOCK, &one, NULL);
+        }
+        pid_t pid = turn % 4 ? -1 : fork();
+        if (!pid)
+            _exit(0);
+        if (pid > 0)
+            waitpid(pid, &status, 0);
+    }
+    for (int n = 0; n < 10000 && kinds[0] + kinds[1] < 2 * PAIRS; n++)
+        usleep(1000);
+    printf("pairs of signals: %d and %d handled\n", kinds[0], kinds[1]);
+    simple(SIGRTMIN, SIG_DFL, 0);
+    simple(SIGRTMIN + 1, SIG_DFL, 0);
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IONBF, 0);
     library_signal();
+    together();
     faults();
     mending();
     interrupted();

@@ -145,9 +145,9 @@ static bool pop_frame(UserThread *t, uint64_t *ret_mask)
     Frame f;
     uint8_t area[X86_XSAVE_MAX] = { 0 };
     uint32_t magic;
+    x86_isa.fpu_settle(t->cpu);      /* the call came from code whose x87 may be the host's */
     if (!user_get(t, &f, s->gpr[X86_RSP] - 8, sizeof(f)))
         return false;
-    x86_isa.fpu_settle(t->cpu);      /* the call came from code whose x87 may be the host's */
     if (f.uc.mc.fpstate) {
         if (!user_get(t, area, f.uc.mc.fpstate, FX_BYTES))
             return false;
