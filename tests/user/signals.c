@@ -220,7 +220,7 @@ static void masks(void)
     sigprocmask(SIG_BLOCK, &set, NULL);
     for (int n = 0; n < 3; n++, v.sival_int++)
         sigqueue(getpid(), SIGRTMIN + 3, v);
-    for (volatile int n = 0; n < 1; n++) {
+    for (volatile int n = 0; n < 3; n++) {
         sigwaitinfo(&set, &si);
         printf("queued: %d %d\n", si.si_signo - SIGRTMIN, si.si_value.sival_int);
     }
