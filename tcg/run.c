@@ -55,7 +55,8 @@ bool tcg_host_signal(int sig, const void *siginfo, void *ucontext)
     if (!cpu || !cpu->env->in_code || si->si_code <= 0)
         return false;
     int64_t off;
-    if (cpu->ctx->host->fault && cpu->ctx->host->fault(cpu, uc, sig != SIGFPE, &off))
+    bool rmw = false;
+    if (cpu->ctx->host->fault && cpu->ctx->host->fault(cpu, uc, sig != SIGFPE, &off, &rmw))
         cpu->env->cur_off = (int32_t)off;
     if (sig == SIGFPE) {
         cpu->fpe_code = si->si_code;
@@ -71,7 +72,7 @@ bool tcg_host_signal(int sig, const void *siginfo, void *ucontext)
         return true;
     }
     cpu->fault_va = va;
-    cpu->fault_access = write ? TCG_WRITE : TCG_READ;
+    cpu->fault_access = write || rmw ? TCG_WRITE : TCG_READ;
     leave_signal(cpu, uc, LEAVE_FAULT);
 }
 

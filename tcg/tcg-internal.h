@@ -136,7 +136,7 @@ typedef struct TcgBlock {
 } TcgBlock;
 
 /* Host code up to @end (bytes from the block's entry) belongs to the guest instruction at page offset @off. more: the host back end's. */
-typedef struct TcgFaultAt { uint32_t end; int32_t off; uint32_t more; } TcgFaultAt;
+typedef struct TcgFaultAt { uint32_t end; int32_t off; uint32_t more : 31, rmw : 1 /* a load that a store to the same place follows */; } TcgFaultAt;
 
 /* A patchable direct jump. page: low half of where its page is, when it was made last. */
 typedef struct TcgLink { uint8_t *at; TcgBlock *from; int64_t off; uint8_t cross, linked, tries, disp, pending; uint32_t ctx_id, prev, next, page; TcgBlock *to; } TcgLink;
@@ -193,7 +193,7 @@ typedef struct HostOps {
     void (*free)(TcgContext *ctx);
     /* Direct memory: the host fault of @ucontext is in @cpu's translated code: guest registers to the state, *ret_off = the instruction's page
      * offset. False: not in translated code (then both are in their places already), or no access's (@access: it is not a trap of arithmetic). NULL: never is. */
-    bool (*fault)(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret_off);
+    bool (*fault)(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret_off, bool *ret_rmw);
     /* The same for homes of vector slots, after any host signal in translated code. NULL: there are none. */
     void (*vectors)(TcgCpu *cpu, const void *ucontext);
     bool raw_ir;               /* wants the front end's IR without passes */

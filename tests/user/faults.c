@@ -117,6 +117,9 @@ static void other_causes(void)
     TRY("kernel's address", *(volatile char *)(intptr_t)high = 1);
     TRY("read of 0", (void)*(volatile char *)low);
     TRY("write to 0", *(volatile char *)low = 1);
+    TRY("addition to 0", __asm__ volatile("addl $1, (%0)" : : "r"(low) : "memory"));
+    TRY("locked addition to 0", __asm__ volatile("lock addl $1, (%0)" : : "r"(low) : "memory"));
+    TRY("exchange with 0", uint32_t v; __asm__ volatile("xchg %0, (%1)" : "=r"(v) : "r"(low) : "memory"));
     TRY("jump to 0", ((void (*)(void))low)());
     TRY("write to what can be read", *page = 1);
     TRY("jump to what can be read", ((void (*)(void))page)());

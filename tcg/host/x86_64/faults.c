@@ -19,16 +19,16 @@ static uint32_t keep_flags(Gen *g, const FlagSource *f)
     return ++g->n_fault_flags;
 }
 
-void gen_note_fault(Gen *g, const FlagSource *f)
+void gen_note_fault(Gen *g, const FlagSource *f, bool rmw)
 {
     if (!g->ctx->config.direct)
         return;
     TcgFaultAt *last = g->n_fault ? &g->fault[g->n_fault - 1] : NULL;
     uint32_t end = (uint32_t)(g->a.p - g->entry), more = keep_flags(g, f);
-    if (last && last->off == (int32_t)g->insn_off && last->more == more)
+    if (last && last->off == (int32_t)g->insn_off && last->more == more && last->rmw == rmw)
         last->end = end;
     else if (g->n_fault < IR_MAX_INSNS)
-        g->fault[g->n_fault++] = (TcgFaultAt){ end, (int32_t)g->insn_off, more };
+        g->fault[g->n_fault++] = (TcgFaultAt){ end, (int32_t)g->insn_off, more, rmw };
     else
         GEN_FAIL(g);
 }
@@ -130,7 +130,7 @@ static void puts_to_state(const TcgCpu *cpu, const greg_t *r, const TcgBlock *b,
     memcpy((uint8_t *)cpu->state + cpu->isa->slots[f.slot].offset, &fl, sizeof(fl));
 }
 
-bool gen_host_fault(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret_off)
+bool gen_host_fault(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret_off, bool *ret_rmw)
 {
     const greg_t *r = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
     const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
@@ -153,6 +153,7 @@ bool gen_host_fault(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret
     bool known = b && n < b->n_faults;
     if (known) {
         *ret_off = b->faults[n].off;
+        *ret_rmw = b->faults[n].rmw;
         puts_to_state(cpu, r, b, &b->faults[n]);
     }
     pthread_mutex_unlock(&ctx->lock);

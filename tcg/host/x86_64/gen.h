@@ -202,9 +202,9 @@ void gen_free_group(Gen *g);                     /* behind the last access of it
 /* faults.c */
 /* Direct memory, behind an access: what was emitted since the last note belongs to the guest instruction under way, should the host fault in it. @f: the
  * pending put of flags, gen_flag_source in front of the access, when every place was as it is there. */
-void gen_note_fault(Gen *g, const FlagSource *f);
+void gen_note_fault(Gen *g, const FlagSource *f, bool rmw);
 void gen_keep_faults(Gen *g);                    /* for the finished block */
-bool gen_host_fault(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret_off);   /* HostOps */
+bool gen_host_fault(TcgCpu *cpu, const void *ucontext, bool access, int64_t *ret_off, bool *ret_rmw);   /* HostOps */
 void gen_host_vectors(TcgCpu *cpu, const void *ucontext);
 
 /* flags.c */

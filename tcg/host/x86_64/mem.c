@@ -277,7 +277,7 @@ static void direct_ld(Gen *g, IrInsn *i)
         int_load(g, i, dst, direct_mem(g, addr));
         gen_def(g, dst);
     }
-    gen_note_fault(g, &f);
+    gen_note_fault(g, &f, i->mem & IRM_RMW);
     if (s) {
         s->kind = THUNK_LD;
         s->dst = (uint8_t)dst;
@@ -363,7 +363,7 @@ static void direct_st(Gen *g, IrInsn *i)
         gen_vec_st(g, i, direct_mem(g, addr), val);
     else
         int_store(g, i, direct_mem(g, addr));
-    gen_note_fault(g, &f);
+    gen_note_fault(g, &f, false);
     if (s) {
         s->kind = THUNK_ST;
         s->is_vec = vec;
@@ -413,7 +413,7 @@ static Mem atomic_mem(const Gen *g, Mem addr, unsigned t) { return direct(g) ? d
 
 static void atomic_done(Gen *g, SlowPath *s, unsigned dst, unsigned val)
 {
-    gen_note_fault(g, &(FlagSource){ 0 });   /* no put is pending (flags.c): registers change between its accesses */
+    gen_note_fault(g, &(FlagSource){ 0 }, false);   /* no put is pending (flags.c): registers change between its accesses */
     if (!s)
         return;
     s->dst = (uint8_t)dst;

@@ -34,7 +34,7 @@ static void x87_mem(Gen *g, IrInsn *i, unsigned op, unsigned reg, unsigned size)
     gen_clobber_flags(g);
     Mem m = gen_guest_mem(g, i, i->b, size, write, &s);
     asm_rm(&g->a, 0xd8 + op, reg, m);
-    gen_note_fault(g, &(FlagSource){ 0 });
+    gen_note_fault(g, &(FlagSource){ 0 }, false);
     if (!s)
         return;
     s->kind = write ? THUNK_NCHECK : THUNK_NLD;
