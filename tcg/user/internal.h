@@ -42,6 +42,7 @@ struct UserProc {
     bool lasting;              /* did something that only the kernel's exec undoes */
     UserVfork *vfork;          /* vfork.c: this process's parent waits; NULL: no */
     uint64_t map_changes;      /* how often the table changed. map_lock */
+    uint32_t grown;            /* how often a mapping grew down. map_lock */
     bool choose;               /* addresses are ours to choose: the host's kernel would take higher ones */
     uint64_t brk_start, brk, brk_mapped;
     uint64_t stack_top, stack_guard, vdso, trampoline;
@@ -66,7 +67,7 @@ struct UserThread {
     uint32_t have_signal;      /* a host signal was caught and waits in @caught; all others are blocked meanwhile */
     siginfo_t caught;
     /* Signals with the numbers of faults that somebody sent while the guest blocks them: the host never does. One bit each in @have_held, changed atomically. */
-    uint32_t have_held;
+    uint32_t have_held, grown_seen;        /* grown_seen: UserProc.grown at the last fault that a mapping might have grown for */
     siginfo_t held[USER_FAULTS];
     uint64_t mask;             /* the guest's signal mask */
     uint64_t suspend_mask;     /* mask to return to after sigsuspend and its like */
@@ -149,8 +150,8 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
 int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len);
 int64_t user_mprotect(UserThread *t, uint64_t addr, uint64_t len, int prot);
 int64_t user_mremap(UserThread *t, uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr);
-/* Nothing is mapped at @addr: a mapping above may grow down to it. */
-bool user_grow(UserProc *p, uint64_t addr);
+/* A fault at @addr where nothing was mapped: a mapping above may grow down to it, or has just done so for another thread. */
+bool user_grow(UserThread *t, uint64_t addr);
 int64_t user_brk(UserThread *t, uint64_t addr);
 int64_t user_shmat(UserThread *t, int id, uint64_t addr, int flags);
 int64_t user_shmdt(UserThread *t, uint64_t addr);

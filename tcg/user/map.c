@@ -380,20 +380,25 @@ int64_t user_mmap(UserThread *t, uint64_t addr, uint64_t len, int prot, int flag
 }
 
 /* As the kernel lets a MAP_GROWSDOWN mapping grow: up to the limit of a stack, with a gap to what lies below. */
-bool user_grow(UserProc *p, uint64_t addr)
+bool user_grow(UserThread *t, uint64_t addr)
 {
+    UserProc *p = t->proc;
     struct rlimit limit;
     uint64_t start = addr & ~(uint64_t)(USER_PAGE - 1);
     lock_write(p);
     guint n = find(p, addr);
     const UserRegion *r = n < p->map->len ? region(p, n) : NULL, *below = n ? region(p, n - 1) : NULL;
+    bool faster = r && r->grows && r->start <= start && t->grown_seen != p->grown;   /* another thread, since our access: try it again, once */
     bool ok = r && r->grows && r->start > start && !getrlimit(RLIMIT_STACK, &limit) && r->end - start <= limit.rlim_cur && user_limits_room(p, r->start - start) &&
               (!below || start >= below->end + (below->prot ? USER_STACK_GAP : 0));
     ok = ok && mmap(g2h(start), r->start - start, host_prot(r->prot), MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == g2h(start);
-    if (ok)
+    if (ok) {
         put(p, (UserRegion){ .start = start, .end = r->start, .prot = r->prot, .grows = true, .name = g_strdup(r->name) });
+        p->grown++;
+    }
+    t->grown_seen = p->grown;
     unlock(p);
-    return ok;
+    return ok || faster;
 }
 
 int64_t user_munmap(UserThread *t, uint64_t addr, uint64_t len)

@@ -110,7 +110,7 @@ static void on_exception(UserThread *t)
     t->exc.valid = false;
     if (!t->proc->abi->exception(t, t->exc.vector, t->exc.error, t->exc.addr, &si))
         return;
-    if (si.si_signo != SIGSEGV || si.si_code != SEGV_MAPERR || !user_grow(t->proc, (uint64_t)(uintptr_t)si.si_addr))
+    if (si.si_signo != SIGSEGV || (si.si_code != SEGV_MAPERR && si.si_code != SEGV_ACCERR) || !user_grow(t, (uint64_t)(uintptr_t)si.si_addr))
         user_force(t, &si);
 }
 

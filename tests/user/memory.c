@@ -1,6 +1,7 @@
 /* mmap with its flags, code that is written at run time, the break; prints what a program can rely on. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -268,11 +269,50 @@ static void grows(void)
 #endif
 }
 
+/* Two threads at a time on a page that is not there yet. */
+enum { STEPS = 300 };
+static uint8_t *steps_top;
+static int steps_at;
+
+static void *steps(void *which)
+{
+    while (!__atomic_load_n(&steps_top, __ATOMIC_SEQ_CST))
+        sched_yield();
+    for (int n = 1; n <= STEPS; n++) {
+        __atomic_add_fetch(&steps_at, 1, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&steps_at, __ATOMIC_SEQ_CST) < 2 * n)
+            if (n % 4)
+                sched_yield();
+        *(volatile uint8_t *)(steps_top - n * PAGE + (intptr_t)which) = 1;
+    }
+    return NULL;
+}
+
+static void grows_for_two(void)
+{
+    enum { ROOM = 1024 };
+    pthread_t other;           /* its stack shall not lie in the hole */
+    unsigned sum = 0;
+    if (pthread_create(&other, NULL, steps, (void *)8))
+        return;
+    uint8_t *all = mmap(NULL, ROOM * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(all + PAGE, (ROOM - 2) * PAGE);
+    uint8_t *top = mmap(all + (ROOM - 1) * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
+    __atomic_store_n(&steps_top, top, __ATOMIC_SEQ_CST);
+    steps(NULL);
+    pthread_join(other, NULL);
+    for (int n = 1; n <= STEPS; n++)
+        sum += steps_top[-n * PAGE] + steps_top[-n * PAGE + 8];
+    printf("grown for two: %u\n", sum);
+    munmap(all, ROOM * PAGE);
+}
+
 int main(void)
 {
     maps();
     pages();
     grows();
+    grows_for_two();
     code();
     often();
     cross();
