@@ -235,11 +235,14 @@ static void pages(void)
     printf("pages: %d failed\n", failed);
 }
 
+/* Where nobody, a new thread or an emulator, maps anything into the hole that a mapping is to grow in. */
+static void *const far_away = sizeof(void *) == 8 ? (void *)(UINTPTR_MAX / 0x200000) : NULL;
+
 /* A mapping that grows down, as far as the next one's gap. */
 static void grows(void)
 {
     enum { ROOM = 1024, KEEP = 1000, GAP = 256 };
-    uint8_t *all = mmap(NULL, ROOM * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *all = mmap(far_away, ROOM * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     munmap(all + PAGE, (KEEP - 1) * PAGE);             /* below: one page that stays */
     volatile uint8_t *low = mmap(all + KEEP * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
     unsigned sum = 0;
@@ -291,11 +294,11 @@ static void *steps(void *which)
 static void grows_for_two(void)
 {
     enum { ROOM = 1024 };
-    pthread_t other;           /* its stack shall not lie in the hole */
+    pthread_t other;
     unsigned sum = 0;
     if (pthread_create(&other, NULL, steps, (void *)8))
         return;
-    uint8_t *all = mmap(NULL, ROOM * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *all = mmap(far_away, ROOM * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     munmap(all + PAGE, (ROOM - 2) * PAGE);
     uint8_t *top = mmap(all + (ROOM - 1) * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
     __atomic_store_n(&steps_top, top, __ATOMIC_SEQ_CST);
