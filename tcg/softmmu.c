@@ -398,8 +398,9 @@ static void store_in_page(TcgCpu *cpu, uint64_t va, uint64_t v, unsigned size, u
 UNCHECKED static void touch(TcgCpu *cpu, uint64_t va, TcgAccess access)
 {
     volatile uint8_t *p = cpu_host(cpu, va);
-    if (access == TCG_WRITE)
-        __atomic_fetch_or((uint8_t *)p, 0, __ATOMIC_RELAXED);
+    uint8_t zero = 0;
+    if (access == TCG_WRITE)   /* (of an addition of 0, a compiler may make a load) */
+        __atomic_compare_exchange_n((uint8_t *)p, &zero, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     else
         (void)*p;
 }
