@@ -58,12 +58,16 @@ static void judge(BlockCtx *ctx, const char *path, Record *rec, unsigned round)
     BlockCheck check = { 0 };
     CHECK(block_check(node, 0, &check) == 0 && !check.corruptions, "round %u: %" PRIu64 " corruptions", round, check.corruptions);
     for (unsigned u = 0; u < UNITS; u++) {
-        uint32_t buf[UNIT / 4];
+        uint32_t buf[UNIT / 4], least = UINT32_MAX, most = 0;      /* of clusters smaller than the unit some may be written */
         CHECK(block_pread(node, (uint64_t)u * UNIT, buf, UNIT) == 0);
-        for (unsigned i = 0; i < UNIT / 4; i++)
+        for (unsigned i = 0; i < UNIT / 4; i++) {
             CHECK(buf[i] >= rec->flushed[u] && buf[i] <= rec->begun[u], "round %u: unit %u has %u, flushed %u, begun %u", round, u, buf[i],
                   rec->flushed[u], rec->begun[u]);
-        rec->begun[u] = rec->flushed[u] = buf[0];
+            least = MIN(least, buf[i]);
+            most = MAX(most, buf[i]);
+        }
+        rec->begun[u] = most;
+        rec->flushed[u] = least;
     }
     CHECK(block_check(node, BLOCK_FIX_LEAKS, &check) == 0 && block_close(node) == 0);
 }
